@@ -1,0 +1,1 @@
+//! Tokens, keys and what a caller may do

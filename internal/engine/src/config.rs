@@ -1,0 +1,43 @@
+//! The engine's bounds.
+
+use lockstep_model::limits;
+use std::time::Duration;
+
+/// The engine's bounds and periods. The defaults are the design's.
+#[derive(Debug, Clone)]
+pub struct EngineConfig {
+    /// How often heads are compared with what was published (I4), and how long tail loss may go unnoticed.
+    pub heads_period: Duration,
+    /// How often acknowledged cursors are stored: at most one row per device and conversation in this time.
+    pub cursors_period: Duration,
+    /// Live entries and signals that may wait for one connection; more make it read the log.
+    pub mailbox_max: u32,
+    /// Appends that may wait for the store; more are answered with `try_again`.
+    pub appends_waiting_max: usize,
+    /// Appends in one commit.
+    pub appends_per_commit_max: usize,
+    /// Entries that the ring of recent entries keeps per conversation.
+    pub ring_entries_max: usize,
+    /// Bytes that all rings keep together; beyond it they forget their oldest.
+    pub ring_bytes_max: usize,
+    /// Connections that this process serves; one more is refused with `overloaded`.
+    pub connections_max: usize,
+    /// Conversations of one user.
+    pub conversations_per_user_max: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self {
+            heads_period: Duration::from_secs(5),
+            cursors_period: Duration::from_secs(1),
+            mailbox_max: 1_024,
+            appends_waiting_max: 16_384,
+            appends_per_commit_max: 1_024,
+            ring_entries_max: 256,
+            ring_bytes_max: 64 * 1024 * 1024,
+            connections_max: 100_000,
+            conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX,
+        }
+    }
+}

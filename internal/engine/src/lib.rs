@@ -1,0 +1,13 @@
+//! The use cases: what Lockstep does, between the doors and the ports.
+//!
+//! Steps 3 and 5 of a message's way: the engine takes what sessions and REST ask, has the store commit it, publishes it
+//! to the broker, and answers. It keeps the connection map (user -> device -> connection), the ring of recent entries
+//! and the batch of cursors.
+//!
+//! It never speaks a wire format, never opens a socket and never holds a lock while it waits.
+
+mod api;
+mod config;
+
+pub use api::{Admission, Claim, Connection, Engine, HistoryPage, Ports, Slice};
+pub use config::EngineConfig;

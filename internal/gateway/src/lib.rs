@@ -1,0 +1,1 @@
+//! The native doors: REST and WebSocket

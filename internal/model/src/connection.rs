@@ -1,0 +1,164 @@
+//! What passes between one connection's session machine and the engine.
+
+use crate::SharedEntry;
+use lockstep_protocol::{
+    Body, ClientMsgId, Code, ConversationId, EntryId, Offset, OffsetsVersion, Ref, Seq, Shown, SkipReason, Target, UnixMs,
+};
+
+/// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ask {
+    /// Open the device's conversations. Answered by [`Notice::Resumed`] or [`Notice::Failed`].
+    Resume {
+        /// Where the device says it stands.
+        shown: Vec<Shown>,
+        /// Whether the device remembers another epoch, so that the shown entry ids have to be compared with the log.
+        verify: bool,
+    },
+    /// Open one conversation that the feed has told of. Answered by [`Notice::Followed`], or not at all if the user is
+    /// no member.
+    Follow(ConversationId),
+    /// Append a message. Answered by [`Notice::Sent`].
+    Append {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// Where to.
+        target: Target,
+        /// The sender's name for it.
+        client_msg_id: ClientMsgId,
+        /// The content.
+        body: Body,
+    },
+    /// Read a stretch of the log. Answered by [`Notice::Page`] or [`Notice::Failed`].
+    Read {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The first entry wanted.
+        from: Seq,
+        /// How many at most.
+        count: u32,
+    },
+    /// The device has everything up to here: move its cursor. Not answered.
+    Acked {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The place.
+        seq: Seq,
+    },
+    /// The user has read up to here. Answered by [`Notice::ReadDone`].
+    AdvanceOffset {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// The conversation.
+        conversation: ConversationId,
+        /// The place.
+        seq: Seq,
+    },
+    /// Compare all followed conversations with the log's heads and the user's offsets with the store: something may
+    /// have been missed. Answered by any number of [`Notice::Head`] and [`Notice::Offsets`].
+    Recheck {
+        /// The followed conversations.
+        conversations: Vec<ConversationId>,
+        /// The newest offsets version that the device was told.
+        offsets_version: OffsetsVersion,
+    },
+}
+
+/// What the engine tells a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// The next entry of a topic, as the broker brought it: perhaps twice, out of order, or not at all.
+    Entry(SharedEntry),
+    /// A log's head is at least here.
+    Head(Offset),
+    /// Read offsets changed.
+    Offsets {
+        /// The version after the change.
+        version: OffsetsVersion,
+        /// The changed ones.
+        offsets: Vec<Offset>,
+    },
+    /// The device's conversations, most recently active first. Their consumers are open.
+    Resumed(Vec<ResumePoint>),
+    /// One more conversation, its consumer open.
+    Followed(ResumePoint),
+    /// The answer to a read.
+    Page(Page),
+    /// The answer to an append.
+    Sent {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// What became of it.
+        outcome: SendOutcome,
+    },
+    /// The answer to [`Ask::AdvanceOffset`].
+    ReadDone {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// Why it was refused, if it was.
+        refusal: Option<Code>,
+    },
+    /// Something was dropped because the connection's queue was full: ask for a [`Ask::Recheck`].
+    Overflowed,
+    /// The engine cannot go on with this connection.
+    Failed(Code),
+}
+
+/// What became of an append.
+pub type SendOutcome = Result<Sent, Code>;
+
+/// A message that is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sent {
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// Its place.
+    pub seq: Seq,
+    /// Its id.
+    pub id: EntryId,
+    /// When the server took it.
+    pub sent_at: UnixMs,
+    /// Whether it had been stored before.
+    pub duplicate: bool,
+}
+
+/// Where a device's delivery of one conversation begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResumePoint {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Delivery starts after this place.
+    pub cursor: Seq,
+    /// The log's floor.
+    pub floor: Seq,
+    /// The log's head, read after the consumer was opened.
+    pub head: Seq,
+    /// Whether the device remembers another log than this one: it is told to take the conversation anew.
+    pub reset: bool,
+}
+
+/// Entries that will not be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skip {
+    /// The first that is left out.
+    pub from: Seq,
+    /// The last that is left out.
+    pub to: Seq,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// A stretch of a log, as one member may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The first entry that was asked for.
+    pub from: Seq,
+    /// What is left out first, beginning at `from`.
+    pub skip: Option<Skip>,
+    /// The entries after it, without a gap. None if the log ends here.
+    pub entries: Vec<SharedEntry>,
+    /// The log's head when it was read.
+    pub head: Seq,
+}

@@ -1,0 +1,35 @@
+//! The transport of live entries: topic = conversation, channel = device.
+
+use crate::Mailbox;
+use async_trait::async_trait;
+use lockstep_model::{ConversationId, Offset, SharedEntry};
+use std::sync::Arc;
+
+/// Moves committed entries to the connections that follow their conversations.
+///
+/// **Order, duplicates, loss**: a broker may duplicate, reorder and lose: the session machine drops, waits and reads the
+/// log. **Durability**: none; the log is the truth. **Cancellation**: a dropped `publish` may have reached some.
+///
+/// A consumer is the pair (topic, the mailbox of the connection), whose device names the channel.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Passes entries to every consumer of their topics. Entries of one conversation stand in seq order.
+    async fn publish(&self, entries: &[SharedEntry]);
+
+    /// Opens a consumer. When this returns, what is published later reaches the mailbox, or the broker will put
+    /// [`Notice::Head`](lockstep_model::Notice::Head) there once it does. Opening it twice changes nothing; a closed
+    /// mailbox gets none.
+    async fn open(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>);
+
+    /// Closes consumers. When this returns, nothing more is put into the mailbox for these topics.
+    async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>);
+
+    /// Tells the consumers in this process that the heads of these topics are at least so far: a head signal.
+    fn signal_heads(&self, heads: &[Offset]);
+
+    /// Whether anybody in this process consumes the topic.
+    fn has_consumers(&self, topic: ConversationId) -> bool;
+
+    /// How many consumers are open in this process, for metrics.
+    fn consumers(&self) -> usize;
+}

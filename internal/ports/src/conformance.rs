@@ -1,0 +1,1 @@
+//! One suite per port: an adapter conforms if its suite passes.

@@ -1,0 +1,203 @@
+//! Users, devices, conversations and who is in them.
+
+use crate::StoreError;
+use async_trait::async_trait;
+use lockstep_model::{
+    Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
+    Intervals, Seq, TokenGeneration, UnixMs, User, UserId,
+};
+
+/// Who is there, and who is in which conversation.
+///
+/// Every command is one commit, durable on return. Commands that members have to hear of write system entries into the
+/// users' feeds in the same commit and return them in [`Committed::entries`], in the order to publish. **Cancellation**:
+/// a dropped future may or may not have taken effect; every command may be given again.
+#[async_trait]
+pub trait Directory: Send + Sync + 'static {
+    /// Makes a user and the user's feed, or finds the one that is there.
+    async fn ensure_user(&self, user: UserId, now: UnixMs) -> Result<User, StoreError>;
+
+    /// Finds a user.
+    async fn user(&self, user: UserId) -> Result<Option<User>, StoreError>;
+
+    /// Makes a device for an existing user. Feed: `device_linked`.
+    async fn create_device(
+        &self,
+        device: NewDevice,
+    ) -> Result<Result<Committed<Device>, DirectoryRefusal>, StoreError>;
+
+    /// Finds a device, removed ones too.
+    async fn device(&self, device: DeviceId) -> Result<Option<Device>, StoreError>;
+
+    /// The devices of a user that have not been removed, oldest first.
+    async fn devices_of(&self, user: UserId) -> Result<Vec<Device>, StoreError>;
+
+    /// The one statement of a connect: checks that the device is there and that the token's generation is not below the
+    /// device's, raises the connection generation, marks the device seen.
+    async fn connect_device(
+        &self,
+        device: DeviceId,
+        token_generation: TokenGeneration,
+        now: UnixMs,
+    ) -> Result<Result<Connected, DirectoryRefusal>, StoreError>;
+
+    /// Removes a device: raises both generations, marks it removed, deletes its cursors. Feed: `device_removed`.
+    /// Removing it again changes nothing and returns no entries.
+    async fn remove_device(
+        &self,
+        device: DeviceId,
+        now: UnixMs,
+    ) -> Result<Result<Committed<Device>, DirectoryRefusal>, StoreError>;
+
+    /// Makes a conversation with its members, all of whom must exist. A direct one that exists is returned as it is,
+    /// without entries. Feeds of the members: `conversation_added`.
+    async fn create_conversation(
+        &self,
+        conversation: NewConversation,
+    ) -> Result<Result<Committed<Conversation>, DirectoryRefusal>, StoreError>;
+
+    /// The stays of a user in a conversation and what its log holds; `None` if there is no such conversation. A user who
+    /// never was a member has no stays.
+    async fn membership(
+        &self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<Option<(Intervals, Bounds)>, StoreError>;
+
+    /// The members of a conversation now, in order of joining, at most `count` after `after`.
+    async fn members_of(
+        &self,
+        conversation: ConversationId,
+        after: Option<UserId>,
+        count: u32,
+    ) -> Result<Vec<UserId>, StoreError>;
+
+    /// The conversations that a user is or was in, the feed not among them, most recently active first: at most `count`
+    /// of those that come after `after` in that order.
+    async fn conversations_of(
+        &self,
+        user: UserId,
+        after: Option<(UnixMs, ConversationId)>,
+        count: u32,
+    ) -> Result<Vec<ListedConversation>, StoreError>;
+
+    /// All that a connecting device follows: the user's feed first, then its current conversations, most recently active
+    /// first, each with the device's stored cursor. One query.
+    async fn followed(&self, user: UserId, device: DeviceId) -> Result<Vec<Followed>, StoreError>;
+
+    /// Raises stored cursors, one row each; lower ones and rows of removed devices change nothing. Not urgent: may be
+    /// committed together with other work. A cursor that a crash takes only makes the next delivery begin earlier.
+    async fn store_cursors(&self, cursors: Vec<CursorRow>) -> Result<(), StoreError>;
+}
+
+/// What a command did, and the entries to publish about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed<T> {
+    /// What it made or changed.
+    pub value: T,
+    /// What it wrote into logs.
+    pub entries: Vec<Entry>,
+}
+
+/// Why a command was refused. Nothing was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryRefusal {
+    /// A named user does not exist.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// The device does not exist.
+    #[error("there is no such device")]
+    NoSuchDevice,
+    /// The device has been removed.
+    #[error("the device has been removed")]
+    DeviceRemoved,
+    /// The token is of an older generation than the device's.
+    #[error("the token's generation is over")]
+    OldGeneration,
+    /// A member is already in as many conversations as are allowed.
+    #[error("a member is in too many conversations")]
+    TooManyConversations,
+}
+
+/// A device to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewDevice {
+    /// Its id.
+    pub id: DeviceId,
+    /// Whose it is.
+    pub user: UserId,
+    /// What people call it.
+    pub name: String,
+    /// What it is to its user.
+    pub kind: DeviceKind,
+    /// The time.
+    pub now: UnixMs,
+}
+
+/// A conversation to make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewConversation {
+    /// Its id: [`ConversationId::direct`] for direct ones.
+    pub id: ConversationId,
+    /// Its kind.
+    pub kind: ConversationKind,
+    /// Its title.
+    pub title: Option<String>,
+    /// Its members, without repetition.
+    pub members: Vec<UserId>,
+    /// The time.
+    pub now: UnixMs,
+}
+
+/// A device that may connect.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connected {
+    /// The device, with its new connection generation.
+    pub device: Device,
+    /// Its user's feed.
+    pub feed: ConversationId,
+}
+
+impl Connected {
+    /// The generation of the connection that is being made.
+    pub fn generation(&self) -> ConnectionGeneration {
+        self.device.connection_generation
+    }
+}
+
+/// A conversation as a list shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedConversation {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// Whether the user is a member now.
+    pub member: bool,
+    /// For direct ones, the other user.
+    pub peer: Option<UserId>,
+}
+
+/// A conversation that a device follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Followed {
+    /// Which.
+    pub conversation: ConversationId,
+    /// What its log holds.
+    pub bounds: Bounds,
+    /// What the user may see of it.
+    pub intervals: Intervals,
+    /// The device's stored cursor; absent if it has none.
+    pub cursor: Option<Seq>,
+    /// When the last entry came.
+    pub active_at: UnixMs,
+}
+
+/// A cursor to store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CursorRow {
+    /// The device.
+    pub device: DeviceId,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The place.
+    pub seq: Seq,
+}

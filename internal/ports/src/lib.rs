@@ -1,0 +1,30 @@
+//! The seams between the engine and what it stands on: small traits whose docs are contracts.
+//!
+//! [`MessageLog`] (step 4 of a message's way), [`Directory`] and [`Offsets`] are implemented by one store each and share
+//! its transactions: a command that changes the directory and writes an entry about it is one call and one commit, and
+//! returns the entries to publish. [`Broker`] (steps 5 and 6) moves envelopes to [`Mailbox`]es, one of which stands
+//! before every connection.
+//!
+//! The `conformance` feature holds the suites that every adapter runs in its tests.
+//!
+//! No trait here names a database, a wire format or a door.
+
+mod broker;
+mod directory;
+mod error;
+mod log;
+mod mailbox;
+mod offsets;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use broker::Broker;
+pub use directory::{
+    Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
+    NewDevice,
+};
+pub use error::StoreError;
+pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
+pub use mailbox::{Inbox, Mailbox, Wakeup};
+pub use offsets::{Advanced, Offsets, OffsetsChange};

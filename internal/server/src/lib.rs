@@ -1,0 +1,1 @@
+//! Configuration, telemetry, start and ordered stop

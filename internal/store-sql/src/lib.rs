@@ -1,0 +1,1 @@
+//! Log, directory and offsets on SQLite

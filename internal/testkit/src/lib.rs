@@ -1,0 +1,1 @@
+//! Real servers, fault proxy and history checker for tests

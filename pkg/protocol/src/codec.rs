@@ -1,0 +1,264 @@
+//! Text to frame and frame to text.
+
+use crate::limits::CURSORS_PER_FRAME_MAX;
+use crate::{
+    Ack, Body, BodyError, ClientFrame, ClientMsgId, Code, ConversationId, Entry, Offset, Ref, Resume, Send, Seq,
+    ServerFrame, Target, UserId,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+
+/// Why a text is no frame. The sentence is fit for an error answer; it never repeats what was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct DecodeError {
+    /// What to answer.
+    pub code: Code,
+    /// The request's `ref`, if it could be read.
+    pub reference: Option<Ref>,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// What every frame of a device begins with, read before the rest.
+#[derive(Deserialize)]
+struct Head<'a> {
+    #[serde(rename = "type", borrow)]
+    kind: Cow<'a, str>,
+    #[serde(rename = "ref", default, borrow)]
+    reference: Option<&'a RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SendWire<'a> {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    conversation: Option<ConversationId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserId>,
+    client_msg_id: ClientMsgId,
+    #[serde(borrow)]
+    body: Cow<'a, RawValue>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ReadWire {
+    conversation: ConversationId,
+    seq: Seq,
+}
+
+/// Reads a frame of a device. Unknown fields are ignored.
+///
+/// # Errors
+///
+/// `bad_json`, `unknown_type`, `bad_frame`, `bad_body` or `body_too_large`: none of them closes the connection.
+pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
+    let head: Head<'_> = serde_json::from_str(text).map_err(|error| {
+        let code = if error.is_syntax() || error.is_eof() { Code::BadJson } else { Code::BadFrame };
+        DecodeError { code, reference: None, message: sentence(&error) }
+    })?;
+    if !text.trim_start().starts_with('{') {
+        // serde reads a struct from an array too.
+        return Err(fail(Code::BadFrame, None, "A frame is a JSON object."));
+    }
+    let reference = match head.reference {
+        None => None,
+        Some(raw) => Some(
+            serde_json::from_str::<Ref>(raw.get())
+                .map_err(|_| fail(Code::BadFrame, None, "\"ref\" must be a whole number from 0 to 2^53 - 1."))?,
+        ),
+    };
+    match &*head.kind {
+        "ack" => {
+            let ack: Ack = fields(text, reference)?;
+            at_most(ack.cursors.len(), "cursors", reference)?;
+            Ok(ClientFrame::Ack(ack))
+        }
+        "heartbeat" => Ok(ClientFrame::Heartbeat),
+        "hello" => fields(text, reference).map(ClientFrame::Hello),
+        "read" => {
+            let ReadWire { conversation, seq } = fields(text, reference)?;
+            Ok(ClientFrame::Read { reference, conversation, seq })
+        }
+        "resume" => {
+            let resume: Resume = fields(text, reference)?;
+            at_most(resume.conversations.len(), "conversations", reference)?;
+            Ok(ClientFrame::Resume(resume))
+        }
+        "send" => decode_send(fields(text, reference)?, reference).map(ClientFrame::Send),
+        _ => Err(fail(Code::UnknownType, reference, Code::UnknownType.spec().sentence)),
+    }
+}
+
+fn decode_send(wire: SendWire<'_>, reference: Option<Ref>) -> Result<Send, DecodeError> {
+    let target = match (wire.conversation, wire.user) {
+        (Some(conversation), None) => Target::Conversation(conversation),
+        (None, Some(user)) => Target::User(user),
+        _ => return Err(fail(Code::BadFrame, reference, "A send names either \"conversation\" or \"user\".")),
+    };
+    let body = Body::parse(wire.body.get()).map_err(|error| {
+        let code = match error {
+            BodyError::TooLarge { .. } => Code::BodyTooLarge,
+            BodyError::TooDeep | BodyError::NoType => Code::BadBody,
+        };
+        fail(code, reference, &error.to_string())
+    })?;
+    Ok(Send { reference, target, client_msg_id: wire.client_msg_id, body })
+}
+
+fn fields<'a, T: Deserialize<'a>>(text: &'a str, reference: Option<Ref>) -> Result<T, DecodeError> {
+    serde_json::from_str(text).map_err(|error| fail(Code::BadFrame, reference, &sentence(&error)))
+}
+
+fn at_most(count: usize, field: &str, reference: Option<Ref>) -> Result<(), DecodeError> {
+    if count <= CURSORS_PER_FRAME_MAX {
+        return Ok(());
+    }
+    Err(fail(Code::BadFrame, reference, &format!("\"{field}\" has {count} items; at most {CURSORS_PER_FRAME_MAX} are allowed.")))
+}
+
+fn fail(code: Code, reference: Option<Ref>, message: &str) -> DecodeError {
+    DecodeError { code, reference, message: message.to_owned() }
+}
+
+/// serde_json's sentence, without what the device sent: a token could stand in it.
+fn sentence(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(": ") {
+        Some((what, _)) if what.starts_with("invalid ") => {
+            format!("{what} at line {} column {}", error.line(), error.column())
+        }
+        _ => text,
+    }
+}
+
+/// Writes a frame of a device.
+pub fn encode_client(frame: &ClientFrame) -> String {
+    #[derive(Serialize)]
+    struct Tagged<T> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+        #[serde(flatten)]
+        fields: T,
+    }
+    fn text<T: Serialize>(kind: &'static str, reference: Option<Ref>, fields: T) -> String {
+        json(&Tagged { kind, reference, fields })
+    }
+    match frame {
+        // `Hello` has its own `ref`.
+        ClientFrame::Hello(hello) => text("hello", None, hello),
+        ClientFrame::Resume(resume) => text("resume", None, resume),
+        ClientFrame::Send(send) => encode_send(send),
+        ClientFrame::Ack(ack) => encode_ack(&ack.cursors),
+        ClientFrame::Read { reference, conversation, seq } => {
+            text("read", *reference, ReadWire { conversation: *conversation, seq: *seq })
+        }
+        ClientFrame::Heartbeat => r#"{"type":"heartbeat"}"#.to_owned(),
+    }
+}
+
+/// Raw JSON does not pass through serde's `flatten`, so a send is written as one struct.
+fn encode_send(send: &Send) -> String {
+    #[derive(Serialize)]
+    struct Wire<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conversation: Option<ConversationId>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        user: Option<&'a UserId>,
+        client_msg_id: &'a ClientMsgId,
+        body: &'a Body,
+    }
+    let (conversation, user) = match &send.target {
+        Target::Conversation(conversation) => (Some(*conversation), None),
+        Target::User(user) => (None, Some(user)),
+    };
+    json(&Wire {
+        kind: "send",
+        reference: send.reference,
+        conversation,
+        user,
+        client_msg_id: &send.client_msg_id,
+        body: &send.body,
+    })
+}
+
+fn encode_ack(cursors: &[Offset]) -> String {
+    #[derive(Serialize)]
+    struct Wire<'a> {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        cursors: &'a [Offset],
+    }
+    json(&Wire { kind: "ack", cursors })
+}
+
+/// Writes a frame of the server.
+pub fn encode_server(frame: &ServerFrame) -> String {
+    let mut text = String::new();
+    match frame {
+        ServerFrame::Entry(entry) => push_entry(&mut text, entry),
+        ServerFrame::Entries { entries } => push_entries(&mut text, entries.iter()),
+        other => text = json(other),
+    }
+    text
+}
+
+/// Appends an `entry` frame: the hot path of delivery, written once per entry and shared by all devices.
+pub fn push_entry(text: &mut String, entry: &Entry) {
+    text.reserve(320 + entry.body.as_json().len());
+    text.push_str(r#"{"type":"entry","#);
+    push_json(text, entry, 1);
+}
+
+/// Appends an `entries` frame.
+pub fn push_entries<'a>(text: &mut String, entries: impl Iterator<Item = &'a Entry>) {
+    text.push_str(r#"{"type":"entries","entries":["#);
+    for (index, entry) in entries.enumerate() {
+        if index > 0 {
+            text.push(',');
+        }
+        push_json(text, entry, 0);
+    }
+    text.push_str("]}");
+}
+
+/// Appends a value's JSON without its first `skip` bytes.
+fn push_json<T: Serialize>(text: &mut String, value: &T, skip: usize) {
+    let mut bytes = std::mem::take(text).into_bytes();
+    let start = bytes.len();
+    serde_json::to_writer(&mut bytes, value).expect("frames have text keys and no failing values");
+    bytes.drain(start..start + skip);
+    *text = String::from_utf8(bytes).expect("JSON is UTF-8");
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("frames have text keys and no failing values")
+}
+
+/// Reads a frame of the server, as a device does. `None` is a frame of a type that this version does not know, to be
+/// ignored.
+///
+/// # Errors
+///
+/// `bad_json` or `bad_frame`: the other side is no Lockstep server.
+pub fn decode_server(text: &str) -> Result<Option<ServerFrame>, DecodeError> {
+    #[derive(Deserialize)]
+    struct Entries {
+        entries: Vec<Entry>,
+    }
+    let head: Head<'_> = serde_json::from_str(text).map_err(|error| fail(Code::BadJson, None, &sentence(&error)))?;
+    let frame = match &*head.kind {
+        // Raw bodies do not pass through serde's tagged enums: these two are read by hand.
+        "entry" => ServerFrame::Entry(fields(text, None)?),
+        "entries" => ServerFrame::Entries { entries: fields::<Entries>(text, None)?.entries },
+        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "heartbeat" | "error" => fields(text, None)?,
+        _ => return Ok(None),
+    };
+    Ok(Some(frame))
+}

@@ -1,0 +1,288 @@
+//! The frames. Field names here are the names on the wire; `docs/protocol.md` shows an example of each.
+
+use crate::{
+    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, OffsetsVersion, Seq, UnixMs, UserId,
+};
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+/// A number that a device puts on a request and that the answer repeats: 0 to 2^53 - 1.
+pub type Ref = Seq;
+
+/// What a device sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClientFrame {
+    /// The first frame: who is there and what the device knows.
+    Hello(Hello),
+    /// Where the device stands in its conversations.
+    Resume(Resume),
+    /// A message.
+    Send(Send),
+    /// Everything up to these places has arrived and is kept.
+    Ack(Ack),
+    /// The user has read up to here.
+    Read {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// The conversation.
+        conversation: ConversationId,
+        /// The last entry that was read.
+        seq: Seq,
+    },
+    /// The answer to the server's heartbeat.
+    Heartbeat,
+}
+
+/// The first frame of a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// Repeated in the answer.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Ref>,
+    /// The device's access token. Never in the URL, where logs would keep it.
+    pub token: CompactString,
+    /// The epoch that the device's cursors belong to; absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<Epoch>,
+    /// Where the device stands in its user's feed; absent if it has nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<Cursor>,
+    /// The newest version of read offsets that the device has.
+    #[serde(default)]
+    pub offsets_version: OffsetsVersion,
+}
+
+/// A place in a log, with the id of the entry that stands there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// The last entry that the device has.
+    pub seq: Seq,
+    /// Its id, by which the server notices that its log is another one than the device remembers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entry: Option<EntryId>,
+}
+
+/// One conversation of a `resume` frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Where the device stands in it.
+    #[serde(flatten)]
+    pub cursor: Cursor,
+}
+
+/// Where the device stands in its conversations. Conversations that no frame names go on from the stored cursor.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Resume {
+    /// At most [`crate::limits::CURSORS_PER_FRAME_MAX`].
+    #[serde(default)]
+    pub conversations: Vec<Shown>,
+    /// Whether another `resume` frame follows. Delivery starts after the one that says no.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Send {
+    /// Repeated in the answer.
+    pub reference: Option<Ref>,
+    /// Where to.
+    pub target: Target,
+    /// The device's own name for it: sending the same again gets the same answer and reaches nobody twice.
+    pub client_msg_id: ClientMsgId,
+    /// The content.
+    pub body: Body,
+}
+
+/// Where a message goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To a conversation.
+    Conversation(ConversationId),
+    /// To the direct conversation with this user, which is made if need be.
+    User(UserId),
+}
+
+/// Cumulative acknowledgements.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ack {
+    /// Per conversation the seq up to which everything has arrived: at most
+    /// [`crate::limits::CURSORS_PER_FRAME_MAX`].
+    pub cursors: Vec<Offset>,
+}
+
+/// A conversation and a place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offset {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The place.
+    pub seq: Seq,
+}
+
+/// What the server sends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerFrame {
+    /// The answer to `hello`.
+    Welcome(Box<Welcome>),
+    /// Read offsets that have changed.
+    Offsets {
+        /// The version that the device has once it has taken this frame.
+        version: OffsetsVersion,
+        /// At most [`crate::limits::CURSORS_PER_FRAME_MAX`].
+        offsets: Vec<Offset>,
+    },
+    /// All that had been missed was delivered; from here on entries come as they happen.
+    CaughtUp,
+    /// The next entry of a conversation.
+    Entry(Entry),
+    /// The next entries of one conversation, in order: catch-up only.
+    Entries {
+        /// At most [`crate::limits::ENTRIES_PER_FRAME_MAX`].
+        entries: Vec<Entry>,
+    },
+    /// Entries of a conversation that will not be delivered.
+    Skip {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The first that is left out.
+        from: Seq,
+        /// The last that is left out.
+        to: Seq,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// The server's log of a conversation is another one than the device remembers: drop it and take it anew.
+    Reset {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The store's identity now.
+        epoch: Epoch,
+        /// The first entry that the log still holds.
+        floor: Seq,
+        /// The last entry of the log.
+        head: Seq,
+    },
+    /// The answer to `send`: the message is on disk.
+    Sent {
+        /// From the request.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+        /// The conversation, which a message to a user did not name.
+        conversation: ConversationId,
+        /// The place it got.
+        seq: Seq,
+        /// The id it got.
+        id: EntryId,
+        /// When the server took it.
+        sent_at: UnixMs,
+        /// Whether it had been stored before.
+        duplicate: bool,
+    },
+    /// The answer to a request that has nothing else to say.
+    Done {
+        /// From the request.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+    },
+    /// Are you there? The device answers with a heartbeat.
+    Heartbeat,
+    /// A request failed, or the connection is about to close.
+    Error(ErrorFrame),
+}
+
+/// Why entries are left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkipReason {
+    /// They are older than the conversation keeps.
+    Retention,
+    /// The user was not a member, or may not see what came before joining.
+    Membership,
+    /// A reason of a later version.
+    #[serde(other)]
+    Other,
+}
+
+/// The answer to `hello`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// From the request.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Ref>,
+    /// The store's identity. If it is another one than the device knows, `reset` frames may follow.
+    pub epoch: Epoch,
+    /// Whose token it was.
+    pub user: UserId,
+    /// Whose token it was.
+    pub device: DeviceId,
+    /// The user's feed.
+    pub feed: ConversationId,
+    /// The server's clock.
+    pub server_time: UnixMs,
+    /// What this server allows.
+    pub limits: ClientLimits,
+}
+
+/// What this server allows, as far as a device has to know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientLimits {
+    /// How often a heartbeat comes, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// How long a delivery may stay unacknowledged, in milliseconds.
+    pub ack_timeout_ms: u64,
+    /// The largest frame that a device may send.
+    pub frame_bytes_max: usize,
+    /// The largest body.
+    pub body_bytes_max: usize,
+    /// How many entries of one conversation are delivered ahead of the acknowledgement.
+    pub window_entries: u64,
+}
+
+/// A request failed, or the connection is about to close.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorFrame {
+    /// From the request, where one failed.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Ref>,
+    /// The code's name (see [`Code`]); later versions have more.
+    pub code: Cow<'static, str>,
+    /// What happened, as a sentence.
+    pub message: Cow<'static, str>,
+    /// Whether the server closes the connection now.
+    pub close: bool,
+    /// Whether connecting again makes sense: without a new token if `new_token` is false.
+    pub reconnect: bool,
+    /// Whether a new token is needed first.
+    #[serde(default)]
+    pub new_token: bool,
+    /// How long to wait before the same again, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+impl ErrorFrame {
+    /// The frame for a code as the table has it.
+    pub fn of(code: Code, reference: Option<Ref>) -> Self {
+        let spec = code.spec();
+        let (reconnect, new_token, retry_after_ms) = match spec.advice {
+            Advice::Keep => (false, false, None),
+            Advice::Reconnect { after_ms } => (true, false, Some(u64::from(after_ms))),
+            Advice::NewToken => (true, true, None),
+            Advice::Stop => (false, false, None),
+        };
+        Self {
+            reference,
+            code: Cow::Borrowed(spec.name),
+            message: Cow::Borrowed(spec.sentence),
+            close: code.closes(),
+            reconnect,
+            new_token,
+            retry_after_ms,
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The native protocol of Lockstep: what stands on the wire between a device and the gateway.
+//!
+//! Step 1 and step 7 of the way of a message (see `internal/ARCHITECTURE.md`): frames, wire ids, the codec,
+//! limits, and the one table of error and close codes. Devices (`pkg/client`) and the server share this crate,
+//! so that they cannot disagree.
+//!
+//! This crate does no I/O, keeps no state and knows nothing about how a server is built.
+//! The prose description, with an example of every frame, is `docs/protocol.md`; a test holds the two together.
+
+mod body;
+mod codec;
+mod code;
+mod entry;
+mod frame;
+mod ids;
+pub mod limits;
+
+pub use body::{Body, BodyError};
+pub use code::{Advice, Code, Spec};
+pub use codec::{
+    DecodeError, decode_client, decode_server, encode_client, encode_server, push_entries, push_entry,
+};
+pub use entry::{Entry, Kind, Sender};
+pub use frame::{
+    Ack, ClientFrame, ClientLimits, Cursor, ErrorFrame, Hello, Offset, Ref, Resume, Send, ServerFrame, Shown,
+    SkipReason, Target, Welcome,
+};
+pub use ids::{
+    ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, UnixMs, UserId,
+};

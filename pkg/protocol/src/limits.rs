@@ -1,0 +1,37 @@
+//! The protocol's bounds and their defaults, in one place. Each says what happens when it is reached.
+
+/// Largest frame from a device, in bytes. A larger one closes the connection with `frame_too_large`.
+pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// Largest body, in bytes of JSON text. A larger one is answered with `body_too_large`; the connection stays.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Most levels of objects and arrays in a body. A deeper one is answered with `bad_body`; the connection stays.
+pub const BODY_DEPTH_MAX: usize = 32;
+/// Most cursors in one `resume` frame, and offsets in one `offsets` frame. More are answered with `bad_frame`.
+pub const CURSORS_PER_FRAME_MAX: usize = 1_000;
+/// Most entries in one batch frame. The server sends several.
+pub const ENTRIES_PER_FRAME_MAX: usize = 128;
+/// Most deliveries of one conversation that a device may leave unacknowledged. The server then waits.
+pub const WINDOW_ENTRIES_MAX: u64 = 256;
+/// Most bytes of bodies that a connection may leave unacknowledged. The server then waits.
+pub const WINDOW_BYTES_MAX: usize = 1024 * 1024;
+/// How long a connection may stay without its `hello`, and then without its last `resume`.
+pub const HELLO_TIMEOUT_MS: u64 = 5_000;
+/// How often the server sends a heartbeat. Two that stay without any answer close the connection.
+pub const HEARTBEAT_MS: u64 = 25_000;
+/// How long the oldest unacknowledged delivery may wait before the connection is closed with `ack_timeout`.
+pub const ACK_TIMEOUT_MS: u64 = 45_000;
+/// Sends per second that a device may keep up. More are answered with `rate_limited`.
+pub const SENDS_PER_SECOND: u32 = 50;
+/// Sends that a device may make at once before the rate counts.
+pub const SENDS_BURST: u32 = 200;
+/// Frames per second that a device may keep up. More close the connection with `flood`.
+pub const FRAMES_PER_SECOND: u32 = 500;
+/// Frames that a device may send at once before the rate counts: enough for the `resume` frames of 10,000
+/// conversations and a full window of acknowledgements.
+pub const FRAMES_BURST: u32 = 2_000;
+/// Most conversations of one user. One more is refused with `too_many_conversations`.
+pub const CONVERSATIONS_PER_USER_MAX: usize = 10_000;
+/// Most members named when a group is made. More are refused with `bad_request`.
+pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Most characters of a title or of a device's name.
+pub const NAME_CHARS_MAX: usize = 128;
