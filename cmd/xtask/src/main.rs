@@ -1,2 +1,59 @@
-//! x
-fn main(){}
+//! The project's own chores: one command locally and in CI.
+//!
+//! `cargo xtask lint` checks how the code reads, `cargo xtask test` checks what it does, `cargo xtask ci` is both.
+//! This crate knows no other crate of the workspace and has few dependencies: it is compiled before anything else.
+
+mod lint;
+mod process;
+mod test;
+mod tidy;
+
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <command>
+
+  ci     lint, then test: what every change has to pass
+  lint   format, clippy, docs and tidy
+  tidy   the project's own rules: arrows between crates, crate docs, file lengths, words, lints, licences, bans
+  test   checks the machine, builds the workspace and runs all its tests
+";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let root = repository_root();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["ci"] => {
+            lint::run(&root)?;
+            test::run(&root)
+        }
+        ["lint"] => lint::run(&root),
+        ["tidy"] => tidy::run(&root),
+        ["test"] => test::run(&root),
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("there is no command {:?}\n\n{USAGE}", arguments.join(" ")),
+    }
+}
+
+fn repository_root() -> PathBuf {
+    // cmd/xtask lies two levels below the root.
+    let mut root = Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf();
+    root.pop();
+    root.pop();
+    root
+}

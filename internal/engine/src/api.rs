@@ -1,14 +1,17 @@
-//! The handle that doors hold.
+//! The handle that doors hold, and what is behind it.
 
-use crate::EngineConfig;
-use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConnectionGeneration, Conversation, ConversationId, Device, DeviceId, DeviceKind, Epoch,
-    OffsetsVersion, SendOutcome, Seq, SharedEntry, Skip, Target, TokenGeneration, UnixMs, User, UserId,
-};
-use lockstep_ports::{
-    Author, Broker, Directory, ListedConversation, Mailbox, MessageLog, Offsets, OffsetsChange,
-};
+use crate::connections::Connections;
+use crate::cursors::Cursors;
+use crate::lane::{Lane, Reply, Waiting};
+use crate::publisher::Publisher;
+use crate::reader::Reader;
+use crate::{Connection, EngineConfig};
+use lockstep_model::{Ask, Body, ClientMsgId, Code, EntryId, Epoch, Kind, SendOutcome, Target, UnixMs};
+use lockstep_ports::{Append, Author, Broker, Directory, MessageLog, Offsets, StoreError};
 use std::sync::Arc;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// What the engine stands on.
 #[derive(Clone)]
@@ -23,100 +26,117 @@ pub struct Ports {
     pub broker: Arc<dyn Broker>,
 }
 
-/// What a verified token says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// Whose token it is.
-    pub user: UserId,
-    /// Of which device.
-    pub device: DeviceId,
-    /// Of which generation.
-    pub token_generation: TokenGeneration,
-}
-
-/// One live connection of a device.
-#[derive(Debug)]
-pub struct Connection {
-    /// Whose it is.
-    pub user: UserId,
-    /// Of which device.
-    pub device: DeviceId,
-    /// The highest of a device wins.
-    pub generation: ConnectionGeneration,
-    /// Where the connection's task is reached.
-    pub mailbox: Arc<Mailbox>,
-}
-
-/// A connection that was let in.
-#[derive(Debug, Clone)]
-pub struct Admission {
-    /// The connection, already in the connection map.
-    pub connection: Arc<Connection>,
-    /// The store's identity.
-    pub epoch: Epoch,
-    /// The user's feed.
-    pub feed: ConversationId,
-    /// The read offsets that changed since the version that the device showed.
-    pub offsets: OffsetsChange,
-}
-
-/// Which part of a conversation's history is wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slice {
-    /// The newest.
-    Latest,
-    /// The newest of those below this place.
-    Before(Seq),
-    /// The oldest of those above this place.
-    After(Seq),
-}
-
-/// A stretch of a conversation's history, in seq order.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryPage {
-    /// The entries.
-    pub entries: Vec<SharedEntry>,
-    /// The log's floor.
-    pub floor: Seq,
-    /// The log's head.
-    pub head: Seq,
-}
-
 /// The handle of the engine: cheap to clone, shared by all doors.
+///
+/// What a session asks goes through [`ask`](Self::ask) and is answered into the connection's mailbox; what REST and the
+/// administration ask are async methods. All refuse with a [`Code`].
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine(pub(crate) Arc<Inner>);
 
-#[allow(unused_variables, missing_docs)]
+pub(crate) struct Inner {
+    pub(crate) ports: Ports,
+    pub(crate) config: EngineConfig,
+    pub(crate) connections: Connections,
+    pub(crate) publisher: Arc<Publisher>,
+    pub(crate) lane: Lane,
+    pub(crate) reader: Reader,
+    pub(crate) cursors: Arc<Cursors>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stopping: CancellationToken,
+}
+
 impl Engine {
     /// Starts the engine's tasks.
-    pub fn start(ports: Ports, config: EngineConfig) -> Self { todo!() }
-    /// Stops in order: closes all connections with `shutting_down`, waits until they are gone, stores what is batched.
-    pub async fn stop(&self) { todo!() }
+    pub fn start(ports: Ports, config: EngineConfig) -> Self {
+        let tasks = TaskTracker::new();
+        let stopping = CancellationToken::new();
+        let publisher = Arc::new(Publisher::new(Arc::clone(&ports.broker), &config));
+        let lane = Lane::start(&ports, Arc::clone(&publisher), &config, &tasks);
+        let reader = Reader::start(Arc::clone(&ports.log), Arc::clone(&publisher), &tasks);
+        let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
+        crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
+        let connections = Connections::default();
+        let inner = Inner { ports, config, connections, publisher, lane, reader, cursors, tasks, stopping };
+        Self(Arc::new(inner))
+    }
 
-    // Connections (used by the WebSocket door).
-    pub async fn connect(&self, claim: Claim, offsets_version: OffsetsVersion) -> Result<Admission, Code> { todo!() }
-    pub fn ask(&self, connection: &Arc<Connection>, ask: Ask) { todo!() }
-    pub async fn disconnect(&self, connection: &Arc<Connection>, topics: Vec<ConversationId>) { todo!() }
-    pub fn connections(&self) -> usize { todo!() }
+    /// Stops in order: lets nobody in, closes all connections with `shutting_down`, waits until they are gone, finishes
+    /// what was asked, and stores what is batched.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.0.connections.close_all(Code::ShuttingDown);
+        self.0.connections.wait_until_empty().await;
+        self.0.lane.close();
+        self.0.reader.close();
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+        self.0.cursors.flush().await;
+    }
 
-    // Requests (used by REST; `authorize` first).
-    /// Checks that the claimed device is there and its token generation is not over.
-    pub async fn authorize(&self, claim: &Claim) -> Result<Device, Code> { todo!() }
-    pub async fn send(&self, author: Author, target: Target, client_msg_id: ClientMsgId, body: Body) -> SendOutcome { todo!() }
-    /// `no_such_conversation` if the user never was a member. Obeys membership intervals and floor.
-    pub async fn history(&self, user: &UserId, conversation: ConversationId, slice: Slice, count: u32) -> Result<HistoryPage, Code> { todo!() }
-    pub async fn conversations(&self, user: &UserId, after: Option<(UnixMs, ConversationId)>, count: u32) -> Result<Vec<ListedConversation>, Code> { todo!() }
-    pub async fn members(&self, user: &UserId, conversation: ConversationId, after: Option<UserId>, count: u32) -> Result<Vec<UserId>, Code> { todo!() }
-    /// Makes a group of the creator and the named members.
-    pub async fn create_group(&self, creator: &UserId, title: Option<String>, members: Vec<UserId>) -> Result<Conversation, Code> { todo!() }
-    /// The direct conversation of two users, made if need be. `no_such_user`, or `bad_request` with oneself.
-    pub async fn open_direct(&self, user: &UserId, peer: &UserId) -> Result<Conversation, Code> { todo!() }
+    /// The store's identity.
+    pub fn epoch(&self) -> Epoch {
+        self.0.ports.log.epoch()
+    }
 
-    // Administration (used by the Unix socket).
-    pub async fn ensure_user(&self, user: UserId) -> Result<User, Code> { todo!() }
-    pub async fn create_device(&self, user: &UserId, name: &str, kind: DeviceKind) -> Result<Device, Code> { todo!() }
-    pub async fn device(&self, device: DeviceId) -> Result<Device, Code> { todo!() }
-    pub async fn devices_of(&self, user: &UserId) -> Result<Vec<Device>, Code> { todo!() }
-    /// Removes a device and closes its connection with `device_removed`. Repeating it changes nothing.
-    pub async fn remove_device(&self, device: DeviceId) -> Result<Device, Code> { todo!() }
+    /// Takes what a connection's session asks. The answer comes into its mailbox.
+    pub fn ask(&self, connection: &Arc<Connection>, ask: Ask) {
+        match ask {
+            Ask::Append { reference, target, client_msg_id, body } => {
+                let author = Author { user: connection.user.clone(), device: connection.device };
+                let reply = Reply::Connection { connection: Arc::clone(connection), reference };
+                self.0.lane.send(waiting(author, target, client_msg_id, body, reply));
+            }
+            Ask::Read { conversation, from, count, head } => self.read(connection, conversation, from, count, head),
+            Ask::Acked { conversation, seq } => self.0.cursors.note(connection.device, conversation, seq),
+            Ask::Resume { shown, verify } => self.spawn(connection, |engine, connection| async move {
+                engine.resume(connection, shown, verify).await;
+            }),
+            Ask::Follow(conversation) => self.spawn(connection, move |engine, connection| async move {
+                engine.follow(connection, conversation).await;
+            }),
+            Ask::AdvanceOffset { reference, conversation, seq } => {
+                self.spawn(connection, move |engine, connection| async move {
+                    engine.advance_offset(connection, reference, conversation, seq).await;
+                });
+            }
+            Ask::Recheck { conversations, offsets_version } => {
+                self.spawn(connection, move |engine, connection| async move {
+                    engine.recheck(connection, conversations, offsets_version).await;
+                });
+            }
+        }
+    }
+
+    /// Sends a message for REST. Returns once it is on disk (I1).
+    pub async fn send(&self, author: Author, target: Target, client_msg_id: ClientMsgId, body: Body) -> SendOutcome {
+        let (sender, outcome) = oneshot::channel();
+        self.0.lane.send(waiting(author, target, client_msg_id, body, Reply::Request(sender)));
+        // The lane answers everything it takes; it goes away only with the whole engine.
+        outcome.await.unwrap_or(Err(Code::TryAgain))
+    }
+
+    /// Runs one question of a connection. Questions are bounded by the session that asks them.
+    fn spawn<F, T>(&self, connection: &Arc<Connection>, work: F)
+    where
+        F: FnOnce(Self, Arc<Connection>) -> T,
+        T: Future<Output = ()> + Send + 'static,
+    {
+        self.0.tasks.spawn(work(self.clone(), Arc::clone(connection)));
+    }
+}
+
+fn waiting(author: Author, target: Target, client_msg_id: ClientMsgId, body: Body, reply: Reply) -> Waiting {
+    let (conversation, peer) = match target {
+        Target::Conversation(conversation) => (conversation, None),
+        Target::User(peer) => (lockstep_model::ConversationId::direct(&author.user, &peer), Some(peer)),
+    };
+    let (id, sent_at) = (EntryId::generate(), UnixMs::now());
+    let append = Append { conversation, author, client_msg_id, kind: Kind::Message, body, id, sent_at };
+    Waiting { append, peer, reply }
+}
+
+/// A store's failure as a code: what could not be stored may be sent again, what could not be read ends a connection.
+pub(crate) fn store_failed(error: &StoreError) -> Code {
+    tracing::error!(error = %error, cause = std::error::Error::source(error), "the store failed");
+    Code::TryAgain
 }

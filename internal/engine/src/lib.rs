@@ -1,13 +1,29 @@
 //! The use cases: what Lockstep does, between the doors and the ports.
 //!
-//! Steps 3 and 5 of a message's way: the engine takes what sessions and REST ask, has the store commit it, publishes it
-//! to the broker, and answers. It keeps the connection map (user -> device -> connection), the ring of recent entries
-//! and the batch of cursors.
+//! Steps 3 and 5 of a message's way: the engine takes what sessions and REST ask, has the store commit it,
+//! publishes it to the broker, and answers. It keeps the connection map (user -> device -> connection), the ring of
+//! recent entries and the batch of cursors.
 //!
 //! It never speaks a wire format, never opens a socket and never holds a lock while it waits.
 
+mod admission;
 mod api;
 mod config;
+mod connections;
+mod conversations;
+mod cursors;
+mod devices;
+mod heads;
+mod history;
+mod lane;
+mod offsets;
+mod publisher;
+mod reader;
+mod resume;
+mod ring;
 
-pub use api::{Admission, Claim, Connection, Engine, HistoryPage, Ports, Slice};
+pub use admission::{Admission, Claim};
+pub use api::{Engine, Ports};
 pub use config::EngineConfig;
+pub use connections::Connection;
+pub use history::{HistoryPage, Slice};

@@ -1,1 +1,24 @@
-//! The native doors: REST and WebSocket
+//! The native doors: REST and WebSocket.
+//!
+//! Step 1 and step 7 of a message's way: bytes become requests here, limits first, and answers become bytes. REST serves
+//! services, scripts and operators; live devices hold a WebSocket. Both check the token here and leave every other
+//! decision to the session and the engine.
+//!
+//! No token, body or id of a user or device is ever logged or used as a metric's label.
+
+mod http;
+mod problem;
+mod rest;
+mod state;
+
+pub use problem::Problem;
+pub use state::{GatewayConfig, GatewayState};
+
+use axum::Router;
+
+/// All routes of the native doors.
+pub fn router(state: GatewayState) -> Router {
+    rest::routes()
+        // WEBSOCKET: .route("/v1/ws", axum::routing::get(ws::upgrade))
+        .with_state(state)
+}

@@ -37,6 +37,8 @@ pub enum Ask {
         from: Seq,
         /// How many at most.
         count: u32,
+        /// How far the log is said to reach: an answer from memory that ends below it is stale.
+        head: Seq,
     },
     /// The device has everything up to here: move its cursor. Not answered.
     Acked {
@@ -71,8 +73,11 @@ pub enum Notice {
     Entry(SharedEntry),
     /// A log's head is at least here.
     Head(Offset),
-    /// Read offsets changed.
+    /// Read offsets changed. Versions are to offsets what seqs are to entries: a notice that leaves some out is found by
+    /// its `since`.
     Offsets {
+        /// The version that the change begins after.
+        since: OffsetsVersion,
         /// The version after the change.
         version: OffsetsVersion,
         /// The changed ones.

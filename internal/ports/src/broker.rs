@@ -30,6 +30,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Whether anybody in this process consumes the topic.
     fn has_consumers(&self, topic: ConversationId) -> bool;
 
+    /// The topics that have consumers in this process.
+    fn topics(&self) -> Vec<ConversationId>;
+
     /// How many consumers are open in this process, for metrics.
     fn consumers(&self) -> usize;
 }

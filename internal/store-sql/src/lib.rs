@@ -1,1 +1,26 @@
-//! Log, directory and offsets on SQLite
+//! Log, directory and offsets on SQLite.
+//!
+//! Step 4 of a message's way: [`SqliteStore`] implements [`MessageLog`](lockstep_ports::MessageLog),
+//! [`Directory`](lockstep_ports::Directory) and [`Offsets`](lockstep_ports::Offsets) over one database file. One write
+//! task owns the one connection that writes: it takes what waits in a bounded queue, executes it in one transaction and
+//! answers after the commit is on disk (group commit). Reads go to a bounded pool of read-only connections.
+//!
+//! This crate must never answer before the commit, decide who may do what, or know about connections.
+
+mod directory;
+mod heads;
+mod log;
+mod offsets;
+mod open;
+mod options;
+mod read;
+mod row;
+mod sql;
+mod stats;
+mod store;
+mod write;
+
+pub use open::OpenError;
+pub use options::SqliteOptions;
+pub use stats::StoreStats;
+pub use store::{Maintained, SqliteStore};

@@ -1,1 +1,29 @@
-//! The Rust SDK of a device
+//! The Rust SDK of a device: keeps a local store in lockstep with the server over `/v1/ws` (see `docs/protocol.md`).
+//!
+//! It stands at both ends of the way of a message: [`Client::send`] begins it, [`Events`] end it. In the middle is
+//! [`machine`], a state machine without I/O that decides everything; around it a task moves bytes, time and store
+//! calls. The task is reached through [`Client`], a handle, and speaks through [`Events`].
+//!
+//! What it promises: a message taken by [`Client::enqueue`] is in the local store and is sent under one
+//! `client_msg_id` until the server has answered, across reconnects and restarts, so it is neither lost nor
+//! duplicated. An entry is stored before it is acknowledged and before its event is given out; one that the store has
+//! is dropped; one that would leave a gap is never stored.
+//!
+//! It must never acknowledge what is not stored, connect again after the server said to stop, or show a token.
+
+mod client;
+mod config;
+mod event;
+pub mod machine;
+mod service;
+mod store;
+mod token;
+mod transport;
+
+pub use client::{Client, Events, Pending};
+pub use config::ClientConfig;
+pub use event::{Counters, DisconnectReason, Event, SendError, Sent, StopReason};
+pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
+pub use token::{FixedToken, TokenError, TokenReason, TokenSource};
+
+pub use lockstep_protocol as protocol;

@@ -30,28 +30,21 @@ pub enum BodyError {
 impl Body {
     /// Checks a JSON text. The bytes are kept as they are.
     pub fn parse(json: &str) -> Result<Self, BodyError> {
-        if json.len() > BODY_BYTES_MAX {
-            return Err(BodyError::TooLarge { bytes: json.len() });
-        }
-        if deeper_than(json, BODY_DEPTH_MAX) {
-            return Err(BodyError::TooDeep);
-        }
-        let raw = RawValue::from_string(json.to_owned()).map_err(|_| BodyError::NoType)?;
-        Self::from_raw(raw)
+        check_size(json)?;
+        let raw = serde_json::from_str(json).map_err(|_| BodyError::NoType)?;
+        Self::from_borrowed(raw)
     }
 
     /// Checks a value that is known to be JSON.
     pub fn from_raw(raw: Box<RawValue>) -> Result<Self, BodyError> {
-        let json = raw.get();
-        if json.len() > BODY_BYTES_MAX {
-            return Err(BodyError::TooLarge { bytes: json.len() });
-        }
-        if deeper_than(json, BODY_DEPTH_MAX) {
-            return Err(BodyError::TooDeep);
-        }
-        // An array would fill a struct's fields by position: only an object may.
-        let typed = json.starts_with('{') && type_of(json).is_some_and(|t| (1..=64).contains(&t.chars().count()));
-        if typed { Ok(Self(raw)) } else { Err(BodyError::NoType) }
+        check(&raw)?;
+        Ok(Self(raw))
+    }
+
+    /// Checks a value that is known to be JSON and copies it only if it is a body.
+    pub fn from_borrowed(raw: &RawValue) -> Result<Self, BodyError> {
+        check(raw)?;
+        Ok(Self(raw.to_owned()))
     }
 
     /// Takes a text that was checked before it was stored.
@@ -104,6 +97,24 @@ impl<'de> Deserialize<'de> for Body {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Box::<RawValue>::deserialize(deserializer).map(Self)
     }
+}
+
+fn check_size(json: &str) -> Result<(), BodyError> {
+    if json.len() > BODY_BYTES_MAX {
+        return Err(BodyError::TooLarge { bytes: json.len() });
+    }
+    if deeper_than(json, BODY_DEPTH_MAX) {
+        return Err(BodyError::TooDeep);
+    }
+    Ok(())
+}
+
+fn check(raw: &RawValue) -> Result<(), BodyError> {
+    let json = raw.get();
+    check_size(json)?;
+    // An array would fill a struct's fields by position: only an object may.
+    let typed = json.starts_with('{') && type_of(json).is_some_and(|t| (1..=64).contains(&t.chars().count()));
+    if typed { Ok(()) } else { Err(BodyError::NoType) }
 }
 
 fn type_of(json: &str) -> Option<Cow<'_, str>> {

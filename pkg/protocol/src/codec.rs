@@ -3,8 +3,9 @@
 use crate::limits::CURSORS_PER_FRAME_MAX;
 use crate::{
     Ack, Body, BodyError, ClientFrame, ClientMsgId, Code, ConversationId, Entry, Offset, Ref, Resume, Send, Seq,
-    ServerFrame, Target, UserId,
+    ServerFrame, Target, UserId, push_entries, push_entry,
 };
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -30,15 +31,15 @@ struct Head<'a> {
     reference: Option<&'a RawValue>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct SendWire<'a> {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     conversation: Option<ConversationId>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     user: Option<UserId>,
     client_msg_id: ClientMsgId,
     #[serde(borrow)]
-    body: Cow<'a, RawValue>,
+    body: &'a RawValue,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -53,14 +54,7 @@ struct ReadWire {
 ///
 /// `bad_json`, `unknown_type`, `bad_frame`, `bad_body` or `body_too_large`: none of them closes the connection.
 pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
-    let head: Head<'_> = serde_json::from_str(text).map_err(|error| {
-        let code = if error.is_syntax() || error.is_eof() { Code::BadJson } else { Code::BadFrame };
-        DecodeError { code, reference: None, message: sentence(&error) }
-    })?;
-    if !text.trim_start().starts_with('{') {
-        // serde reads a struct from an array too.
-        return Err(fail(Code::BadFrame, None, "A frame is a JSON object."));
-    }
+    let head = head(text)?;
     let reference = match head.reference {
         None => None,
         Some(raw) => Some(
@@ -90,13 +84,27 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
     }
 }
 
+fn head(text: &str) -> Result<Head<'_>, DecodeError> {
+    // An array would fill a struct's fields by position: only an object may.
+    if !text.trim_start().starts_with('{') {
+        return Err(match serde_json::from_str::<IgnoredAny>(text) {
+            Ok(_) => fail(Code::BadFrame, None, "A frame is a JSON object."),
+            Err(error) => fail(Code::BadJson, None, &sentence(&error)),
+        });
+    }
+    serde_json::from_str(text).map_err(|error| {
+        let code = if error.is_syntax() || error.is_eof() { Code::BadJson } else { Code::BadFrame };
+        fail(code, None, &sentence(&error))
+    })
+}
+
 fn decode_send(wire: SendWire<'_>, reference: Option<Ref>) -> Result<Send, DecodeError> {
     let target = match (wire.conversation, wire.user) {
         (Some(conversation), None) => Target::Conversation(conversation),
         (None, Some(user)) => Target::User(user),
         _ => return Err(fail(Code::BadFrame, reference, "A send names either \"conversation\" or \"user\".")),
     };
-    let body = Body::parse(wire.body.get()).map_err(|error| {
+    let body = Body::from_borrowed(wire.body).map_err(|error| {
         let code = match error {
             BodyError::TooLarge { .. } => Code::BodyTooLarge,
             BodyError::TooDeep | BodyError::NoType => Code::BadBody,
@@ -114,7 +122,11 @@ fn at_most(count: usize, field: &str, reference: Option<Ref>) -> Result<(), Deco
     if count <= CURSORS_PER_FRAME_MAX {
         return Ok(());
     }
-    Err(fail(Code::BadFrame, reference, &format!("\"{field}\" has {count} items; at most {CURSORS_PER_FRAME_MAX} are allowed.")))
+    Err(fail(
+        Code::BadFrame,
+        reference,
+        &format!("\"{field}\" has {count} items; at most {CURSORS_PER_FRAME_MAX} are allowed."),
+    ))
 }
 
 fn fail(code: Code, reference: Option<Ref>, message: &str) -> DecodeError {
@@ -122,13 +134,17 @@ fn fail(code: Code, reference: Option<Ref>, message: &str) -> DecodeError {
 }
 
 /// serde_json's sentence, without what the device sent: a token could stand in it.
+///
+/// Its data errors read `invalid type: string "...", expected a seq at line 1 column 9`: what stands between the first
+/// colon and the last `expected` is the device's.
 fn sentence(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    match text.split_once(": ") {
-        Some((what, _)) if what.starts_with("invalid ") => {
-            format!("{what} at line {} column {}", error.line(), error.column())
-        }
-        _ => text,
+    let Some((what, rest)) = text.split_once(": ").filter(|(what, _)| what.starts_with("invalid ")) else {
+        return text;
+    };
+    match rest.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("{what}, expected {expected}"),
+        None => format!("{what} at line {} column {}", error.line(), error.column()),
     }
 }
 
@@ -209,34 +225,6 @@ pub fn encode_server(frame: &ServerFrame) -> String {
     text
 }
 
-/// Appends an `entry` frame: the hot path of delivery, written once per entry and shared by all devices.
-pub fn push_entry(text: &mut String, entry: &Entry) {
-    text.reserve(320 + entry.body.as_json().len());
-    text.push_str(r#"{"type":"entry","#);
-    push_json(text, entry, 1);
-}
-
-/// Appends an `entries` frame.
-pub fn push_entries<'a>(text: &mut String, entries: impl Iterator<Item = &'a Entry>) {
-    text.push_str(r#"{"type":"entries","entries":["#);
-    for (index, entry) in entries.enumerate() {
-        if index > 0 {
-            text.push(',');
-        }
-        push_json(text, entry, 0);
-    }
-    text.push_str("]}");
-}
-
-/// Appends a value's JSON without its first `skip` bytes.
-fn push_json<T: Serialize>(text: &mut String, value: &T, skip: usize) {
-    let mut bytes = std::mem::take(text).into_bytes();
-    let start = bytes.len();
-    serde_json::to_writer(&mut bytes, value).expect("frames have text keys and no failing values");
-    bytes.drain(start..start + skip);
-    *text = String::from_utf8(bytes).expect("JSON is UTF-8");
-}
-
 fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).expect("frames have text keys and no failing values")
 }
@@ -252,12 +240,13 @@ pub fn decode_server(text: &str) -> Result<Option<ServerFrame>, DecodeError> {
     struct Entries {
         entries: Vec<Entry>,
     }
-    let head: Head<'_> = serde_json::from_str(text).map_err(|error| fail(Code::BadJson, None, &sentence(&error)))?;
-    let frame = match &*head.kind {
+    let frame = match &*head(text)?.kind {
         // Raw bodies do not pass through serde's tagged enums: these two are read by hand.
         "entry" => ServerFrame::Entry(fields(text, None)?),
         "entries" => ServerFrame::Entries { entries: fields::<Entries>(text, None)?.entries },
-        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "heartbeat" | "error" => fields(text, None)?,
+        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "heartbeat" | "error" => {
+            fields(text, None)?
+        }
         _ => return Ok(None),
     };
     Ok(Some(frame))

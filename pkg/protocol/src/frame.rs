@@ -1,11 +1,15 @@
 //! The frames. Field names here are the names on the wire; `docs/protocol.md` shows an example of each.
 
 use crate::{
-    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, OffsetsVersion, Seq, UnixMs, UserId,
+    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, OffsetsVersion, Seq, UnixMs,
+    UserId,
 };
 use compact_str::CompactString;
-use serde::{Deserialize, Serialize};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
+use std::fmt;
 
 /// A number that a device puts on a request and that the answer repeats: 0 to 2^53 - 1.
 pub type Ref = Seq;
@@ -35,7 +39,7 @@ pub enum ClientFrame {
 }
 
 /// The first frame of a connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
     /// Repeated in the answer.
     #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
@@ -53,8 +57,49 @@ pub struct Hello {
     pub offsets_version: OffsetsVersion,
 }
 
+impl fmt::Debug for Hello {
+    /// Without the token: frames are logged and tokens never are.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reference, token: _, epoch, feed, offsets_version } = self;
+        f.debug_struct("Hello")
+            .field("reference", reference)
+            .field("epoch", epoch)
+            .field("feed", feed)
+            .field("offsets_version", offsets_version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Reads and writes a struct as serde would, but from an object only: serde's derived code also takes an array and
+/// fills the fields by position.
+macro_rules! object_only {
+    ($name:ident, $what:literal) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Self::serialize(self, serializer)
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Object;
+                impl<'de> Visitor<'de> for Object {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($what)
+                    }
+                    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<$name, A::Error> {
+                        $name::deserialize(MapAccessDeserializer::new(map))
+                    }
+                }
+                deserializer.deserialize_map(Object)
+            }
+        }
+    };
+}
+
 /// A place in a log, with the id of the entry that stands there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Cursor {
     /// The last entry that the device has.
     pub seq: Seq,
@@ -62,15 +107,39 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<EntryId>,
 }
+object_only!(Cursor, "an object with seq and entry");
 
-/// One conversation of a `resume` frame.
+/// One conversation of a `resume` frame. On the wire `seq` and `entry` stand beside `conversation`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "FlatShown", into = "FlatShown")]
 pub struct Shown {
     /// The conversation.
     pub conversation: ConversationId,
     /// Where the device stands in it.
-    #[serde(flatten)]
     pub cursor: Cursor,
+}
+
+/// [`Shown`] as it is written. Spelled out, because serde's `flatten` would build a tree of each first.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Self")]
+struct FlatShown {
+    conversation: ConversationId,
+    seq: Seq,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entry: Option<EntryId>,
+}
+object_only!(FlatShown, "an object with conversation, seq and entry");
+
+impl From<FlatShown> for Shown {
+    fn from(flat: FlatShown) -> Self {
+        Self { conversation: flat.conversation, cursor: Cursor { seq: flat.seq, entry: flat.entry } }
+    }
+}
+
+impl From<Shown> for FlatShown {
+    fn from(shown: Shown) -> Self {
+        Self { conversation: shown.conversation, seq: shown.cursor.seq, entry: shown.cursor.entry }
+    }
 }
 
 /// Where the device stands in its conversations. Conversations that no frame names go on from the stored cursor.
@@ -98,7 +167,7 @@ pub struct Send {
 }
 
 /// Where a message goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     /// To a conversation.
     Conversation(ConversationId),
@@ -116,12 +185,14 @@ pub struct Ack {
 
 /// A conversation and a place in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Offset {
     /// The conversation.
     pub conversation: ConversationId,
     /// The place.
     pub seq: Seq,
 }
+object_only!(Offset, "an object with conversation and seq");
 
 /// What the server sends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

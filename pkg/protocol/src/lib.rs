@@ -8,8 +8,9 @@
 //! The prose description, with an example of every frame, is `docs/protocol.md`; a test holds the two together.
 
 mod body;
-mod codec;
 mod code;
+mod codec;
+mod encode_entry;
 mod entry;
 mod frame;
 mod ids;
@@ -17,14 +18,11 @@ pub mod limits;
 
 pub use body::{Body, BodyError};
 pub use code::{Advice, Code, Spec};
-pub use codec::{
-    DecodeError, decode_client, decode_server, encode_client, encode_server, push_entries, push_entry,
-};
+pub use codec::{DecodeError, decode_client, decode_server, encode_client, encode_server};
+pub use encode_entry::{push_entries, push_entry};
 pub use entry::{Entry, Kind, Sender};
 pub use frame::{
     Ack, ClientFrame, ClientLimits, Cursor, ErrorFrame, Hello, Offset, Ref, Resume, Send, ServerFrame, Shown,
     SkipReason, Target, Welcome,
 };
-pub use ids::{
-    ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, UnixMs, UserId,
-};
+pub use ids::{ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, UnixMs, UserId};

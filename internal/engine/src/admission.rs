@@ -1,0 +1,132 @@
+//! Who is let in.
+
+use crate::api::store_failed;
+use crate::{Connection, Engine};
+use lockstep_model::{
+    Code, ConversationId, Device, DeviceId, Epoch, OffsetsVersion, TokenGeneration, UnixMs, UserId,
+};
+use lockstep_ports::{Connected, DirectoryRefusal, Mailbox, OffsetsChange};
+use std::sync::Arc;
+
+/// What a verified token says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose token it is.
+    pub user: UserId,
+    /// Of which device.
+    pub device: DeviceId,
+    /// Of which generation.
+    pub token_generation: TokenGeneration,
+}
+
+/// A connection that was let in.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    /// The connection, already in the connection map.
+    pub connection: Arc<Connection>,
+    /// The store's identity.
+    pub epoch: Epoch,
+    /// The user's feed.
+    pub feed: ConversationId,
+    /// The read offsets that changed since the version that the device showed.
+    pub offsets: OffsetsChange,
+}
+
+impl Engine {
+    /// Lets a device's connection in: checks the device and the token's generation, raises the connection generation,
+    /// replaces an older connection. `epoch` and `offsets_version` are what the device showed.
+    ///
+    /// # Errors
+    ///
+    /// `token_invalid`, `token_revoked`, `device_removed`, `replaced`, `overloaded`, `shutting_down`, `unavailable`.
+    pub async fn connect(
+        &self,
+        claim: Claim,
+        epoch: Option<Epoch>,
+        offsets_version: OffsetsVersion,
+    ) -> Result<Admission, Code> {
+        let mailbox = Mailbox::new(claim.device, self.0.config.mailbox_max);
+        self.0.connections.enter(&mailbox);
+        // From here on a stop closes this mailbox too; one that came before is seen now.
+        let admitted = if self.0.stopping.is_cancelled() {
+            Err(Code::ShuttingDown)
+        } else if self.0.connections.count() > self.0.config.connections_max {
+            Err(Code::Overloaded)
+        } else {
+            self.admit(claim, epoch, offsets_version, Arc::clone(&mailbox)).await
+        };
+        self.0.connections.left_door(&mailbox, admitted.is_ok());
+        admitted
+    }
+
+    async fn admit(
+        &self,
+        claim: Claim,
+        epoch: Option<Epoch>,
+        offsets_version: OffsetsVersion,
+        mailbox: Arc<Mailbox>,
+    ) -> Result<Admission, Code> {
+        let now = UnixMs::now();
+        let connected = self.0.ports.directory.connect_device(claim.device, claim.token_generation, now).await;
+        let connected: Connected = connected.map_err(unavailable)?.map_err(refused_device)?;
+        if connected.device.user != claim.user {
+            return Err(Code::TokenInvalid);
+        }
+        // Versions count within an epoch.
+        let since = if epoch == Some(self.epoch()) { offsets_version } else { OffsetsVersion::ZERO };
+        let offsets_max = self.0.config.conversations_per_user_max as u32 + 1;
+        let offsets = self.0.ports.offsets.changed_since(claim.user.clone(), since, offsets_max);
+        let offsets = offsets.await.map_err(unavailable)?;
+        let connection = Arc::new(Connection {
+            user: claim.user,
+            device: claim.device,
+            generation: connected.generation(),
+            mailbox,
+            views: Default::default(),
+        });
+        if !self.0.connections.insert(&connection) {
+            return Err(Code::Replaced);
+        }
+        Ok(Admission { connection, epoch: self.epoch(), feed: connected.feed, offsets })
+    }
+
+    /// Ends a connection's stay: nothing more reaches its mailbox. `topics` are those that its session follows.
+    pub async fn disconnect(&self, connection: &Arc<Connection>, topics: Vec<ConversationId>) {
+        self.0.ports.broker.close(&topics, &connection.mailbox).await;
+        self.0.connections.remove(connection);
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> usize {
+        self.0.connections.count()
+    }
+
+    /// Checks for a REST request that the token's device is there and the token's generation is not over.
+    ///
+    /// # Errors
+    ///
+    /// `token_invalid`, `token_revoked`, `device_removed`, `try_again`.
+    pub async fn authorize(&self, claim: &Claim) -> Result<Device, Code> {
+        let device = self.0.ports.directory.device(claim.device).await.map_err(|error| store_failed(&error))?;
+        match device {
+            Some(device) if device.removed_at.is_some() => Err(Code::DeviceRemoved),
+            Some(device) if device.user != claim.user => Err(Code::TokenInvalid),
+            Some(device) if claim.token_generation < device.token_generation => Err(Code::TokenRevoked),
+            Some(device) => Ok(device),
+            None => Err(Code::DeviceRemoved),
+        }
+    }
+}
+
+fn refused_device(refusal: DirectoryRefusal) -> Code {
+    match refusal {
+        DirectoryRefusal::OldGeneration => Code::TokenRevoked,
+        DirectoryRefusal::NoSuchDevice | DirectoryRefusal::DeviceRemoved => Code::DeviceRemoved,
+        DirectoryRefusal::NoSuchUser | DirectoryRefusal::TooManyConversations => Code::TokenInvalid,
+    }
+}
+
+fn unavailable(error: lockstep_ports::StoreError) -> Code {
+    store_failed(&error);
+    Code::Unavailable
+}

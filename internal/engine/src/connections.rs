@@ -1,0 +1,121 @@
+//! The connection map: user -> device -> live connection.
+
+use dashmap::DashMap;
+use lockstep_model::{Code, ConnectionGeneration, DeviceId, UserId};
+use lockstep_ports::Mailbox;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::Notify;
+
+/// One live connection of a device.
+#[derive(Debug)]
+pub struct Connection {
+    /// Whose it is.
+    pub user: UserId,
+    /// Of which device.
+    pub device: DeviceId,
+    /// The highest of a device wins.
+    pub generation: ConnectionGeneration,
+    /// Where the connection's task is reached.
+    pub mailbox: Arc<Mailbox>,
+    /// What the user may see of conversations that are not wholly visible.
+    pub(crate) views: crate::resume::Views,
+}
+
+/// All live connections of this process. Guards of the maps never leave this file.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    users: DashMap<UserId, Vec<Arc<Connection>>>,
+    /// Devices that are being let in: a removal closes these too, so that none slips in behind it.
+    entering: DashMap<DeviceId, Vec<Arc<Mailbox>>>,
+    count: AtomicUsize,
+    changed: Notify,
+}
+
+impl Connections {
+    /// Announces a device that is being let in. Must be followed by [`left_door`](Self::left_door).
+    pub(crate) fn enter(&self, mailbox: &Arc<Mailbox>) {
+        self.entering.entry(mailbox.device()).or_default().push(Arc::clone(mailbox));
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The device is in the map, or was refused.
+    pub(crate) fn left_door(&self, mailbox: &Arc<Mailbox>, admitted: bool) {
+        if let Some(mut waiting) = self.entering.get_mut(&mailbox.device()) {
+            waiting.retain(|other| !Arc::ptr_eq(other, mailbox));
+        }
+        self.entering.remove_if(&mailbox.device(), |_, waiting| waiting.is_empty());
+        if !admitted {
+            self.count_down();
+        }
+    }
+
+    /// Puts a connection into the map. A connection of the same device with a lower generation is closed with
+    /// `replaced`; one with a higher generation makes this one the older: false.
+    pub(crate) fn insert(&self, connection: &Arc<Connection>) -> bool {
+        let mut devices = self.users.entry(connection.user.clone()).or_default();
+        if let Some(slot) = devices.iter_mut().find(|other| other.device == connection.device) {
+            if slot.generation > connection.generation {
+                return false;
+            }
+            slot.mailbox.close(Code::Replaced);
+            *slot = Arc::clone(connection);
+        } else {
+            devices.reserve_exact(1);
+            devices.push(Arc::clone(connection));
+        }
+        true
+    }
+
+    /// Forgets a connection that is over.
+    pub(crate) fn remove(&self, connection: &Arc<Connection>) {
+        if let Some(mut devices) = self.users.get_mut(&connection.user) {
+            devices.retain(|other| !Arc::ptr_eq(other, connection));
+        }
+        self.users.remove_if(&connection.user, |_, devices| devices.is_empty());
+        self.count_down();
+    }
+
+    fn count_down(&self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.changed.notify_waiters();
+    }
+
+    /// The live connections of a user.
+    pub(crate) fn of(&self, user: &UserId) -> Vec<Arc<Connection>> {
+        self.users.get(user).map(|devices| devices.clone()).unwrap_or_default()
+    }
+
+    /// Closes a device's connection, and those of the device that are being let in.
+    pub(crate) fn close_device(&self, user: &UserId, device: DeviceId, code: Code) {
+        if let Some(waiting) = self.entering.get(&device) {
+            waiting.iter().for_each(|mailbox| mailbox.close(code));
+        }
+        let live = self.of(user);
+        live.iter().filter(|connection| connection.device == device).for_each(|connection| connection.mailbox.close(code));
+    }
+
+    /// Closes all connections.
+    pub(crate) fn close_all(&self, code: Code) {
+        self.entering.iter().for_each(|waiting| waiting.iter().for_each(|mailbox| mailbox.close(code)));
+        self.users.iter().for_each(|devices| devices.iter().for_each(|connection| connection.mailbox.close(code)));
+    }
+
+    /// How many there are, those being let in included.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Returns when the last one is gone.
+    pub(crate) async fn wait_until_empty(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! From the commit to the broker: recent entries are remembered, then published by interest.
+
+use crate::EngineConfig;
+use crate::ring::Rings;
+use lockstep_model::SharedEntry;
+use lockstep_ports::Broker;
+use std::sync::Arc;
+
+/// Publishes committed entries.
+pub(crate) struct Publisher {
+    broker: Arc<dyn Broker>,
+    pub(crate) rings: Rings,
+}
+
+impl Publisher {
+    pub(crate) fn new(broker: Arc<dyn Broker>, config: &EngineConfig) -> Self {
+        Self { broker, rings: Rings::new(config.ring_entries_max, config.ring_bytes_max) }
+    }
+
+    /// Publishes entries, in seq order per conversation. Conversations that nobody here follows are left to the log.
+    pub(crate) async fn publish(&self, mut entries: Vec<SharedEntry>) {
+        entries.retain(|entry| self.broker.has_consumers(entry.conversation));
+        if entries.is_empty() {
+            return;
+        }
+        // Stable, so that runs of one conversation keep the order of their commits.
+        entries.sort_by_key(|entry| entry.conversation);
+        // The ring first: whoever is woken by the broker and finds a gap reads it here.
+        entries.chunk_by(|one, next| one.conversation == next.conversation).for_each(|run| self.rings.push(run));
+        self.broker.publish(&entries).await;
+    }
+}

@@ -1,0 +1,65 @@
+//! The caller's own devices.
+
+use super::caller::Caller;
+use crate::http::PathId;
+use crate::{GatewayState, Problem};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use lockstep_model::{Code, DeviceId, DeviceKind, UnixMs};
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(super) struct DeviceAnswer {
+    id: DeviceId,
+    name: String,
+    kind: &'static str,
+    created_at: UnixMs,
+    seen_at: Option<UnixMs>,
+    /// Whether it is the caller.
+    current: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct DevicesAnswer {
+    devices: Vec<DeviceAnswer>,
+}
+
+/// `GET /v1/devices`: those that have not been removed, oldest first.
+pub(super) async fn list(
+    State(state): State<GatewayState>,
+    Caller(caller): Caller,
+) -> Result<Json<DevicesAnswer>, Problem> {
+    let devices = state.engine.devices_of(&caller.user).await?;
+    let answer = |device: lockstep_model::Device| DeviceAnswer {
+        current: device.id == caller.id,
+        id: device.id,
+        name: device.name,
+        kind: device.kind.as_str(),
+        created_at: device.created_at,
+        seen_at: device.seen_at,
+    };
+    Ok(Json(DevicesAnswer { devices: devices.into_iter().map(answer).collect() }))
+}
+
+/// `DELETE /v1/devices/{id}`: a main device removes any device of its user, a sub device only itself. Removing one again
+/// changes nothing.
+pub(super) async fn remove(
+    State(state): State<GatewayState>,
+    Caller(caller): Caller,
+    PathId(id): PathId<DeviceId>,
+) -> Result<StatusCode, Problem> {
+    let device = state.engine.device(id).await?;
+    if device.user != caller.user {
+        // Whether another user's device is there is nobody's business.
+        return Err(Code::NoSuchDevice.into());
+    }
+    if caller.kind == DeviceKind::Sub && device.id != caller.id {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "A sub device may remove only itself; a main device may remove any.",
+        ));
+    }
+    state.engine.remove_device(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

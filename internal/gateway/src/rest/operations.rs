@@ -1,0 +1,41 @@
+//! What operators and other services look at, without a token.
+
+use crate::{GatewayState, Problem};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use lockstep_model::{Code, DeviceId};
+use std::time::Duration;
+
+/// A store that answers later than this cannot serve.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// `GET /.well-known/jwks.json`: the public keys of access tokens (RFC 7517).
+pub(super) async fn jwks(State(state): State<GatewayState>) -> Response {
+    let headers = [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "public, max-age=300")];
+    (headers, state.tokens.jwks().to_owned()).into_response()
+}
+
+/// `GET /healthz`: the process answers.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: new devices may come: the server is not stopping, and its store answers.
+pub(super) async fn readyz(State(state): State<GatewayState>) -> Result<&'static str, Problem> {
+    if state.stopping.is_cancelled() {
+        return Err(Code::ShuttingDown.into());
+    }
+    // No device has this id; what counts is that the store says so.
+    let nobody = state.engine.device(DeviceId::from_bytes([0; 16]));
+    match tokio::time::timeout(STORE_TIMEOUT, nobody).await {
+        Ok(Ok(_) | Err(Code::NoSuchDevice)) => Ok("ready\n"),
+        Ok(Err(code)) => Err(code.into()),
+        Err(_) => Err(Code::Unavailable.into()),
+    }
+}
+
+/// `GET /metrics`: Prometheus' text format.
+pub(super) async fn metrics(State(state): State<GatewayState>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], state.render_metrics()).into_response()
+}

@@ -1,0 +1,103 @@
+//! What stands on the admin socket: JSON requests and answers, shared by the API and its client.
+
+use serde::{Deserialize, Serialize};
+
+/// Asks for a token: `POST /v1/tokens`. The user is made if need be; so is the device, unless the user has one of this
+/// name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenRequest {
+    /// Whose token.
+    pub user: String,
+    /// The device's name.
+    pub device_name: String,
+    /// `main` or `sub`.
+    pub kind: String,
+    /// How long the token is good for, in seconds; the configured time if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+}
+
+/// A token and what it opens.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenGrant {
+    /// The token: a secret.
+    pub token: String,
+    /// Whose it is.
+    pub user: String,
+    /// Of which device.
+    pub device: String,
+    /// Until when it is good, in milliseconds since 1970.
+    pub expires_at: u64,
+}
+
+impl std::fmt::Debug for TokenGrant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TokenGrant").field("user", &self.user).field("device", &self.device).finish_non_exhaustive()
+    }
+}
+
+/// Makes a user: `POST /v1/users`. Making one again changes nothing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UserRequest {
+    /// The user's id.
+    pub user: String,
+}
+
+/// A user.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct UserInfo {
+    /// The user's id.
+    pub user: String,
+    /// The user's feed.
+    pub feed: String,
+    /// When the user was made, in milliseconds since 1970.
+    pub created_at: u64,
+}
+
+/// Makes a group: `POST /v1/conversations`. The members must exist.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupRequest {
+    /// Its title.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Who is in it.
+    pub members: Vec<String>,
+    /// Who makes it; the first member if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creator: Option<String>,
+}
+
+/// A conversation that was made.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GroupInfo {
+    /// Its id.
+    pub id: String,
+    /// Its title.
+    pub title: Option<String>,
+}
+
+/// The devices of a user: `GET /v1/users/{id}/devices`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeviceList {
+    /// Oldest first.
+    pub devices: Vec<DeviceInfo>,
+}
+
+/// A device.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `main` or `sub`.
+    pub kind: String,
+    /// When it was made, in milliseconds since 1970.
+    pub created_at: u64,
+    /// When it last connected.
+    #[serde(default)]
+    pub seen_at: Option<u64>,
+}

@@ -1,0 +1,195 @@
+//! Delivery (I3): each conversation's entries in order, once, live from the broker or read from the log.
+
+use crate::session::Phase;
+use crate::topics::Topic;
+use crate::{Event, Session};
+use lockstep_model::{Ask, Code, ConversationId, FeedChange, Page, Seq, SharedEntry};
+use std::cmp::Ordering;
+use std::time::Duration;
+
+impl Session {
+    /// An entry as the broker brought it: below the next expected it is a duplicate, equal it is delivered, above it
+    /// there is a gap.
+    pub(crate) fn handle_entry(&mut self, entry: SharedEntry, now: Duration) {
+        let Some(topic) = self.topics.get_mut(entry.conversation) else { return };
+        if !topic.live {
+            topic.saw_head(entry.seq);
+            return self.queue_read(entry.conversation);
+        }
+        match entry.seq.cmp(&topic.next) {
+            Ordering::Less => {}
+            Ordering::Equal => self.deliver_live(entry, now),
+            Ordering::Greater => {
+                let (conversation, seq) = (entry.conversation, entry.seq);
+                let until = now + self.config.reorder_grace;
+                if !self.held.keep(entry, until, self.config.held_max) {
+                    self.fall_behind(conversation, seq, false);
+                }
+            }
+        }
+    }
+
+    /// The log reaches at least this far.
+    pub(crate) fn handle_head(&mut self, conversation: ConversationId, head: Seq) {
+        let Some(topic) = self.topics.get_mut(conversation) else { return };
+        if head < topic.next {
+            return;
+        }
+        if topic.live {
+            self.fall_behind(conversation, head, false);
+        } else {
+            topic.saw_head(head);
+            self.queue_read(conversation);
+        }
+    }
+
+    fn deliver_live(&mut self, entry: SharedEntry, now: Duration) {
+        let conversation = entry.conversation;
+        let mut next = Some(entry);
+        while let Some(entry) = next {
+            if !self.has_room(&entry) {
+                return self.fall_behind(conversation, entry.seq, false);
+            }
+            let seq = entry.seq;
+            self.note_delivery(&entry, now);
+            self.emit(Event::Entry(entry));
+            next = if self.held.is_empty() { None } else { self.held.take(conversation, seq.next()) };
+        }
+    }
+
+    /// A stretch of the log.
+    pub(crate) fn handle_page(&mut self, page: Page, now: Duration) {
+        let Some(topic) = self.topics.get_mut(page.conversation) else { return };
+        if !topic.reading {
+            return;
+        }
+        topic.reading = false;
+        self.reads -= 1;
+        if let Some(skip) = page.skip {
+            if topic.in_flight() > 0 {
+                topic.marks.set_draining(true);
+                topic.saw_head(page.head);
+                return;
+            }
+            topic.advance_to(skip.to.next().max(topic.next));
+            topic.acked = topic.next.previous();
+            self.emit(Event::Skip { conversation: page.conversation, skip });
+            self.ask(Ask::Acked { conversation: page.conversation, seq: skip.to });
+        }
+        let read_nothing = page.skip.is_none() && page.entries.is_empty();
+        self.deliver_page(page.entries, now);
+        let missing = |topic: &Topic| page.head >= topic.next;
+        if read_nothing && self.topics.get(page.conversation).is_some_and(missing) {
+            // The log says that there is more and does not give it: reading on would never end.
+            return self.close(Code::Unavailable);
+        }
+        self.settle(page.conversation, page.head);
+    }
+
+    /// Delivers as much of a page as the window takes. The rest will be read again when there is room.
+    fn deliver_page(&mut self, mut entries: Vec<SharedEntry>, now: Duration) {
+        let mut count = 0;
+        for entry in &entries {
+            if self.topics.get(entry.conversation).is_none_or(|topic| topic.next != entry.seq) || !self.has_room(entry) {
+                break;
+            }
+            self.note_delivery(entry, now);
+            count += 1;
+        }
+        entries.truncate(count);
+        match entries.len() {
+            0 => {}
+            // One entry alone shares the frame that live delivery uses.
+            1 => entries.into_iter().for_each(|entry| self.emit(Event::Entry(entry))),
+            _ => self.emit(Event::Entries(entries)),
+        }
+    }
+
+    /// After a read: live again if the log's head is reached, else the next read.
+    fn settle(&mut self, conversation: ConversationId, head: Seq) {
+        let Some(topic) = self.topics.get_mut(conversation) else { return };
+        topic.saw_head(head);
+        if topic.ahead > 0 {
+            return self.queue_read(conversation);
+        }
+        topic.live = true;
+        if topic.marks.catching_up() {
+            topic.marks.set_catching_up(false);
+            self.catching_up -= 1;
+            if self.catching_up == 0 {
+                self.emit(Event::CaughtUp);
+            }
+        }
+    }
+
+    fn has_room(&mut self, entry: &SharedEntry) -> bool {
+        let in_flight = self.topics.get(entry.conversation).map_or(0, Topic::in_flight);
+        in_flight < self.config.window_entries && self.window.has_room(entry.cost_bytes(), self.config.window_bytes)
+    }
+
+    /// Moves the conversation past an entry that is being delivered.
+    fn note_delivery(&mut self, entry: &SharedEntry, now: Duration) {
+        let Some(topic) = self.topics.get_mut(entry.conversation) else { return };
+        topic.advance_to(entry.seq.next());
+        self.window.push(entry.conversation, entry.seq, entry.cost_bytes(), now);
+        let is_feed = self.home.is_some_and(|(feed, _)| feed == entry.conversation);
+        if let (true, Some(FeedChange::ConversationAdded { conversation, .. })) = (is_feed, FeedChange::of(entry))
+            && self.topics.get(conversation).is_none()
+        {
+            self.ask(Ask::Follow(conversation));
+        }
+    }
+
+    /// Leaves live mode: what comes next is read from the log, which is said to reach `head`.
+    pub(crate) fn fall_behind(&mut self, conversation: ConversationId, head: Seq, catching_up: bool) {
+        self.held.forget(conversation);
+        let Some(topic) = self.topics.get_mut(conversation) else { return };
+        topic.live = false;
+        topic.saw_head(head);
+        topic.marks.set_catching_up(catching_up);
+        self.queue_read(conversation);
+    }
+
+    /// Queues a conversation in log mode for its next read, if it has something to read and room for it.
+    pub(crate) fn queue_read(&mut self, conversation: ConversationId) {
+        let window = self.config.window_entries;
+        let Some(topic) = self.topics.get_mut(conversation) else { return };
+        if topic.live || topic.queued || topic.reading || topic.ahead == 0 {
+            return;
+        }
+        // A quarter of the window, so that a device that acknowledges one by one does not cause a read for each.
+        let room = window - topic.in_flight().min(window);
+        let enough = if topic.marks.draining() { window } else { (window / 4).max(1) };
+        if room >= enough {
+            topic.queued = true;
+            self.read_queue.push_back(conversation);
+        }
+    }
+
+    /// Asks for as many reads as are allowed at once.
+    pub(crate) fn pump(&mut self) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        while self.reads < self.config.reads_max && !self.window.is_full() {
+            let Some(conversation) = self.read_queue.pop_front() else {
+                // The queue of a long catch-up gives its memory back.
+                if self.read_queue.capacity() > 64 {
+                    self.read_queue = Default::default();
+                }
+                return;
+            };
+            let (window, page) = (self.config.window_entries, u64::from(self.config.page_entries));
+            let Some(topic) = self.topics.get_mut(conversation) else { continue };
+            topic.queued = false;
+            topic.marks.set_draining(false);
+            let count = (window - topic.in_flight().min(window)).min(page) as u32;
+            let from = topic.next;
+            let head = Seq::new(from.get() + u64::from(topic.ahead) - 1);
+            topic.reading = true;
+            topic.ahead = 0;
+            self.reads += 1;
+            self.ask(Ask::Read { conversation, from, count, head });
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! From the first byte to the first entry: hello, welcome, resume, the conversations open.
+
+use crate::session::Phase;
+use crate::topics::{Topic, Topics};
+use crate::{Admitted, Effect, Event, Hello, Session};
+use lockstep_model::{Ask, Code, ResumePoint, Seq, Shown};
+use std::time::Instant;
+
+impl Session {
+    pub(crate) fn handle_hello(&mut self, hello: Hello) {
+        if !matches!(self.phase, Phase::Hello { .. }) {
+            return self.fail(hello.reference, Code::HelloTwice);
+        }
+        let Hello { ref token, epoch, offsets_version, .. } = hello;
+        self.effects.push_back(Effect::Authenticate { token: token.clone(), epoch, offsets_version });
+        self.phase = Phase::Admission(Box::new(Hello { token: String::new(), ..hello }));
+    }
+
+    /// The device is let in.
+    pub fn handle_admitted(&mut self, admitted: Admitted, now: Instant) {
+        let Phase::Admission(hello) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return;
+        };
+        self.offsets_version = admitted.offsets_version;
+        self.home = Some((admitted.feed, admitted.epoch));
+        let verify = hello.epoch != Some(admitted.epoch);
+        let shown = hello.feed.map(|cursor| Shown { conversation: admitted.feed, cursor }).into_iter().collect();
+        let until = self.since_start(now) + self.config.hello_timeout;
+        self.phase = Phase::Resume { until, shown, verify };
+        self.emit(Event::Welcome { reference: hello.reference, admitted: Box::new(admitted) });
+    }
+
+    /// The device is not let in.
+    pub fn handle_refused(&mut self, code: Code) {
+        if matches!(self.phase, Phase::Admission(_)) {
+            self.close(if code.closes() { code } else { Code::Internal });
+        }
+    }
+
+    pub(crate) fn handle_resume(&mut self, more_shown: Vec<Shown>, more: bool) {
+        let Phase::Resume { shown, verify, .. } = &mut self.phase else {
+            return self.fail(None, Code::ResumeTwice);
+        };
+        if shown.len() + more_shown.len() > self.config.shown_max {
+            return self.fail(None, Code::BadFrame);
+        }
+        shown.extend(more_shown);
+        if more {
+            return;
+        }
+        let (shown, verify) = (std::mem::take(shown), *verify);
+        self.phase = Phase::Opening;
+        self.ask(Ask::Resume { shown, verify });
+    }
+
+    pub(crate) fn handle_resumed(&mut self, points: Vec<ResumePoint>) {
+        if !matches!(self.phase, Phase::Opening) {
+            return;
+        }
+        self.phase = Phase::Open;
+        self.take_topics(&points);
+        for point in &points {
+            self.announce_reset(point);
+            if point.head >= topic_at(point).next {
+                self.catching_up += 1;
+                self.fall_behind(point.conversation, point.head, true);
+            }
+        }
+        if self.catching_up == 0 {
+            self.emit(Event::CaughtUp);
+        }
+    }
+
+    pub(crate) fn take_topics(&mut self, points: &[ResumePoint]) {
+        if self.topics.is_empty() {
+            self.topics = Topics::new(points.iter().map(topic_at).collect());
+        } else {
+            for point in points {
+                self.topics.insert(topic_at(point));
+            }
+        }
+    }
+
+    pub(crate) fn handle_followed(&mut self, point: ResumePoint) {
+        if !matches!(self.phase, Phase::Open) || !self.topics.insert(topic_at(&point)) {
+            return;
+        }
+        self.announce_reset(&point);
+        self.handle_head(point.conversation, point.head);
+    }
+
+    fn announce_reset(&mut self, point: &ResumePoint) {
+        if let (true, Some((_, epoch))) = (point.reset, self.home) {
+            let ResumePoint { conversation, floor, head, .. } = *point;
+            self.emit(Event::Reset { conversation, epoch, floor, head });
+        }
+    }
+}
+
+fn topic_at(point: &ResumePoint) -> Topic {
+    let cursor = if point.reset { point.floor.previous() } else { point.cursor };
+    Topic::after(point.conversation, cursor.min(Seq::MAX.previous()))
+}

@@ -1,0 +1,58 @@
+//! What the device asks.
+
+use crate::session::Phase;
+use crate::{Event, Request, Session};
+use lockstep_model::{Ask, Code, ConversationId, Ref, Seq};
+use std::time::{Duration, Instant};
+
+impl Session {
+    /// Takes what the device asks. Any frame, even a malformed one, is a sign of life.
+    pub fn handle_request(&mut self, request: Request, now: Instant) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        let now = self.since_start(now);
+        self.heartbeats_missed = 0;
+        if self.frames.take(now, self.config.frames_per_second, self.config.frames_burst).is_err() {
+            return self.close(Code::Flood);
+        }
+        let begun = !matches!(self.phase, Phase::Hello { .. } | Phase::Admission(_));
+        match request {
+            Request::Malformed { reference, code, detail } if !code.closes() => {
+                self.emit(Event::Failed { reference, code, detail: Some(detail), retry_after_ms: None });
+            }
+            Request::Malformed { code, .. } => self.close(code),
+            Request::Hello(hello) => self.handle_hello(hello),
+            _ if !begun => self.close(Code::HelloExpected),
+            Request::Resume { shown, more } => self.handle_resume(shown, more),
+            Request::Send { reference, target, client_msg_id, body } => {
+                if self.may_send(reference, now) {
+                    self.sends_waiting += 1;
+                    self.ask(Ask::Append { reference, target, client_msg_id, body });
+                }
+            }
+            Request::Ack(cursors) => self.handle_ack(cursors),
+            Request::Read { reference, conversation, seq } => self.handle_read(reference, conversation, seq),
+            Request::Heartbeat => {}
+        }
+        self.pump();
+    }
+
+    fn may_send(&mut self, reference: Option<Ref>, now: Duration) -> bool {
+        let Err(wait) = self.sends.take(now, self.config.sends_per_second, self.config.sends_burst) else {
+            return true;
+        };
+        let retry_after_ms = Some(wait.as_millis() as u64 + 1);
+        self.emit(Event::Failed { reference, code: Code::RateLimited, detail: None, retry_after_ms });
+        false
+    }
+
+    /// A device can have read only what it has: what was delivered to it, on this connection or before.
+    fn handle_read(&mut self, reference: Option<Ref>, conversation: ConversationId, seq: Seq) {
+        match self.topics.get(conversation) {
+            None => self.fail(reference, Code::NoSuchConversation),
+            Some(topic) if seq >= topic.next => self.fail(reference, Code::ReadBeyond),
+            Some(_) => self.ask(Ask::AdvanceOffset { reference, conversation, seq }),
+        }
+    }
+}

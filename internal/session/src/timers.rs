@@ -1,0 +1,62 @@
+//! Time: deadlines of the handshake, heartbeats, overdue acknowledgements, the grace for reordering.
+
+use crate::session::Phase;
+use crate::{Event, Session};
+use lockstep_model::Code;
+use std::time::{Duration, Instant};
+
+impl Session {
+    /// When `handle_timeout` is to be called next, if nothing else happens before.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let phase = match self.phase {
+            Phase::Closed => return None,
+            Phase::Hello { until } | Phase::Resume { until, .. } => Some(until),
+            Phase::Admission(_) | Phase::Opening | Phase::Open => None,
+        };
+        let overdue = self.window.oldest().map(|at| at + self.config.ack_timeout);
+        let times = [phase, overdue, self.held.until(), Some(self.heartbeat_at), Some(self.config.age_max)];
+        times.into_iter().flatten().min().map(|at| self.started + at)
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.since_start(now);
+        let due = |at: Duration| at <= now;
+        match self.phase {
+            Phase::Closed => return,
+            Phase::Hello { until } | Phase::Resume { until, .. } if due(until) => {
+                return self.close(Code::HelloTimeout);
+            }
+            _ => {}
+        }
+        if due(self.config.age_max) {
+            return self.close(Code::SessionAge);
+        }
+        if self.window.oldest().is_some_and(|at| due(at + self.config.ack_timeout)) {
+            return self.close(Code::AckTimeout);
+        }
+        if self.held.until().is_some_and(due) {
+            for entry in self.held.take_all() {
+                self.handle_head(entry.conversation, entry.seq);
+            }
+        }
+        if due(self.heartbeat_at) {
+            self.beat(now);
+        }
+        self.pump();
+    }
+
+    fn beat(&mut self, now: Duration) {
+        if self.heartbeats_missed >= 2 {
+            return self.close(Code::HeartbeatTimeout);
+        }
+        self.heartbeats_missed += 1;
+        self.heartbeat_at = now + self.config.heartbeat;
+        self.emit(Event::Heartbeat);
+        // A quiet connection keeps no memory of its bursts.
+        self.window.trim();
+        if self.effects.capacity() > 16 {
+            self.effects.shrink_to(4);
+        }
+    }
+}

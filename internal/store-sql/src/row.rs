@@ -1,0 +1,165 @@
+//! From columns to the model's types. What a disk holds may be wrong: nothing here panics.
+
+use lockstep_model::{
+    Body, Bounds, ClientMsgId, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId,
+    DeviceKind, Entry, EntryId, Interval, Kind, Sender, Seq, TokenGeneration, UnixMs, User, UserId,
+};
+use sqlx::Row;
+use sqlx::sqlite::SqliteRow;
+
+type Result<T> = std::result::Result<T, sqlx::Error>;
+
+/// A row whose columns are taken from left to right.
+pub(crate) struct Columns<'r> {
+    row: &'r SqliteRow,
+    next: usize,
+}
+
+/// The columns that [`Columns::device`] takes.
+macro_rules! device_columns {
+    () => {
+        "id, user, name, kind, token_generation, connection_generation, created_at, seen_at, removed_at"
+    };
+}
+pub(crate) use device_columns;
+
+/// The columns that [`Columns::conversation`] takes, of a table named `c`.
+macro_rules! conversation_columns {
+    () => {
+        "c.id, c.kind, c.title, c.floor, c.head, c.created_at, c.active_at"
+    };
+}
+pub(crate) use conversation_columns;
+
+impl<'r> Columns<'r> {
+    pub(crate) fn of(row: &'r SqliteRow) -> Self {
+        Self { row, next: 0 }
+    }
+
+    fn take<T: sqlx::Decode<'r, sqlx::Sqlite>>(&mut self) -> Result<T> {
+        self.next += 1;
+        // Tables are STRICT, so the type need not be asked of every value again.
+        self.row.try_get_unchecked(self.next - 1)
+    }
+
+    pub(crate) fn int(&mut self) -> Result<u64> {
+        u64::try_from(self.take::<i64>()?).map_err(|_| invalid("a number"))
+    }
+
+    pub(crate) fn optional_int(&mut self) -> Result<Option<u64>> {
+        self.take::<Option<i64>>()?.map(|number| u64::try_from(number).map_err(|_| invalid("a number"))).transpose()
+    }
+
+    pub(crate) fn index(&mut self) -> Result<usize> {
+        usize::try_from(self.take::<i64>()?).map_err(|_| invalid("an index"))
+    }
+
+    pub(crate) fn flag(&mut self) -> Result<bool> {
+        Ok(self.take::<i64>()? != 0)
+    }
+
+    pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
+        self.take::<&[u8]>()?.try_into().map_err(|_| invalid("an id or hash"))
+    }
+
+    pub(crate) fn text(&mut self) -> Result<&'r str> {
+        self.take()
+    }
+
+    pub(crate) fn optional_text(&mut self) -> Result<Option<&'r str>> {
+        self.take()
+    }
+
+    pub(crate) fn seq(&mut self) -> Result<Seq> {
+        self.int().map(Seq::new)
+    }
+
+    pub(crate) fn time(&mut self) -> Result<UnixMs> {
+        self.int().map(UnixMs::new)
+    }
+
+    pub(crate) fn conversation_id(&mut self) -> Result<ConversationId> {
+        self.bytes().map(ConversationId::from_bytes)
+    }
+
+    pub(crate) fn user_id(&mut self) -> Result<UserId> {
+        UserId::new(self.text()?).map_err(|error| sqlx::Error::Decode(error.into()))
+    }
+
+    pub(crate) fn optional_user_id(&mut self) -> Result<Option<UserId>> {
+        self.optional_text()?.map(|text| UserId::new(text).map_err(|error| sqlx::Error::Decode(error.into()))).transpose()
+    }
+
+    pub(crate) fn bounds(&mut self) -> Result<Bounds> {
+        Ok(Bounds { floor: self.seq()?, head: self.seq()? })
+    }
+
+    pub(crate) fn interval(&mut self) -> Result<Interval> {
+        Ok(Interval {
+            joined_seq: self.seq()?,
+            left_seq: self.optional_int()?.map(Seq::new),
+            visible_from_seq: self.seq()?,
+        })
+    }
+
+    /// `id, feed, created_at`
+    pub(crate) fn user(&mut self) -> Result<User> {
+        Ok(User { id: self.user_id()?, feed: self.conversation_id()?, created_at: self.time()? })
+    }
+
+    /// See [`device_columns`].
+    pub(crate) fn device(&mut self) -> Result<Device> {
+        Ok(Device {
+            id: DeviceId::from_bytes(self.bytes()?),
+            user: self.user_id()?,
+            name: self.text()?.to_owned(),
+            kind: DeviceKind::from_text(self.text()?).ok_or_else(|| invalid("a device's kind"))?,
+            token_generation: TokenGeneration(self.int()?),
+            connection_generation: ConnectionGeneration(self.int()?),
+            created_at: self.time()?,
+            seen_at: self.optional_int()?.map(UnixMs::new),
+            removed_at: self.optional_int()?.map(UnixMs::new),
+        })
+    }
+
+    /// See [`conversation_columns`].
+    pub(crate) fn conversation(&mut self) -> Result<Conversation> {
+        Ok(Conversation {
+            id: self.conversation_id()?,
+            kind: ConversationKind::from_text(self.text()?).ok_or_else(|| invalid("a conversation's kind"))?,
+            title: self.optional_text()?.map(str::to_owned),
+            bounds: self.bounds()?,
+            created_at: self.time()?,
+            active_at: self.time()?,
+        })
+    }
+
+    /// `seq, id, kind, sender, sender_device, client_msg_id, body, sent_at`
+    pub(crate) fn entry(&mut self, conversation: ConversationId) -> Result<Entry> {
+        Ok(Entry {
+            conversation,
+            seq: self.seq()?,
+            id: EntryId::from_bytes(self.bytes()?),
+            kind: Kind::from_text(self.text()?),
+            sender: Sender::from_stored(self.text()?),
+            sender_device: self.optional_device_id()?,
+            client_msg_id: self.optional_client_msg_id()?,
+            body: Body::from_stored(self.take::<String>()?).map_err(|error| sqlx::Error::Decode(error.into()))?,
+            sent_at: self.time()?,
+        })
+    }
+
+    fn optional_device_id(&mut self) -> Result<Option<DeviceId>> {
+        let bytes = self.take::<Option<&[u8]>>()?;
+        bytes.map(|bytes| bytes.try_into().map(DeviceId::from_bytes).map_err(|_| invalid("a device id"))).transpose()
+    }
+
+    fn optional_client_msg_id(&mut self) -> Result<Option<ClientMsgId>> {
+        let text = self.optional_text()?;
+        text.map(|text| ClientMsgId::new(text).map_err(|error| sqlx::Error::Decode(error.into()))).transpose()
+    }
+}
+
+fn invalid(what: &'static str) -> sqlx::Error {
+    sqlx::Error::Decode(format!("the database holds something that is not {what}").into())
+}

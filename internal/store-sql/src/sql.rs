@@ -1,0 +1,143 @@
+//! Statements over many rows, and the values bound to them.
+//!
+//! sqlx-sqlite passes every statement to a thread and back, which costs more than most rows do: so work is done many
+//! rows to a statement. To keep the statements prepared there are only a few sizes of each; a statement is taken one
+//! size larger than needed and the surplus rows stay NULL, which every statement here passes over.
+
+use futures_util::TryStreamExt;
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Encode, SqlStr, Type};
+use std::sync::Arc;
+
+/// Rows of a statement's sizes.
+const SIZES: [usize; 4] = [1, 8, 64, 256];
+const ROWS_MAX: usize = SIZES[SIZES.len() - 1];
+
+/// One statement in all its sizes.
+pub(crate) struct RowsSql {
+    columns: usize,
+    sizes: [Arc<str>; SIZES.len()],
+}
+
+impl RowsSql {
+    /// `{rows}` in the template stands for the rows, as they follow VALUES.
+    pub(crate) fn new(columns: usize, template: &'static str) -> Self {
+        let row = format!("({})", vec!["?"; columns].join(","));
+        let sizes = SIZES.map(|size| template.replace("{rows}", &vec![row.as_str(); size].join(",")).into());
+        Self { columns, sizes }
+    }
+
+    /// Executes the statement for all items and says how many rows it changed.
+    pub(crate) async fn execute<T: Sync>(
+        &self,
+        connection: &mut SqliteConnection,
+        items: &[T],
+        bind: impl Fn(&mut Values, &T) + Send + Sync,
+    ) -> Result<u64, sqlx::Error> {
+        let mut changed = 0;
+        for chunk in items.chunks(ROWS_MAX) {
+            let mut values = Values::for_rows(chunk.len() * self.columns);
+            for item in chunk {
+                bind(&mut values, item);
+            }
+            let query = sqlx::query_with(self.of_size(chunk.len()), values.take()?);
+            changed += query.execute(&mut *connection).await?.rows_affected();
+        }
+        Ok(changed)
+    }
+
+    /// Asks the statement about all items. `bind` gets each item's index, so that rows can name their item.
+    pub(crate) async fn fetch<T: Sync>(
+        &self,
+        connection: &mut SqliteConnection,
+        items: &[T],
+        bind: impl Fn(&mut Values, usize, &T) + Send + Sync,
+        mut take: impl FnMut(&SqliteRow) -> Result<(), sqlx::Error> + Send,
+    ) -> Result<(), sqlx::Error> {
+        for (number, chunk) in items.chunks(ROWS_MAX).enumerate() {
+            let mut values = Values::for_rows(chunk.len() * self.columns);
+            for (index, item) in chunk.iter().enumerate() {
+                bind(&mut values, number * ROWS_MAX + index, item);
+            }
+            let query = sqlx::query_with(self.of_size(chunk.len()), values.take()?);
+            let mut rows = query.fetch(&mut *connection);
+            while let Some(row) = rows.try_next().await? {
+                take(&row)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn of_size(&self, rows: usize) -> AssertSqlSafe<Arc<str>> {
+        let size = SIZES.iter().position(|&size| size >= rows).unwrap_or(SIZES.len() - 1);
+        AssertSqlSafe(self.sizes[size].clone())
+    }
+}
+
+/// Values bound to a statement, in order.
+pub(crate) struct Values(Result<SqliteArguments, BoxDynError>);
+
+impl Values {
+    pub(crate) fn new() -> Self {
+        Self(Ok(SqliteArguments::default()))
+    }
+
+    fn for_rows(values: usize) -> Self {
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(values, 0);
+        Self(Ok(arguments))
+    }
+
+    pub(crate) fn blob(&mut self, bytes: &[u8]) -> &mut Self {
+        self.add(bytes)
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> &mut Self {
+        self.add(text)
+    }
+
+    /// Seqs, times, versions and generations all stay below 2^53, or are counts that no store lives to see overflow.
+    pub(crate) fn int(&mut self, number: u64) -> &mut Self {
+        self.add(number as i64)
+    }
+
+    pub(crate) fn optional_blob(&mut self, bytes: Option<&[u8]>) -> &mut Self {
+        self.add(bytes)
+    }
+
+    pub(crate) fn optional_text(&mut self, text: Option<&str>) -> &mut Self {
+        self.add(text)
+    }
+
+    fn add<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> &mut Self {
+        if let Ok(arguments) = &mut self.0
+            && let Err(error) = arguments.add(value)
+        {
+            self.0 = Err(error);
+        }
+        self
+    }
+
+    pub(crate) fn take(&mut self) -> Result<SqliteArguments, sqlx::Error> {
+        std::mem::replace(&mut self.0, Ok(SqliteArguments::default())).map_err(sqlx::Error::Encode)
+    }
+}
+
+/// Executes one statement and says how many rows it changed.
+pub(crate) async fn execute(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    values: &mut Values,
+) -> Result<u64, sqlx::Error> {
+    Ok(sqlx::query_with(SqlStr::from_static(sql), values.take()?).execute(connection).await?.rows_affected())
+}
+
+/// Asks one statement and takes all its rows: a statement that changes and returns rows must run to its end.
+pub(crate) async fn fetch(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    values: &mut Values,
+) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    sqlx::query_with(SqlStr::from_static(sql), values.take()?).fetch_all(connection).await
+}

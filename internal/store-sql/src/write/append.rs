@@ -1,0 +1,261 @@
+//! Appends: dedupe, then membership, then the next seq; all rows of all callers of a transaction together.
+
+use super::entries::{self, NewEntry};
+use super::job::Batch;
+use super::work::Work;
+use crate::row::Columns;
+use crate::sql::RowsSql;
+use lockstep_model::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Sender, Sent, Seq, UserId};
+use lockstep_ports::{Append, AppendRefusal, Appended};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// [`append`](lockstep_ports::MessageLog::append).
+pub(crate) struct Appends;
+
+/// An entry to append, and the hash that tells it from others with the same `client_msg_id`.
+pub(crate) struct AppendRow {
+    append: Append,
+    content_hash: [u8; 32],
+}
+
+/// What becomes of a row if the transaction is committed.
+pub(crate) enum RowOutcome {
+    New(Seq),
+    Already(Sent),
+    Refused(AppendRefusal),
+}
+
+/// A send that is already stored or that stands before another in the batch.
+struct Earlier {
+    sent: Sent,
+    content_hash: [u8; 32],
+}
+
+static EARLIER: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        3,
+        "WITH want (i, device, client_msg_id) AS (VALUES {rows}) \
+         SELECT w.i, s.conversation, s.seq, s.entry_id, s.sent_at, s.content_hash FROM want w \
+         CROSS JOIN sends s ON s.device = w.device AND s.client_msg_id = w.client_msg_id",
+    )
+});
+
+static MEMBERSHIPS: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        3,
+        "WITH want (i, conversation, user) AS (VALUES {rows}) \
+         SELECT w.i, c.head FROM want w CROSS JOIN conversations c ON c.id = w.conversation \
+         WHERE EXISTS (SELECT 1 FROM members m \
+                       WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL)",
+    )
+});
+
+static REMEMBER: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        7,
+        "INSERT INTO sends (device, client_msg_id, conversation, seq, entry_id, sent_at, content_hash) \
+         SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
+    )
+});
+
+impl AppendRow {
+    /// Hashes what makes two sends the same: the kind, after its length so that it cannot run into the body, and the
+    /// body's text.
+    pub(crate) fn new(append: Append) -> Self {
+        let kind = append.kind.as_str();
+        let mut hash = Sha256::new();
+        hash.update((kind.len() as u64).to_be_bytes());
+        hash.update(kind);
+        hash.update(append.body.as_json());
+        Self { content_hash: hash.finalize().into(), append }
+    }
+
+    fn key(&self) -> (DeviceId, &ClientMsgId) {
+        (self.append.author.device, &self.append.client_msg_id)
+    }
+
+    fn membership(&self) -> (ConversationId, &UserId) {
+        (self.append.conversation, &self.append.author.user)
+    }
+
+    /// What a row is answered whose `client_msg_id` has been used before.
+    fn compare(&self, earlier: &Earlier) -> RowOutcome {
+        let same = earlier.content_hash == self.content_hash && earlier.sent.conversation == self.append.conversation;
+        if same { RowOutcome::Already(earlier.sent) } else { RowOutcome::Refused(AppendRefusal::DuplicateId) }
+    }
+}
+
+impl Batch for Appends {
+    const OPERATION: &'static str = "append";
+    type Input = Vec<AppendRow>;
+    type Interim = Vec<RowOutcome>;
+    type Output = Vec<Result<Appended, AppendRefusal>>;
+
+    async fn run(work: &mut Work<'_>, inputs: &[&Vec<AppendRow>]) -> Result<Vec<Vec<RowOutcome>>, sqlx::Error> {
+        let rows: Vec<&AppendRow> = inputs.iter().flat_map(|batch| batch.iter()).collect();
+        let mut outcomes = append(work, &rows).await?.into_iter();
+        Ok(inputs.iter().map(|batch| outcomes.by_ref().take(batch.len()).collect()).collect())
+    }
+
+    /// Row by row. If none can be stored the call fails.
+    async fn run_parts(
+        work: &mut Work<'_>,
+        rows: &Vec<AppendRow>,
+        failure: sqlx::Error,
+    ) -> Result<Result<Vec<RowOutcome>, sqlx::Error>, sqlx::Error> {
+        let mut outcomes = Vec::with_capacity(rows.len());
+        let mut any = false;
+        for row in rows {
+            let savepoint = work.savepoint().await?;
+            let result = append(work, &[row]).await;
+            let outcome = work.end_savepoint(savepoint, result).await?.ok().and_then(|mut outcomes| outcomes.pop());
+            any |= outcome.is_some();
+            outcomes.push(outcome.unwrap_or(RowOutcome::Refused(AppendRefusal::Failed)));
+        }
+        Ok(if any { Ok(outcomes) } else { Err(failure) })
+    }
+
+    fn finish(rows: Vec<AppendRow>, outcomes: Vec<RowOutcome>) -> Vec<Result<Appended, AppendRefusal>> {
+        let answer = |(row, outcome): (AppendRow, RowOutcome)| match outcome {
+            RowOutcome::New(seq) => Ok(Appended::New(entry(row.append, seq))),
+            RowOutcome::Already(sent) => Ok(Appended::Already(sent)),
+            RowOutcome::Refused(refusal) => Err(refusal),
+        };
+        rows.into_iter().zip(outcomes).map(answer).collect()
+    }
+}
+
+fn entry(append: Append, seq: Seq) -> Entry {
+    Entry {
+        conversation: append.conversation,
+        seq,
+        id: append.id,
+        kind: append.kind,
+        sender: Sender::user(&append.author.user),
+        sender_device: Some(append.author.device),
+        client_msg_id: Some(append.client_msg_id),
+        body: append.body,
+        sent_at: append.sent_at,
+    }
+}
+
+async fn append(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<RowOutcome>, sqlx::Error> {
+    let earlier = earlier_sends(work, rows).await?;
+    let memberships = memberships(work, rows).await?;
+    let outcomes = decide(rows, earlier, &memberships);
+    let new = rows.iter().zip(&outcomes).filter_map(|(row, outcome)| match outcome {
+        RowOutcome::New(seq) => Some((*row, *seq)),
+        _ => None,
+    });
+    let mut new: Vec<(&AppendRow, Seq)> = new.collect();
+    if !new.is_empty() {
+        store(work, &mut new).await?;
+    }
+    Ok(outcomes)
+}
+
+/// The sends that are stored already, by the row's place in the batch.
+async fn earlier_sends(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<HashMap<usize, Earlier>, sqlx::Error> {
+    let mut found = HashMap::new();
+    let bind = |values: &mut crate::sql::Values, index: usize, row: &&AppendRow| {
+        let (device, client_msg_id) = row.key();
+        values.int(index as u64).blob(device.as_bytes()).text(client_msg_id.as_str());
+    };
+    let take = |row: &sqlx::sqlite::SqliteRow| {
+        let mut columns = Columns::of(row);
+        let index = columns.index()?;
+        let sent = Sent {
+            conversation: columns.conversation_id()?,
+            seq: columns.seq()?,
+            id: EntryId::from_bytes(columns.bytes()?),
+            sent_at: columns.time()?,
+            duplicate: true,
+        };
+        found.insert(index, Earlier { sent, content_hash: columns.bytes()? });
+        Ok(())
+    };
+    EARLIER.fetch(work.connection, rows, bind, take).await?;
+    Ok(found)
+}
+
+type Memberships<'a> = HashMap<(ConversationId, &'a UserId), Seq>;
+
+/// The heads of those conversations whose authors are members.
+async fn memberships<'a>(work: &mut Work<'_>, rows: &[&'a AppendRow]) -> Result<Memberships<'a>, sqlx::Error> {
+    let mut wanted: Vec<(ConversationId, &UserId)> = rows.iter().map(|row| row.membership()).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    let mut found = HashMap::with_capacity(wanted.len());
+    let bind = |values: &mut crate::sql::Values, index: usize, (conversation, user): &(ConversationId, &UserId)| {
+        values.int(index as u64).blob(conversation.as_bytes()).text(user.as_str());
+    };
+    let take = |row: &sqlx::sqlite::SqliteRow| {
+        let mut columns = Columns::of(row);
+        if let Some(membership) = wanted.get(columns.index()?) {
+            found.insert(*membership, columns.seq()?);
+        }
+        Ok(())
+    };
+    MEMBERSHIPS.fetch(work.connection, &wanted, bind, take).await?;
+    Ok(found)
+}
+
+/// What becomes of each row, as if one came after the other.
+fn decide(rows: &[&AppendRow], mut stored: HashMap<usize, Earlier>, memberships: &Memberships<'_>) -> Vec<RowOutcome> {
+    let mut in_batch: HashMap<(DeviceId, &ClientMsgId), Earlier> = HashMap::with_capacity(rows.len());
+    let mut heads: HashMap<ConversationId, Seq> = HashMap::with_capacity(memberships.len());
+    let mut outcomes = Vec::with_capacity(rows.len());
+    for (index, row) in rows.iter().enumerate() {
+        let append = &row.append;
+        if let Some(earlier) = stored.remove(&index).as_ref().or_else(|| in_batch.get(&row.key())) {
+            outcomes.push(row.compare(earlier));
+            continue;
+        }
+        let Some(&head) = memberships.get(&row.membership()) else {
+            outcomes.push(RowOutcome::Refused(AppendRefusal::NotMember));
+            continue;
+        };
+        let head = heads.entry(append.conversation).or_insert(head);
+        *head = head.next();
+        let (conversation, seq, id, sent_at) = (append.conversation, *head, append.id, append.sent_at);
+        let sent = Sent { conversation, seq, id, sent_at, duplicate: true };
+        in_batch.insert(row.key(), Earlier { sent, content_hash: row.content_hash });
+        outcomes.push(RowOutcome::New(seq));
+    }
+    outcomes
+}
+
+/// Writes the new entries, what remembers them, and the heads. The rows are put in the order of each table's key, so
+/// that rows of one page are written together.
+async fn store(work: &mut Work<'_>, new: &mut [(&AppendRow, Seq)]) -> Result<(), sqlx::Error> {
+    new.sort_unstable_by_key(|(row, seq)| (row.append.conversation, *seq));
+    let new_entries: Vec<NewEntry<'_>> = new
+        .iter()
+        .map(|(AppendRow { append, .. }, seq)| NewEntry {
+            conversation: append.conversation,
+            seq: *seq,
+            id: append.id,
+            kind: &append.kind,
+            sender: append.author.user.as_str(),
+            sender_device: Some(append.author.device),
+            client_msg_id: Some(&append.client_msg_id),
+            body: &append.body,
+            sent_at: append.sent_at,
+        })
+        .collect();
+    let entry_rows = entries::insert(work, &new_entries).await?;
+    new.sort_unstable_by(|(one, _), (other, _)| one.key().cmp(&other.key()));
+    let remembered = REMEMBER
+        .execute(work.connection, new, |values, (AppendRow { append, content_hash }, seq)| {
+            values.blob(append.author.device.as_bytes()).text(append.client_msg_id.as_str());
+            values.blob(append.conversation.as_bytes()).int(seq.get()).blob(append.id.as_bytes());
+            values.int(append.sent_at.get()).blob(content_hash);
+        })
+        .await?;
+    work.tally.entries_appended += new.len() as u64;
+    // Each remembered send is a row of the table and one of its index by time.
+    work.tally.append_rows += entry_rows + 2 * remembered;
+    Ok(())
+}

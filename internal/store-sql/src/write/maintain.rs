@@ -1,0 +1,76 @@
+//! What has to go: old sends, and entries below their floor; in small steps, so that nobody waits long.
+
+use super::job::Command;
+use super::work::Work;
+use crate::row::Columns;
+use crate::sql::{self, Values};
+use crate::store::Maintained;
+use lockstep_model::{ConversationId, Seq, UnixMs};
+
+/// How long a send is remembered (I2).
+const SENDS_KEPT_MS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Rows of each sort that one step deletes at most.
+const STEP_ROWS: u64 = 500;
+
+/// [`raise_floor`](lockstep_ports::MessageLog::raise_floor). From its commit on nobody sees what lies below the floor;
+/// what one step does not delete is left to [`Maintain`].
+pub(crate) struct RaiseFloor {
+    pub(crate) conversation: ConversationId,
+    pub(crate) floor: Seq,
+}
+
+/// One step of [`maintain`](crate::SqliteStore::maintain).
+pub(crate) struct Maintain {
+    pub(crate) now: UnixMs,
+}
+
+impl Command for RaiseFloor {
+    const OPERATION: &'static str = "raise_floor";
+    type Output = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), sqlx::Error> {
+        const RAISE: &str =
+            "UPDATE conversations SET floor = min(?2, head + 1) WHERE id = ?1 AND floor < min(?2, head + 1)";
+        let id = self.conversation.as_bytes();
+        if sql::execute(work.connection, RAISE, Values::new().blob(id).int(self.floor.get())).await? > 0 {
+            const LEAVE: &str = "INSERT OR IGNORE INTO sweeps (conversation) VALUES (?)";
+            sql::execute(work.connection, LEAVE, Values::new().blob(id)).await?;
+            sweep(work, self.conversation).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Command for Maintain {
+    const OPERATION: &'static str = "maintain";
+    type Output = Maintained;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Maintained, sqlx::Error> {
+        const PURGE: &str = "DELETE FROM sends WHERE (device, client_msg_id) IN \
+             (SELECT device, client_msg_id FROM sends WHERE sent_at < ? ORDER BY sent_at LIMIT ?)";
+        let oldest = self.now.get().saturating_sub(SENDS_KEPT_MS);
+        let sends_forgotten = sql::execute(work.connection, PURGE, Values::new().int(oldest).int(STEP_ROWS)).await?;
+        const NEXT: &str = "SELECT conversation FROM sweeps LIMIT 1";
+        let rows = sql::fetch(work.connection, NEXT, &mut Values::new()).await?;
+        let entries_deleted = match rows.first() {
+            Some(row) => sweep(work, Columns::of(row).conversation_id()?).await?,
+            None => 0,
+        };
+        Ok(Maintained { sends_forgotten, entries_deleted, more: sends_forgotten == STEP_ROWS || !rows.is_empty() })
+    }
+}
+
+/// Deletes the oldest entries below a conversation's floor and says how many.
+async fn sweep(work: &mut Work<'_>, conversation: ConversationId) -> Result<u64, sqlx::Error> {
+    // Seqs have no gaps, so the first one says where a step ends.
+    const DELETE: &str = "DELETE FROM entries WHERE conversation = ?1 AND seq < min( \
+           (SELECT floor FROM conversations WHERE id = ?1), \
+           (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)";
+    let id = conversation.as_bytes();
+    let deleted = sql::execute(work.connection, DELETE, Values::new().blob(id).int(STEP_ROWS)).await?;
+    if deleted < STEP_ROWS {
+        const DONE: &str = "DELETE FROM sweeps WHERE conversation = ?";
+        sql::execute(work.connection, DONE, Values::new().blob(id)).await?;
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,27 @@
+//! The write task: the one owner of the connection that writes.
+//!
+//! It takes all commands that wait, executes them in one transaction and answers after the commit (group commit). If a
+//! statement fails because of its rows, the transaction is rolled back and done again with a savepoint around every
+//! command, so that only what is at fault fails.
+
+mod append;
+mod conversations;
+mod cursors;
+mod devices;
+mod entries;
+mod job;
+mod maintain;
+mod offsets;
+mod task;
+mod users;
+mod work;
+
+pub(crate) use append::{AppendRow, Appends};
+pub(crate) use conversations::CreateConversation;
+pub(crate) use cursors::Cursors;
+pub(crate) use devices::{ConnectDevice, CreateDevice, RemoveDevice};
+pub(crate) use job::{Batch, Call, Command};
+pub(crate) use maintain::{Maintain, RaiseFloor};
+pub(crate) use offsets::{Advance, Advances};
+pub(crate) use task::{Queued, Writer};
+pub(crate) use users::EnsureUser;

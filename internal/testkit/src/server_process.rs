@@ -1,0 +1,226 @@
+//! A real server in a process of its own.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+/// How long a server may take to start or to stop before a test gives up: far longer than it ever should.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A `lockstep serve` on a folder of its own, gone when this value is dropped.
+///
+/// It keeps its port over [`restart`](Self::restart), so that devices find it again.
+#[derive(Debug)]
+pub struct ServerProcess {
+    binary: PathBuf,
+    folder: TempDir,
+    address: SocketAddr,
+    child: Arc<Mutex<Process>>,
+}
+
+/// The process, killed and waited for when it is dropped.
+#[derive(Debug)]
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only if the process has been waited for already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl ServerProcess {
+    /// Starts a server on a new folder and a free port, and waits until it listens.
+    ///
+    /// # Errors
+    ///
+    /// If it does not start; the error ends with what it wrote to its log.
+    pub async fn start(binary: impl AsRef<Path>) -> Result<Self> {
+        let binary = binary.as_ref().to_path_buf();
+        let folder = tempfile::tempdir().context("cannot make a folder for the server")?;
+        let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (process, address) = launch(&binary, folder.path(), any_port).await?;
+        Ok(Self { binary, folder, address, child: Arc::new(Mutex::new(process)) })
+    }
+
+    /// Starts it again on the same folder and port. A server that still runs is killed first.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn restart(&mut self) -> Result<()> {
+        self.kill9();
+        let (process, address) = launch(&self.binary, self.folder.path(), self.address).await?;
+        ensure!(address == self.address, "the server listens on {address} instead of {}", self.address);
+        self.child = Arc::new(Mutex::new(process));
+        Ok(())
+    }
+
+    /// Kills it as a crash would (SIGKILL), and waits until it is gone.
+    pub fn kill9(&self) {
+        let mut process = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = process.0.kill();
+        let _ = process.0.wait();
+    }
+
+    /// Asks it to stop (SIGTERM), and waits until it has.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be asked, or has not stopped in time.
+    pub async fn terminate(&self) -> Result<ExitStatus> {
+        let child = self.child.clone();
+        let pid = child.lock().unwrap_or_else(PoisonError::into_inner).0.id();
+        ensure!(signal("TERM", pid)?, "the server with process id {pid} is not there");
+        let mut waiting = tokio::task::spawn_blocking(move || {
+            let mut process = child.lock().unwrap_or_else(PoisonError::into_inner);
+            process.0.wait()
+        });
+        if let Ok(status) = tokio::time::timeout(PATIENCE, &mut waiting).await {
+            return Ok(status??);
+        }
+        // Only its death ends the waiting thread, which holds the process.
+        signal("KILL", pid)?;
+        waiting.await??;
+        bail!("the server has not stopped after {} s\n{}", PATIENCE.as_secs(), self.log_tail())
+    }
+
+    /// Runs `lockstep token user`: makes the user and the device if need be, and returns an access token for it.
+    ///
+    /// # Errors
+    ///
+    /// If the command fails.
+    pub async fn token(&self, user: &str, device_name: &str, kind: &str) -> Result<String> {
+        let mut command = tokio::process::Command::new(&self.binary);
+        command.args(["token", "user", user, "--device", device_name, "--kind", kind, "--data"]).arg(self.data());
+        let output = command.stdin(Stdio::null()).output().await.context("cannot run `lockstep token`")?;
+        let errors = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "`lockstep token` failed: {errors}");
+        Ok(String::from_utf8(output.stdout).context("a token is text")?.trim().to_owned())
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its address for HTTP and WebSocket clients.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        data_folder(self.folder.path())
+    }
+
+    /// The end of what it wrote to its log, for messages of failed tests.
+    pub fn log_tail(&self) -> String {
+        log_tail(self.folder.path())
+    }
+}
+
+/// Sends a signal to a process that has not been waited for yet. False if it is not there.
+///
+/// The standard library sends no signal but SIGKILL; every shell has `kill`.
+fn signal(name: &str, pid: u32) -> Result<bool> {
+    let kill = format!("kill -{name} {pid}");
+    let status = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
+    Ok(status.with_context(|| format!("cannot run {kill:?}"))?.success())
+}
+
+fn data_folder(folder: &Path) -> PathBuf {
+    folder.join("data")
+}
+
+fn log_file(folder: &Path) -> PathBuf {
+    folder.join("server.log")
+}
+
+fn log_tail(folder: &Path) -> String {
+    let log = fs::read(log_file(folder)).unwrap_or_default();
+    String::from_utf8_lossy(&log[log.len().saturating_sub(4_000)..]).into_owned()
+}
+
+/// Starts a server and waits for the line that says where it listens.
+async fn launch(binary: &Path, folder: &Path, listen: SocketAddr) -> Result<(Process, SocketAddr)> {
+    let log = File::options().create(true).append(true).open(log_file(folder)).context("cannot make the log file")?;
+    let mut command = Command::new(binary);
+    command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data_folder(folder));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
+    let mut process = Process(child);
+    let stdout = process.0.stdout.take().context("the server's output is not there")?;
+    let first_line = match tokio::time::timeout(PATIENCE, first_line(stdout)?).await {
+        Ok(Ok(line)) => line,
+        Ok(Err(_)) => bail!("the server stopped before it listened\n{}", log_tail(folder)),
+        Err(_) => bail!("the server does not listen after {} s\n{}", PATIENCE.as_secs(), log_tail(folder)),
+    };
+    let address = first_line.strip_prefix("lockstep: listening on http://").and_then(|text| text.trim().parse().ok());
+    let address = address.with_context(|| format!("the server's first line was {first_line:?}"))?;
+    Ok((process, address))
+}
+
+/// The first line of a program's output. The rest is read too, so that the program can go on writing.
+fn first_line(stdout: ChildStdout) -> Result<oneshot::Receiver<String>> {
+    let (sender, receiver) = oneshot::channel();
+    let read = move || {
+        let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        if let Some(line) = lines.next() {
+            // Nobody waits for the line any more once the patience is over.
+            let _ = sender.send(line);
+        }
+        lines.for_each(drop);
+    };
+    std::thread::Builder::new().name("server-stdout".into()).spawn(read).context("cannot start a thread")?;
+    Ok(receiver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A program that stands in for the server.
+    fn stand_in(folder: &Path, name: &str, script: &str) -> PathBuf {
+        let path = folder.join(name);
+        let mut file = File::create(&path).unwrap();
+        file.write_all(format!("#!/bin/sh\n{script}\n").as_bytes()).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
+    /// Says that it listens where it was told to.
+    const LISTENING: &str =
+        "case $3 in *:0) a=127.0.0.1:4711;; *) a=$3;; esac\necho \"lockstep: listening on http://$a\"";
+
+    /// One test, because a program file that another thread's new process still holds open cannot be run.
+    #[tokio::test]
+    async fn a_server_starts_stops_and_starts_again_where_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let fails = stand_in(folder.path(), "fails", "echo 'the port is taken' >&2; exit 1");
+        let error = ServerProcess::start(&fails).await.unwrap_err().to_string();
+        assert!(error.contains("stopped before it listened") && error.contains("the port is taken"), "{error}");
+
+        // It waits for a line that never comes: a signal interrupts that, and no child process is left behind.
+        let script = format!("{LISTENING}\ntrap 'exit 7' TERM\nread -r line <> \"$0.fifo\"");
+        let binary = stand_in(folder.path(), "waits", &script);
+        assert!(Command::new("mkfifo").arg(folder.path().join("waits.fifo")).status().unwrap().success());
+        let mut server = ServerProcess::start(&binary).await.unwrap();
+        assert_eq!(server.url(), "http://127.0.0.1:4711");
+        assert_eq!(server.terminate().await.unwrap().code(), Some(7));
+        server.restart().await.unwrap();
+        assert_eq!(server.url(), "http://127.0.0.1:4711");
+        server.kill9();
+        assert!(server.terminate().await.is_err(), "it is gone");
+    }
+}

@@ -1,0 +1,337 @@
+//! The device's state machine: no I/O, no clock, no task.
+//!
+//! It takes what happened through `handle_*`, each with the time, and gives what is to be done through
+//! [`Machine::poll_effect`]. After every `handle_*`, drain the effects in their order until there is none. An
+//! [`Effect::Store`] has to be answered by [`Machine::handle_stored`] or [`Machine::handle_store_failed`] before the
+//! next is taken: events and acknowledgements of what it stores come after it. At [`Machine::poll_timeout`], call
+//! [`Machine::handle_timeout`].
+//!
+//! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
+//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `staged` (what waits for the
+//! store), `backoff`.
+
+mod acks;
+mod backoff;
+mod handshake;
+mod outbox;
+mod reads;
+mod receive;
+mod sends;
+mod staged;
+
+use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Sent, State, StopReason, TokenReason};
+use acks::Acks;
+use backoff::Backoff;
+use handshake::Phase;
+use lockstep_protocol::{
+    ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, decode_server, limits,
+};
+use outbox::Outbox;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use reads::Reads;
+use receive::Replica;
+use staged::{Output, Staged};
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// How long a request may stay without an answer before it is sent again.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The wait before a request that was answered with "later", but not with when, is sent again.
+const RETRY_DEFAULT: Duration = Duration::from_secs(1);
+
+/// The machine's bounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Most messages without an answer.
+    pub outbox_max: usize,
+    /// How long a connection may take from the first packet to `welcome`.
+    pub connect_timeout: Duration,
+}
+
+/// What is to be done, in this order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Get a token and open a connection. Answer with [`Machine::handle_connected`] or
+    /// [`Machine::handle_not_connected`].
+    Connect(TokenReason),
+    /// Write a frame.
+    Write(ClientFrame),
+    /// Close the connection, or give up opening it. Not answered.
+    Close,
+    /// Make these changes. Answer with [`Machine::handle_stored`] or [`Machine::handle_store_failed`].
+    Store(Vec<Change>),
+    /// Tell the application.
+    Event(Event),
+    /// This message is in the outbox: from here on it will be sent.
+    Saved(ClientMsgId),
+    /// This message has its answer.
+    Answer {
+        /// The message.
+        client_msg_id: ClientMsgId,
+        /// What became of it.
+        outcome: Result<Sent, SendError>,
+    },
+}
+
+/// Why no connection came about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectError {
+    /// No token now.
+    TokenUnavailable(String),
+    /// No token any more.
+    TokenDenied(String),
+    /// The server was not reached, or did not speak the protocol.
+    Unreachable(String),
+}
+
+/// What a request that is under way is about.
+#[derive(Debug, Clone)]
+enum Asked {
+    Send(u64),
+    Read(Offset),
+}
+
+/// One device's side of the protocol.
+#[derive(Debug)]
+pub struct Machine {
+    settings: Settings,
+    rng: StdRng,
+    phase: Phase,
+    /// Counts connections, so that what belongs to an earlier one is known.
+    connection: u64,
+    limits: ClientLimits,
+    replica: Replica,
+    acks: Acks,
+    outbox: Outbox,
+    reads: Reads,
+    backoff: Backoff,
+    asked: HashMap<Ref, Asked>,
+    next_ref: u64,
+    /// The server has asked for no more sends before this moment.
+    sends_paused_until: Option<Instant>,
+    effects: VecDeque<Effect>,
+    staged: Staged,
+    counters: Counters,
+}
+
+impl Machine {
+    /// A machine that goes on from `state` and connects at once. `seed` feeds the waits' randomness.
+    pub fn new(settings: Settings, state: State, seed: u64, now: Instant) -> Self {
+        let State { user, feed, epoch, cursors, offsets_version, offsets, outbox, reads } = state;
+        Self {
+            settings,
+            rng: StdRng::seed_from_u64(seed),
+            phase: Phase::Waiting { until: now, reason: TokenReason::Connect },
+            connection: 0,
+            limits: default_limits(),
+            replica: Replica::new(user, feed, epoch, cursors, offsets_version, offsets),
+            acks: Acks::default(),
+            outbox: Outbox::new(outbox),
+            reads: Reads::new(reads),
+            backoff: Backoff::default(),
+            asked: HashMap::new(),
+            next_ref: 1,
+            sends_paused_until: None,
+            effects: VecDeque::new(),
+            staged: Staged::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// A text frame came.
+    pub fn handle_text(&mut self, now: Instant, text: &str) {
+        match decode_server(text) {
+            Ok(Some(frame)) => self.handle_frame(now, frame),
+            // A frame of a later version is still a sign of life.
+            Ok(None) => self.heard(now),
+            Err(error) => self.disconnect(now, DisconnectReason::Protocol(error.message)),
+        }
+    }
+
+    /// A frame came.
+    pub fn handle_frame(&mut self, now: Instant, frame: ServerFrame) {
+        if let Phase::Greeting { .. } = self.phase {
+            match frame {
+                ServerFrame::Welcome(welcome) => self.handle_welcome(now, *welcome),
+                ServerFrame::Error(error) => self.handle_error(now, error),
+                ServerFrame::Heartbeat => self.write(ClientFrame::Heartbeat),
+                _ => self.disconnect(now, DisconnectReason::Protocol("A welcome was expected.".to_owned())),
+            }
+            return;
+        }
+        if !self.is_live() {
+            return;
+        }
+        self.heard(now);
+        match frame {
+            ServerFrame::Entry(entry) => self.handle_entry(now, entry),
+            ServerFrame::Entries { entries } => entries.into_iter().for_each(|entry| self.handle_entry(now, entry)),
+            ServerFrame::Skip { conversation, from, to, reason } => {
+                self.handle_skip(now, conversation, from, to, reason);
+            }
+            ServerFrame::Reset { conversation, floor, head, .. } => self.handle_reset(conversation, floor, head),
+            ServerFrame::Offsets { version, offsets } => self.handle_offsets(Some(version), offsets),
+            ServerFrame::CaughtUp => self.handle_caught_up(now),
+            ServerFrame::Heartbeat => self.write(ClientFrame::Heartbeat),
+            ServerFrame::Sent { reference, conversation, seq, id, sent_at, duplicate } => {
+                self.handle_sent(now, reference, |client_msg_id| Sent {
+                    client_msg_id,
+                    conversation,
+                    seq,
+                    id,
+                    sent_at,
+                    duplicate,
+                });
+            }
+            ServerFrame::Done { reference } => self.handle_done(now, reference),
+            ServerFrame::Error(error) => self.handle_error(now, error),
+            ServerFrame::Welcome(_) => {}
+        }
+    }
+
+    /// The application sends a message.
+    ///
+    /// # Errors
+    ///
+    /// If it is refused at once; then nothing is kept. Else [`Effect::Saved`] and later [`Effect::Answer`] follow, or
+    /// the latter alone if the store fails.
+    pub fn handle_send(&mut self, item: OutboxItem) -> Result<(), SendError> {
+        self.take_send(item)
+    }
+
+    /// The user has read up to here.
+    ///
+    /// # Errors
+    ///
+    /// If the client has stopped or keeps too many offsets already.
+    pub fn handle_read(&mut self, now: Instant, offset: Offset) -> Result<(), SendError> {
+        self.take_read(now, offset)
+    }
+
+    /// The application wants no more. Acknowledgements that wait are written first.
+    pub fn handle_stop(&mut self, now: Instant) {
+        self.release_staged();
+        self.flush_acks();
+        self.stop(now, StopReason::Asked);
+    }
+
+    /// The changes of the last [`Effect::Store`] are in the store.
+    pub fn handle_stored(&mut self, now: Instant) {
+        self.replica.settle();
+        let outputs = self.staged.take_storing();
+        outputs.into_iter().for_each(|output| self.release(output));
+        self.pump(now);
+    }
+
+    /// The changes of the last [`Effect::Store`] are not in the store. The connection is given up: the next one shows
+    /// what the store has.
+    pub fn handle_store_failed(&mut self, now: Instant, error: &str) {
+        self.fail_storing(now, error);
+    }
+
+    /// When [`Machine::handle_timeout`] is to be called, if nothing else happens.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let life = self.life_deadline();
+        if !self.is_live() {
+            return life;
+        }
+        [life, self.acks.due(), self.send_due(), self.reads.due()].into_iter().flatten().min()
+    }
+
+    /// The moment of [`Machine::poll_timeout`] has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.check_life(now);
+        if self.acks.due().is_some_and(|due| due <= now) {
+            self.flush_acks();
+        }
+        self.pump(now);
+    }
+
+    /// What is to be done next.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        loop {
+            if let Some(effect) = self.effects.pop_front() {
+                return Some(effect);
+            }
+            if !self.staged.is_pending() {
+                return None;
+            }
+            if let Some(changes) = self.staged.begin_storing() {
+                return Some(Effect::Store(changes));
+            }
+            self.release_staged();
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether the machine has stopped: nothing is to be done any more but its last effects.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self.phase, Phase::Stopped)
+    }
+
+    fn pump(&mut self, now: Instant) {
+        if self.is_live() {
+            self.pump_sends(now);
+            self.pump_reads(now);
+        }
+    }
+
+    fn write(&mut self, frame: ClientFrame) {
+        self.effects.push_back(Effect::Write(frame));
+    }
+
+    fn event(&mut self, event: Event) {
+        self.staged.push(Output::Event(event));
+    }
+
+    fn ask(&mut self, asked: Asked) -> Ref {
+        let reference = Seq::new(self.next_ref);
+        self.next_ref += 1;
+        self.asked.insert(reference, asked);
+        reference
+    }
+
+    /// Outputs for which nothing has to be stored first.
+    fn release_staged(&mut self) {
+        let outputs = self.staged.take_outputs();
+        outputs.into_iter().for_each(|output| self.release(output));
+    }
+
+    fn release(&mut self, output: Output) {
+        match output {
+            Output::Event(event) => self.effects.push_back(Effect::Event(event)),
+            Output::Saved(position) => {
+                if let Some(client_msg_id) = self.outbox.saved(position) {
+                    self.effects.push_back(Effect::Saved(client_msg_id));
+                }
+            }
+            Output::Answer { client_msg_id, outcome } => {
+                self.effects.push_back(Effect::Answer { client_msg_id, outcome });
+            }
+            Output::Ack { connection, conversation, seq, bytes, at } => {
+                if connection == self.connection && self.is_live() {
+                    self.acks.add(conversation, seq, bytes, at);
+                    if self.acks.is_full(self.limits.window_entries) {
+                        self.flush_acks();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What a server allows that has not said so yet.
+fn default_limits() -> ClientLimits {
+    ClientLimits {
+        heartbeat_ms: limits::HEARTBEAT_MS,
+        ack_timeout_ms: limits::ACK_TIMEOUT_MS,
+        frame_bytes_max: limits::FRAME_BYTES_MAX,
+        body_bytes_max: limits::BODY_BYTES_MAX,
+        window_entries: limits::WINDOW_ENTRIES_MAX,
+    }
+}

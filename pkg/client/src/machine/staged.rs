@@ -1,0 +1,68 @@
+//! Changes that wait for the store, and what may be said once they are in it.
+
+use crate::{Change, Event, SendError, Sent};
+use lockstep_protocol::{ClientMsgId, ConversationId, Seq};
+use std::time::Instant;
+
+/// Something to be said.
+#[derive(Debug)]
+pub(super) enum Output {
+    /// To the application.
+    Event(Event),
+    /// A message is in the outbox at this position.
+    Saved(u64),
+    /// A message has its answer.
+    Answer { client_msg_id: ClientMsgId, outcome: Result<Sent, SendError> },
+    /// To the server: everything up to here is stored.
+    Ack { connection: u64, conversation: ConversationId, seq: Seq, bytes: usize, at: Instant },
+}
+
+/// What gathers while frames are read. One store call takes it all, so that a burst costs one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Staged {
+    changes: Vec<Change>,
+    outputs: Vec<Output>,
+    /// The outputs of the changes that are being stored.
+    storing: Option<Vec<Output>>,
+}
+
+impl Staged {
+    pub(super) fn change(&mut self, change: Change) {
+        self.changes.push(change);
+    }
+
+    pub(super) fn push(&mut self, output: Output) {
+        self.outputs.push(output);
+    }
+
+    /// Whether something waits and nothing is being stored.
+    pub(super) fn is_pending(&self) -> bool {
+        self.storing.is_none() && !(self.changes.is_empty() && self.outputs.is_empty())
+    }
+
+    /// The changes to be stored now, if there are any.
+    pub(super) fn begin_storing(&mut self) -> Option<Vec<Change>> {
+        if self.changes.is_empty() {
+            return None;
+        }
+        self.storing = Some(std::mem::take(&mut self.outputs));
+        Some(std::mem::take(&mut self.changes))
+    }
+
+    /// The outputs of what was being stored.
+    pub(super) fn take_storing(&mut self) -> Vec<Output> {
+        self.storing.take().unwrap_or_default()
+    }
+
+    /// All outputs that wait, and the changes that were not given to the store yet: nothing of it holds any more.
+    pub(super) fn take_failed(&mut self) -> (Vec<Output>, Vec<Change>) {
+        let mut outputs = self.storing.take().unwrap_or_default();
+        outputs.append(&mut self.outputs);
+        (outputs, std::mem::take(&mut self.changes))
+    }
+
+    /// The outputs that wait for no change.
+    pub(super) fn take_outputs(&mut self) -> Vec<Output> {
+        if self.changes.is_empty() { std::mem::take(&mut self.outputs) } else { Vec::new() }
+    }
+}
