@@ -27,3 +27,5 @@ pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
 pub use history::{HistoryPage, Slice};
+// What doors need of the ports: they know the engine only.
+pub use lockstep_ports::{Author, ListedConversation, Mailbox, Wakeup};

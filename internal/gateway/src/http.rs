@@ -1,22 +1,24 @@
 //! What requests are read with: path ids, query parameters and JSON bodies, each with an error that a person can act on.
 
-use crate::{GatewayState, Problem};
+use crate::Problem;
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use lockstep_model::{Code, IdError};
 use serde::de::DeserializeOwned;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// The one id in the path.
-pub(crate) struct PathId<T>(pub(crate) T);
+#[derive(Debug)]
+pub struct PathId<T>(pub T);
 
-impl<T: FromStr<Err = IdError>> FromRequestParts<GatewayState> for PathId<T> {
+impl<S: Send + Sync, T: FromStr<Err = IdError>> FromRequestParts<S> for PathId<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let Ok(Path(text)) = Path::<String>::from_request_parts(parts, state).await else {
             return Err(Problem::new(Code::BadRequest, "The id in the path is not UTF-8."));
         };
@@ -28,10 +30,10 @@ impl<T: FromStr<Err = IdError>> FromRequestParts<GatewayState> for PathId<T> {
 /// The query's parameters. Unknown ones are ignored.
 pub(crate) struct Params<T>(pub(crate) T);
 
-impl<T: DeserializeOwned> FromRequestParts<GatewayState> for Params<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match Query::<T>::from_request_parts(parts, state).await {
             Ok(Query(params)) => Ok(Self(params)),
             Err(rejection) => Err(bad_request(&rejection.body_text())),
@@ -39,20 +41,33 @@ impl<T: DeserializeOwned> FromRequestParts<GatewayState> for Params<T> {
     }
 }
 
-/// A JSON body, whole, within the bounds of size and time. Unknown fields are ignored.
-pub(crate) struct JsonBody<T>(pub(crate) T);
+/// How large a request's body may be, and how long it may take.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// A larger one is refused with `body_too_large`.
+    pub bytes_max: usize,
+    /// A slower one is refused with `request_timeout`.
+    pub timeout: Duration,
+}
 
-impl<T: DeserializeOwned> FromRequest<GatewayState> for JsonBody<T> {
+/// A JSON body, whole, within the [`BodyLimits`].
+#[derive(Debug)]
+pub struct JsonBody<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T>
+where
+    BodyLimits: FromRef<S>,
+{
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &GatewayState) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let BodyLimits { bytes_max, timeout } = BodyLimits::from_ref(state);
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
             return Err(bad_request("Send the header \"Content-Type: application/json\""));
         }
-        let bytes_max = state.config.request_bytes_max;
         let reading = read_whole(body, declared_length(&parts.headers), bytes_max);
-        let bytes = match tokio::time::timeout(state.config.request_timeout, reading).await {
+        let bytes = match tokio::time::timeout(timeout, reading).await {
             Ok(bytes) => bytes?,
             Err(_) => return Err(Code::RequestTimeout.into()),
         };
@@ -63,8 +78,8 @@ impl<T: DeserializeOwned> FromRequest<GatewayState> for JsonBody<T> {
     }
 }
 
-/// A `bad_request` with a sentence.
-pub(crate) fn bad_request(detail: &str) -> Problem {
+/// A `bad_request` with a sentence, which gets its full stop here.
+pub fn bad_request(detail: &str) -> Problem {
     Problem::new(Code::BadRequest, format!("{}.", detail.trim_end_matches('.')))
 }
 

@@ -10,8 +10,11 @@ mod http;
 mod problem;
 mod rest;
 mod state;
+mod ws;
 
+pub use http::{BodyLimits, JsonBody, PathId, bad_request};
 pub use problem::Problem;
+pub use rest::{no_such_route, wrong_method};
 pub use state::{GatewayConfig, GatewayState};
 
 use axum::Router;
@@ -19,6 +22,6 @@ use axum::Router;
 /// All routes of the native doors.
 pub fn router(state: GatewayState) -> Router {
     rest::routes()
-        // WEBSOCKET: .route("/v1/ws", axum::routing::get(ws::upgrade))
+        .route("/v1/ws", axum::routing::get(ws::upgrade))
         .with_state(state)
 }

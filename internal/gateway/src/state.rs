@@ -1,9 +1,13 @@
 //! What every handler shares.
 
+use crate::BodyLimits;
 use crate::rest::SendRates;
+use crate::ws::Meters;
+use axum::extract::FromRef;
 use lockstep_auth::Tokens;
-use lockstep_engine::Engine;
-use lockstep_model::limits;
+use lockstep_engine::{Claim, Engine};
+use lockstep_model::{Code, UnixMs, limits};
+use lockstep_protocol::ClientLimits;
 use lockstep_session::SessionConfig;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,10 +21,8 @@ pub struct GatewayConfig {
     pub session: SessionConfig,
     /// Largest frame from a device. A larger one closes the connection with `frame_too_large`.
     pub frame_bytes_max: usize,
-    /// Largest body of a REST request. A larger one is refused with `body_too_large`.
-    pub request_bytes_max: usize,
-    /// How long the body of a REST request may take. Then it is refused with `request_timeout`.
-    pub request_timeout: Duration,
+    /// The bounds of a REST request's body.
+    pub request: BodyLimits,
 }
 
 impl Default for GatewayConfig {
@@ -28,8 +30,7 @@ impl Default for GatewayConfig {
         Self {
             session: SessionConfig::default(),
             frame_bytes_max: limits::FRAME_BYTES_MAX,
-            request_bytes_max: 256 * 1024,
-            request_timeout: Duration::from_secs(10),
+            request: BodyLimits { bytes_max: 256 * 1024, timeout: Duration::from_secs(10) },
         }
     }
 }
@@ -47,6 +48,9 @@ pub struct GatewayState {
     pub sockets: TaskTracker,
     /// Cancelled when the server begins to stop: it is not ready any more.
     pub stopping: CancellationToken,
+    pub(crate) session: Arc<SessionConfig>,
+    pub(crate) client_limits: ClientLimits,
+    pub(crate) meters: Arc<Meters>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     send_rates: Arc<SendRates>,
 }
@@ -61,7 +65,17 @@ impl GatewayState {
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
         let send_rates = SendRates::new(config.session.sends_per_second, config.session.sends_burst);
+        let client_limits = ClientLimits {
+            heartbeat_ms: config.session.heartbeat.as_millis() as u64,
+            ack_timeout_ms: config.session.ack_timeout.as_millis() as u64,
+            frame_bytes_max: config.frame_bytes_max,
+            body_bytes_max: limits::BODY_BYTES_MAX,
+            window_entries: config.session.window_entries,
+        };
         Self {
+            session: Arc::new(config.session.clone()),
+            client_limits,
+            meters: Arc::new(Meters::new()),
             engine,
             tokens,
             config: Arc::new(config),
@@ -72,6 +86,12 @@ impl GatewayState {
         }
     }
 
+    /// Verifies an access token.
+    pub(crate) fn verify(&self, token: &str) -> Result<Claim, Code> {
+        let claim = self.tokens.verify(token, UnixMs::now())?;
+        Ok(Claim { user: claim.user, device: claim.device, token_generation: claim.token_generation })
+    }
+
     /// All metrics in Prometheus' text format.
     pub(crate) fn render_metrics(&self) -> String {
         (self.metrics)()
@@ -79,5 +99,11 @@ impl GatewayState {
 
     pub(crate) fn send_rates(&self) -> &SendRates {
         &self.send_rates
+    }
+}
+
+impl FromRef<GatewayState> for BodyLimits {
+    fn from_ref(state: &GatewayState) -> Self {
+        state.config.request
     }
 }

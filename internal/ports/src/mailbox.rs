@@ -108,6 +108,17 @@ impl Mailbox {
         Poll::Pending
     }
 
+    /// Waits only for the end of the connection, while notices stay where they are. Shares its place with
+    /// [`poll_take`](Self::poll_take): one task waits at a time.
+    pub fn poll_closed(&self, context: &mut Context<'_>) -> Poll<Code> {
+        let mut inner = self.inner.lock();
+        if let Some(code) = inner.closed {
+            return Poll::Ready(code);
+        }
+        inner.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
     fn offer<I: Iterator<Item = Notice>>(&self, count: usize, notices: impl FnOnce() -> I) {
         let mut inner = self.inner.lock();
         if inner.closed.is_some() {

@@ -23,8 +23,9 @@ impl Session {
             self.ask(Ask::Acked { conversation, seq });
             self.queue_read(conversation);
         }
-        let topics = &self.topics;
-        self.window.forget(|conversation, seq| topics.get(conversation).is_none_or(|topic| topic.acked >= seq));
+        let (topics, bytes_max) = (&self.topics, self.config.window_bytes);
+        let acked = |conversation, seq| topics.get(conversation).is_none_or(|topic| topic.acked >= seq);
+        self.window.forget(bytes_max, acked);
         if let Some(code) = refusal {
             self.fail(None, code);
         }

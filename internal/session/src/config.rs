@@ -8,27 +8,32 @@ use std::time::Duration;
 pub struct SessionConfig {
     /// How long the hello may take, and then the last resume. Then the connection closes with `hello_timeout`.
     pub hello_timeout: Duration,
-    /// How often a heartbeat is sent. Two without any frame from the device close with `heartbeat_timeout`.
+    /// How often a heartbeat is sent. Two without any frame from the device close with `heartbeat_timeout`. The engine
+    /// may take as long to let the device in and to open its conversations; then the connection closes with
+    /// `unavailable`.
     pub heartbeat: Duration,
     /// How long the oldest delivery may stay unacknowledged. Then the connection closes with `ack_timeout`.
     pub ack_timeout: Duration,
-    /// How long the connection may be open. Then it closes with `session_age`.
+    /// How long the connection may be open, at most 49 days. Then it closes with `session_age`.
     pub age_max: Duration,
     /// How long an entry that came too early waits for those before it. Then the gap is read from the log.
     pub reorder_grace: Duration,
-    /// Deliveries of one conversation ahead of the acknowledgement. Then the conversation waits, in log mode.
+    /// Deliveries of one conversation ahead of the acknowledgement. Then the conversation waits, in log mode, until a
+    /// quarter of them is acknowledged.
     pub window_entries: u64,
-    /// Bytes ahead of the acknowledgement, over all conversations, in the order of delivery. Then all wait.
+    /// Bytes ahead of the acknowledgement, over all conversations, in the order of delivery. Then all wait, until a
+    /// quarter of them is acknowledged.
     pub window_bytes: usize,
     /// Entries in one read of the log.
     pub page_entries: u32,
     /// Reads under way at once. Further conversations wait for their turn.
     pub reads_max: u32,
-    /// Entries that wait for earlier ones. One more makes its conversation read the log.
+    /// Entries that wait for earlier ones. One more makes its conversation read the log. Also the conversations that
+    /// are heard of before they are followed; beyond that, all are rechecked.
     pub held_max: usize,
     /// Cursors that a device may show. A resume frame beyond that is refused with `bad_frame`.
     pub shown_max: usize,
-    /// Sends without an answer. At the bound, the device's frames are left unread.
+    /// Sends and read offsets without an answer. At the bound, the device's frames are left unread.
     pub sends_waiting_max: u32,
     /// Sends per second. Beyond it they are refused with `rate_limited`.
     pub sends_per_second: u32,

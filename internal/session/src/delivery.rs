@@ -4,39 +4,38 @@ use crate::session::Phase;
 use crate::topics::Topic;
 use crate::{Event, Session};
 use lockstep_model::{Ask, Code, ConversationId, FeedChange, Page, Seq, SharedEntry};
-use std::cmp::Ordering;
 use std::time::Duration;
 
 impl Session {
     /// An entry as the broker brought it: below the next expected it is a duplicate, equal it is delivered, above it
-    /// there is a gap.
+    /// there is a gap. While a read is under way, its page may end just below the entry.
     pub(crate) fn handle_entry(&mut self, entry: SharedEntry, now: Duration) {
-        let Some(topic) = self.topics.get_mut(entry.conversation) else { return };
-        if !topic.live {
-            topic.saw_head(entry.seq);
-            return self.queue_read(entry.conversation);
-        }
-        match entry.seq.cmp(&topic.next) {
-            Ordering::Less => {}
-            Ordering::Equal => self.deliver_live(entry, now),
-            Ordering::Greater => {
-                let (conversation, seq) = (entry.conversation, entry.seq);
-                let until = now + self.config.reorder_grace;
-                if !self.held.keep(entry, until, self.config.held_max) {
-                    self.fall_behind(conversation, seq, false);
-                }
+        let (conversation, seq) = (entry.conversation, entry.seq);
+        if let Some(topic) = self.topics.get(conversation) {
+            if seq < topic.next {
+                return;
+            }
+            if topic.live && seq == topic.next {
+                return self.deliver_live(entry, now);
+            }
+            let until = now + self.config.reorder_grace;
+            if (topic.live || topic.reading) && self.held.keep(entry, until, self.config.held_max) {
+                return;
             }
         }
+        self.handle_head(conversation, seq);
     }
 
     /// The log reaches at least this far.
     pub(crate) fn handle_head(&mut self, conversation: ConversationId, head: Seq) {
-        let Some(topic) = self.topics.get_mut(conversation) else { return };
+        let Some(topic) = self.topics.get_mut(conversation) else {
+            return self.early.note(conversation, head, self.config.held_max);
+        };
         if head < topic.next {
             return;
         }
         if topic.live {
-            self.fall_behind(conversation, head, false);
+            self.fall_behind(conversation, head);
         } else {
             topic.saw_head(head);
             self.queue_read(conversation);
@@ -48,7 +47,7 @@ impl Session {
         let mut next = Some(entry);
         while let Some(entry) = next {
             if !self.has_room(&entry) {
-                return self.fall_behind(conversation, entry.seq, false);
+                return self.fall_behind(conversation, entry.seq);
             }
             let seq = entry.seq;
             self.note_delivery(&entry, now);
@@ -65,10 +64,11 @@ impl Session {
         }
         topic.reading = false;
         self.reads -= 1;
+        let next = topic.next;
         if let Some(skip) = page.skip {
             if topic.in_flight() > 0 {
                 topic.marks.set_draining(true);
-                topic.saw_head(page.head);
+                topic.saw_head(page.head.max(skip.to));
                 return;
             }
             topic.advance_to(skip.to.next().max(topic.next));
@@ -76,21 +76,25 @@ impl Session {
             self.emit(Event::Skip { conversation: page.conversation, skip });
             self.ask(Ask::Acked { conversation: page.conversation, seq: skip.to });
         }
-        let read_nothing = page.skip.is_none() && page.entries.is_empty();
-        self.deliver_page(page.entries, now);
-        let missing = |topic: &Topic| page.head >= topic.next;
-        if read_nothing && self.topics.get(page.conversation).is_some_and(missing) {
+        let took_all = self.deliver_page(page.entries, now);
+        let stands = |topic: &Topic| topic.next == next && page.head >= next;
+        if took_all && self.topics.get(page.conversation).is_some_and(stands) {
             // The log says that there is more and does not give it: reading on would never end.
             return self.close(Code::Unavailable);
         }
-        self.settle(page.conversation, page.head);
+        self.settle(page.conversation, page.head, now);
     }
 
-    /// Delivers as much of a page as the window takes. The rest will be read again when there is room.
-    fn deliver_page(&mut self, mut entries: Vec<SharedEntry>, now: Duration) {
+    /// Delivers as much of a page as the window takes. The rest will be read again when there is room: false if so.
+    fn deliver_page(&mut self, mut entries: Vec<SharedEntry>, now: Duration) -> bool {
         let mut count = 0;
+        let mut has_room = true;
         for entry in &entries {
-            if self.topics.get(entry.conversation).is_none_or(|topic| topic.next != entry.seq) || !self.has_room(entry) {
+            if self.topics.get(entry.conversation).is_none_or(|topic| topic.next != entry.seq) {
+                break;
+            }
+            has_room = self.has_room(entry);
+            if !has_room {
                 break;
             }
             self.note_delivery(entry, now);
@@ -103,22 +107,27 @@ impl Session {
             1 => entries.into_iter().for_each(|entry| self.emit(Event::Entry(entry))),
             _ => self.emit(Event::Entries(entries)),
         }
+        has_room
     }
 
     /// After a read: live again if the log's head is reached, else the next read.
-    fn settle(&mut self, conversation: ConversationId, head: Seq) {
+    fn settle(&mut self, conversation: ConversationId, head: Seq, now: Duration) {
         let Some(topic) = self.topics.get_mut(conversation) else { return };
         topic.saw_head(head);
         if topic.ahead > 0 {
             return self.queue_read(conversation);
         }
         topic.live = true;
+        let next = topic.next;
         if topic.marks.catching_up() {
             topic.marks.set_catching_up(false);
             self.catching_up -= 1;
             if self.catching_up == 0 {
                 self.emit(Event::CaughtUp);
             }
+        }
+        if let Some(entry) = self.held.take(conversation, next) {
+            self.deliver_live(entry, now);
         }
     }
 
@@ -141,12 +150,11 @@ impl Session {
     }
 
     /// Leaves live mode: what comes next is read from the log, which is said to reach `head`.
-    pub(crate) fn fall_behind(&mut self, conversation: ConversationId, head: Seq, catching_up: bool) {
-        self.held.forget(conversation);
+    fn fall_behind(&mut self, conversation: ConversationId, head: Seq) {
+        let held_head = self.held.forget(conversation);
         let Some(topic) = self.topics.get_mut(conversation) else { return };
         topic.live = false;
-        topic.saw_head(head);
-        topic.marks.set_catching_up(catching_up);
+        topic.saw_head(held_head.map_or(head, |held| held.max(head)));
         self.queue_read(conversation);
     }
 

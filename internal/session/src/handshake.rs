@@ -3,31 +3,33 @@
 use crate::session::Phase;
 use crate::topics::{Topic, Topics};
 use crate::{Admitted, Effect, Event, Hello, Session};
-use lockstep_model::{Ask, Code, ResumePoint, Seq, Shown};
-use std::time::Instant;
+use lockstep_model::{Ask, Code, Offset, ResumePoint, Seq, Shown};
+use std::time::{Duration, Instant};
 
 impl Session {
-    pub(crate) fn handle_hello(&mut self, hello: Hello) {
+    pub(crate) fn handle_hello(&mut self, hello: Hello, now: Duration) {
         if !matches!(self.phase, Phase::Hello { .. }) {
             return self.fail(hello.reference, Code::HelloTwice);
         }
         let Hello { ref token, epoch, offsets_version, .. } = hello;
         self.effects.push_back(Effect::Authenticate { token: token.clone(), epoch, offsets_version });
         self.phase = Phase::Admission(Box::new(Hello { token: String::new(), ..hello }));
+        self.heartbeat_at = now + self.config.heartbeat;
     }
 
     /// The device is let in.
     pub fn handle_admitted(&mut self, admitted: Admitted, now: Instant) {
-        let Phase::Admission(hello) = std::mem::replace(&mut self.phase, Phase::Closed) else {
-            return;
-        };
+        let Phase::Admission(hello) = &mut self.phase else { return };
+        let Hello { reference, epoch, feed, .. } = **hello;
         self.offsets_version = admitted.offsets_version;
         self.home = Some((admitted.feed, admitted.epoch));
-        let verify = hello.epoch != Some(admitted.epoch);
-        let shown = hello.feed.map(|cursor| Shown { conversation: admitted.feed, cursor }).into_iter().collect();
-        let until = self.since_start(now) + self.config.hello_timeout;
+        let verify = epoch != Some(admitted.epoch);
+        let shown = feed.map(|cursor| Shown { conversation: admitted.feed, cursor }).into_iter().collect();
+        let now = self.since_start(now);
+        let until = now + self.config.hello_timeout;
+        self.heartbeat_at = now + self.config.heartbeat;
         self.phase = Phase::Resume { until, shown, verify };
-        self.emit(Event::Welcome { reference: hello.reference, admitted: Box::new(admitted) });
+        self.emit(Event::Welcome { reference, admitted: Box::new(admitted) });
     }
 
     /// The device is not let in.
@@ -37,7 +39,7 @@ impl Session {
         }
     }
 
-    pub(crate) fn handle_resume(&mut self, more_shown: Vec<Shown>, more: bool) {
+    pub(crate) fn handle_resume(&mut self, more_shown: Vec<Shown>, more: bool, now: Duration) {
         let Phase::Resume { shown, verify, .. } = &mut self.phase else {
             return self.fail(None, Code::ResumeTwice);
         };
@@ -50,6 +52,7 @@ impl Session {
         }
         let (shown, verify) = (std::mem::take(shown), *verify);
         self.phase = Phase::Opening;
+        self.heartbeat_at = now + self.config.heartbeat;
         self.ask(Ask::Resume { shown, verify });
     }
 
@@ -61,13 +64,26 @@ impl Session {
         self.take_topics(&points);
         for point in &points {
             self.announce_reset(point);
-            if point.head >= topic_at(point).next {
-                self.catching_up += 1;
-                self.fall_behind(point.conversation, point.head, true);
-            }
+            self.handle_head(point.conversation, point.head);
+        }
+        self.heed_early();
+        for topic in self.topics.behind() {
+            topic.marks.set_catching_up(true);
+            self.catching_up += 1;
         }
         if self.catching_up == 0 {
             self.emit(Event::CaughtUp);
+        }
+    }
+
+    /// Turns to what was heard before the conversations were followed.
+    fn heed_early(&mut self) {
+        let (heads, missed) = self.early.take();
+        for Offset { conversation, seq } in heads {
+            self.handle_head(conversation, seq);
+        }
+        if missed {
+            self.recheck();
         }
     }
 
@@ -87,6 +103,7 @@ impl Session {
         }
         self.announce_reset(&point);
         self.handle_head(point.conversation, point.head);
+        self.heed_early();
     }
 
     fn announce_reset(&mut self, point: &ResumePoint) {

@@ -32,12 +32,15 @@ impl Held {
         Some(entry)
     }
 
-    /// Forgets what waits of one conversation.
-    pub(crate) fn forget(&mut self, conversation: ConversationId) {
+    /// Forgets what waits of one conversation, and says how far that reached.
+    pub(crate) fn forget(&mut self, conversation: ConversationId) -> Option<Seq> {
+        let of_it = |entry: &&SharedEntry| entry.conversation == conversation;
+        let head = self.entries.iter().filter(of_it).map(|entry| entry.seq).max()?;
         self.entries.retain(|entry| entry.conversation != conversation);
         if self.entries.is_empty() {
             *self = Self::default();
         }
+        Some(head)
     }
 
     /// Until when the first one waits.

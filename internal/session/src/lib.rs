@@ -14,6 +14,7 @@
 mod acks;
 mod config;
 mod delivery;
+mod early;
 mod handshake;
 mod held;
 mod io;

@@ -22,12 +22,12 @@ impl Session {
                 self.emit(Event::Failed { reference, code, detail: Some(detail), retry_after_ms: None });
             }
             Request::Malformed { code, .. } => self.close(code),
-            Request::Hello(hello) => self.handle_hello(hello),
+            Request::Hello(hello) => self.handle_hello(hello, now),
             _ if !begun => self.close(Code::HelloExpected),
-            Request::Resume { shown, more } => self.handle_resume(shown, more),
+            Request::Resume { shown, more } => self.handle_resume(shown, more, now),
             Request::Send { reference, target, client_msg_id, body } => {
                 if self.may_send(reference, now) {
-                    self.sends_waiting += 1;
+                    self.answers_waiting += 1;
                     self.ask(Ask::Append { reference, target, client_msg_id, body });
                 }
             }
@@ -52,7 +52,10 @@ impl Session {
         match self.topics.get(conversation) {
             None => self.fail(reference, Code::NoSuchConversation),
             Some(topic) if seq >= topic.next => self.fail(reference, Code::ReadBeyond),
-            Some(_) => self.ask(Ask::AdvanceOffset { reference, conversation, seq }),
+            Some(_) => {
+                self.answers_waiting += 1;
+                self.ask(Ask::AdvanceOffset { reference, conversation, seq });
+            }
         }
     }
 }

@@ -1,11 +1,12 @@
 //! The machine: its state and where each input goes.
 
+use crate::early::Early;
 use crate::held::Held;
 use crate::rate::Rate;
 use crate::topics::Topics;
 use crate::window::Window;
 use crate::{Effect, Event, Hello, SessionConfig};
-use lockstep_model::{Ask, Code, ConversationId, Epoch, Notice, OffsetsVersion, Ref, Shown};
+use lockstep_model::{Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, Ref, Shown};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub struct Session {
     /// The user's feed, and the store's identity, once the device is let in.
     pub(crate) home: Option<(ConversationId, Epoch)>,
     pub(crate) offsets_version: OffsetsVersion,
+    /// Whether the engine was asked, since the last heartbeat, for offset changes that went missing.
+    pub(crate) offsets_asked: bool,
     pub(crate) topics: Topics,
     /// Conversations in log mode that wait for their turn to read, first come first served.
     pub(crate) read_queue: VecDeque<ConversationId>,
@@ -28,7 +31,9 @@ pub struct Session {
     pub(crate) catching_up: u32,
     pub(crate) window: Window,
     pub(crate) held: Held,
-    pub(crate) sends_waiting: u32,
+    pub(crate) early: Early,
+    /// Sends and read offsets that the engine has not answered.
+    pub(crate) answers_waiting: u32,
     pub(crate) sends: Rate,
     pub(crate) frames: Rate,
     pub(crate) heartbeat_at: Duration,
@@ -63,13 +68,15 @@ impl Session {
             effects: VecDeque::new(),
             home: None,
             offsets_version: OffsetsVersion::ZERO,
+            offsets_asked: false,
             topics: Topics::default(),
             read_queue: VecDeque::new(),
             reads: 0,
             catching_up: 0,
             window: Window::default(),
             held: Held::default(),
-            sends_waiting: 0,
+            early: Early::default(),
+            answers_waiting: 0,
             sends: Rate::default(),
             frames: Rate::default(),
             heartbeat_at,
@@ -91,14 +98,19 @@ impl Session {
             Notice::Followed(point) => self.handle_followed(point),
             Notice::Page(page) => self.handle_page(page, now),
             Notice::Sent { reference, outcome } => {
-                self.sends_waiting = self.sends_waiting.saturating_sub(1);
+                self.answers_waiting = self.answers_waiting.saturating_sub(1);
                 match outcome {
                     Ok(sent) => self.emit(Event::Sent { reference, sent }),
                     Err(code) => self.fail(reference, code),
                 }
             }
-            Notice::ReadDone { reference, refusal: None } => self.emit(Event::Done { reference }),
-            Notice::ReadDone { reference, refusal: Some(code) } => self.fail(reference, code),
+            Notice::ReadDone { reference, refusal } => {
+                self.answers_waiting = self.answers_waiting.saturating_sub(1);
+                match refusal {
+                    None => self.emit(Event::Done { reference }),
+                    Some(code) => self.fail(reference, code),
+                }
+            }
             Notice::Overflowed => self.recheck(),
             Notice::Failed(code) => self.close(code),
         }
@@ -130,11 +142,12 @@ impl Session {
         self.effects.pop_front()
     }
 
-    /// Whether the session takes requests now. If not, leave them unread until a notice was handled.
+    /// Whether the session takes requests now. If not, leave them unread until the device was let in or a notice was
+    /// handled.
     pub fn wants_requests(&self) -> bool {
         match self.phase {
-            Phase::Admission(_) | Phase::Closed => false,
-            _ => self.sends_waiting < self.config.sends_waiting_max,
+            Phase::Admission(_) | Phase::Opening | Phase::Closed => false,
+            _ => self.answers_waiting < self.config.sends_waiting_max,
         }
     }
 
@@ -148,28 +161,34 @@ impl Session {
         self.topics.conversations()
     }
 
-    /// Everything may have been missed: the engine compares with the store.
-    fn recheck(&mut self) {
-        if matches!(self.phase, Phase::Open) {
-            let conversations = self.topics.conversations().collect();
-            self.ask(Ask::Recheck { conversations, offsets_version: self.offsets_version });
+    /// Everything may have been missed: the engine compares with the store, at the latest once it has opened the
+    /// conversations.
+    pub(crate) fn recheck(&mut self) {
+        if !matches!(self.phase, Phase::Open) {
+            return self.early.note_missed();
         }
+        let conversations = self.topics.conversations().collect();
+        self.ask(Ask::Recheck { conversations, offsets_version: self.offsets_version });
     }
 
     fn handle_offsets(
         &mut self,
         since: OffsetsVersion,
         version: OffsetsVersion,
-        offsets: Vec<lockstep_model::Offset>,
+        offsets: Vec<Offset>,
     ) {
         if version <= self.offsets_version || self.home.is_none() {
             return;
         }
         if since > self.offsets_version {
-            // Changes in between went missing or come later: the store has them all.
-            return self.ask(Ask::Recheck { conversations: Vec::new(), offsets_version: self.offsets_version });
+            // Changes in between went missing or come later: the store has them all. It is asked once, not for each.
+            if !std::mem::replace(&mut self.offsets_asked, true) {
+                self.ask(Ask::Recheck { conversations: Vec::new(), offsets_version: self.offsets_version });
+            }
+            return;
         }
         self.offsets_version = version;
+        self.offsets_asked = false;
         self.emit(Event::Offsets { version, offsets });
     }
 

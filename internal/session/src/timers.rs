@@ -1,7 +1,7 @@
 //! Time: deadlines of the handshake, heartbeats, overdue acknowledgements, the grace for reordering.
 
 use crate::session::Phase;
-use crate::{Event, Session};
+use crate::{Event, Session, window};
 use lockstep_model::Code;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ impl Session {
             Phase::Admission(_) | Phase::Opening | Phase::Open => None,
         };
         let overdue = self.window.oldest().map(|at| at + self.config.ack_timeout);
-        let times = [phase, overdue, self.held.until(), Some(self.heartbeat_at), Some(self.config.age_max)];
+        let times = [phase, overdue, self.held.until(), Some(self.heartbeat_at), Some(self.age_max())];
         times.into_iter().flatten().min().map(|at| self.started + at)
     }
 
@@ -29,7 +29,7 @@ impl Session {
             }
             _ => {}
         }
-        if due(self.config.age_max) {
+        if due(self.age_max()) {
             return self.close(Code::SessionAge);
         }
         if self.window.oldest().is_some_and(|at| due(at + self.config.ack_timeout)) {
@@ -46,13 +46,28 @@ impl Session {
         self.pump();
     }
 
+    fn age_max(&self) -> Duration {
+        self.config.age_max.min(window::AGE_MAX)
+    }
+
     fn beat(&mut self, now: Duration) {
+        match self.phase {
+            // The device has not begun; the hello has a deadline of its own.
+            Phase::Hello { .. } => {
+                self.heartbeat_at = now + self.config.heartbeat;
+                return;
+            }
+            // The engine has been silent, while the device's frames are left unread.
+            Phase::Admission(_) | Phase::Opening => return self.close(Code::Unavailable),
+            Phase::Resume { .. } | Phase::Open | Phase::Closed => {}
+        }
         if self.heartbeats_missed >= 2 {
             return self.close(Code::HeartbeatTimeout);
         }
         self.heartbeats_missed += 1;
         self.heartbeat_at = now + self.config.heartbeat;
         self.emit(Event::Heartbeat);
+        self.offsets_asked = false;
         // A quiet connection keeps no memory of its bursts.
         self.window.trim();
         if self.effects.capacity() > 16 {

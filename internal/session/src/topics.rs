@@ -122,6 +122,11 @@ impl Topics {
         }
     }
 
+    /// Those in log mode.
+    pub(crate) fn behind(&mut self) -> impl Iterator<Item = &mut Topic> {
+        self.0.iter_mut().filter(|topic| !topic.live)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

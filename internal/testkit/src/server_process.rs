@@ -112,9 +112,14 @@ impl ServerProcess {
         self.address
     }
 
-    /// Its address for HTTP and WebSocket clients.
+    /// Its address for HTTP clients.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Its native door, as the SDK wants it.
+    pub fn door(&self) -> String {
+        crate::door(self.address)
     }
 
     /// Its data folder.

@@ -46,9 +46,9 @@ impl TcpProxy {
         self.address
     }
 
-    /// Its address for HTTP and WebSocket clients.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+    /// The server's native door as seen through it, as the SDK wants it.
+    pub fn door(&self) -> String {
+        crate::door(self.address)
     }
 
     /// Forwards connections that come from now on to another target.

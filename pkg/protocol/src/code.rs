@@ -64,6 +64,8 @@ codes! {
     BadFrame "bad_frame" 0 400 Keep, "A field is missing or has the wrong type or value.";
     UnknownType "unknown_type" 0 400 Keep, "The server does not know this type of frame.";
     BinaryFrame "binary_frame" 4400 400 Stop, "Frames of lockstep.v1 are text; a binary one came.";
+    BadUtf8 "bad_utf8" 4406 400 Stop, "A text frame was not UTF-8.";
+    BadWebSocket "bad_websocket" 4407 400 Reconnect { after_ms: 1_000 }, "The bytes were no WebSocket frames (RFC 6455), or asked for an extension.";
     FrameTooLarge "frame_too_large" 4413 413 Reconnect { after_ms: 1_000 }, "The frame is larger than the server takes.";
     Flood "flood" 4429 429 Reconnect { after_ms: 10_000 }, "Frames came faster than the server takes them.";
     // The beginning of a connection.

@@ -4,8 +4,7 @@ use crate::{GatewayState, Problem};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use lockstep_engine::Claim;
-use lockstep_model::{Code, Device, UnixMs};
+use lockstep_model::{Code, Device};
 
 /// The device whose token the request carries (RFC 6750, section 2.1): whole, not expired, not revoked.
 pub(super) struct Caller(pub(super) Device);
@@ -15,8 +14,7 @@ impl FromRequestParts<GatewayState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, Problem> {
         let token = bearer_token(&parts.headers)?;
-        let claim = state.tokens.verify(token, UnixMs::now())?;
-        let claim = Claim { user: claim.user, device: claim.device, token_generation: claim.token_generation };
+        let claim = state.verify(token)?;
         Ok(Self(state.engine.authorize(&claim).await?))
     }
 }

@@ -32,8 +32,18 @@ pub(crate) fn routes() -> Router<GatewayState> {
         .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))
-        .fallback(async || Problem::from(Code::NoSuchRoute))
-        .method_not_allowed_fallback(async || Problem::from(Code::MethodNotAllowed))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+/// The answer to a path that leads nowhere.
+pub async fn no_such_route() -> Problem {
+    Code::NoSuchRoute.into()
+}
+
+/// The answer to a method that a path does not take.
+pub async fn wrong_method() -> Problem {
+    Code::MethodNotAllowed.into()
 }
 
 /// What a token opened belongs in no shared cache (RFC 9111, section 5.2.2.5).

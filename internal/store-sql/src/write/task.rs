@@ -1,6 +1,6 @@
 //! The task's loop: collect, execute, commit, answer.
 
-use super::job::{Call, Calls, Cause, Job};
+use super::job::{Call, Calls, Cause, Command, Job};
 use super::work::Work;
 use super::{Advances, Appends, Cursors};
 use crate::heads::MovedHeads;
@@ -24,6 +24,12 @@ pub(crate) enum Queued {
     Command(Box<dyn Job>),
     /// Take no more, finish what waits, close the database.
     Close,
+}
+
+impl Queued {
+    pub(crate) fn command<C: Command>(call: Call<C>) -> Self {
+        Self::Command(Box::new(Calls::new(vec![call])))
+    }
 }
 
 /// Everything that the write task owns.

@@ -2,9 +2,7 @@
 
 use super::{ConnectError, Effect, Machine, staged::Output};
 use crate::{Change, DisconnectReason, Event, StopReason, TokenReason};
-use lockstep_protocol::{
-    Advice, ClientFrame, Code, Epoch, ErrorFrame, Hello, Resume, ServerFrame, Shown, Welcome,
-};
+use lockstep_protocol::{ClientFrame, Code, Epoch, ErrorFrame, Hello, Resume, Shown, Welcome};
 use std::time::{Duration, Instant};
 
 /// A connection that lives so long after it caught up has shown that the way works: the next failure is a first one.
@@ -63,7 +61,7 @@ impl Machine {
             return;
         }
         match error {
-            ConnectError::TokenDenied(message) => self.stop(now, StopReason::Token(message)),
+            ConnectError::TokenDenied(message) => self.stop(StopReason::Token(message)),
             ConnectError::TokenUnavailable(message) => self.disconnect(now, DisconnectReason::Token(message)),
             ConnectError::Unreachable(message) => self.disconnect(now, DisconnectReason::Unreachable(message)),
         }
@@ -120,7 +118,7 @@ impl Machine {
     pub(super) fn handle_welcome(&mut self, now: Instant, welcome: Welcome) {
         let Welcome { epoch, user, device, feed, limits, .. } = welcome;
         if self.replica.user.as_ref().is_some_and(|owner| *owner != user) {
-            return self.stop(now, StopReason::OtherUser);
+            return self.stop(StopReason::OtherUser);
         }
         if self.replica.user.is_none() || self.replica.feed != Some(feed) {
             self.replica.set_identity(user.clone(), feed);
@@ -187,7 +185,7 @@ impl Machine {
     fn closed_by(&mut self, now: Instant, error: ErrorFrame) {
         let code: Option<Code> = error.code.parse().ok();
         if !error.reconnect {
-            return self.stop(now, StopReason::Refused { code, message: error.message.into_owned() });
+            return self.stop(StopReason::Refused { code, message: error.message.into_owned() });
         }
         let token = match (error.new_token, code) {
             (false, _) => TokenReason::Connect,
@@ -223,7 +221,7 @@ impl Machine {
         self.event(Event::Disconnected { reason, retry_in: wait });
     }
 
-    pub(super) fn stop(&mut self, _now: Instant, reason: StopReason) {
+    pub(super) fn stop(&mut self, reason: StopReason) {
         if matches!(self.phase, Phase::Stopped) {
             return;
         }
@@ -243,11 +241,11 @@ impl Machine {
         self.sends_paused_until = None;
     }
 
-    pub(super) fn fail_storing(&mut self, now: Instant, error: &str) {
+    pub(super) fn fail_storing(&mut self, now: Instant, changes: Vec<Change>, error: &str) {
         self.replica.revert();
         // What was staged while the store was busy builds on what it did not take.
-        let (mut outputs, dropped) = self.staged.take_failed();
-        for change in dropped {
+        let (mut outputs, later) = self.staged.take_failed();
+        for change in changes.into_iter().chain(later) {
             if let Change::OutboxAdded(item) = change {
                 self.outbox.remove(&item.client_msg_id);
                 let outcome = Err(crate::SendError::Store(error.to_owned()));
@@ -260,8 +258,7 @@ impl Machine {
                 Output::Event(
                     Event::Entry(_) | Event::Skip { .. } | Event::Reset { .. } | Event::Offsets(_) | Event::CaughtUp,
                 )
-                | Output::Ack { .. }
-                | Output::Saved(_) => {}
+                | Output::Ack { .. } => {}
                 other => self.staged.push(other),
             }
         }
@@ -269,10 +266,10 @@ impl Machine {
     }
 }
 
-/// The advice of the table and the fields of a frame say the same.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_protocol::Advice;
 
     #[test]
     fn a_frame_says_what_the_table_says() {

@@ -23,9 +23,7 @@ use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Se
 use acks::Acks;
 use backoff::Backoff;
 use handshake::Phase;
-use lockstep_protocol::{
-    ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, decode_server, limits,
-};
+use lockstep_protocol::{ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, decode_server, limits};
 use outbox::Outbox;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -155,7 +153,8 @@ impl Machine {
             match frame {
                 ServerFrame::Welcome(welcome) => self.handle_welcome(now, *welcome),
                 ServerFrame::Error(error) => self.handle_error(now, error),
-                ServerFrame::Heartbeat => self.write(ClientFrame::Heartbeat),
+                // Not answered: until welcome the server takes nothing but hello.
+                ServerFrame::Heartbeat => {}
                 _ => self.disconnect(now, DisconnectReason::Protocol("A welcome was expected.".to_owned())),
             }
             return;
@@ -210,10 +209,10 @@ impl Machine {
     }
 
     /// The application wants no more. Acknowledgements that wait are written first.
-    pub fn handle_stop(&mut self, now: Instant) {
+    pub fn handle_stop(&mut self) {
         self.release_staged();
         self.flush_acks();
-        self.stop(now, StopReason::Asked);
+        self.stop(StopReason::Asked);
     }
 
     /// The changes of the last [`Effect::Store`] are in the store.
@@ -226,8 +225,8 @@ impl Machine {
 
     /// The changes of the last [`Effect::Store`] are not in the store. The connection is given up: the next one shows
     /// what the store has.
-    pub fn handle_store_failed(&mut self, now: Instant, error: &str) {
-        self.fail_storing(now, error);
+    pub fn handle_store_failed(&mut self, now: Instant, changes: Vec<Change>, error: &str) {
+        self.fail_storing(now, changes, error);
     }
 
     /// When [`Machine::handle_timeout`] is to be called, if nothing else happens.
@@ -236,7 +235,8 @@ impl Machine {
         if !self.is_live() {
             return life;
         }
-        [life, self.acks.due(), self.send_due(), self.reads.due()].into_iter().flatten().min()
+        let reads = if self.has_caught_up() { self.reads.due() } else { None };
+        [life, self.acks.due(), self.send_due(), reads].into_iter().flatten().min()
     }
 
     /// The moment of [`Machine::poll_timeout`] has come.

@@ -115,6 +115,11 @@ impl Outbox {
             .map(|(position, item)| (*position, item.state))
     }
 
+    /// Whether one more may be under way.
+    pub(super) fn has_room(&self) -> bool {
+        self.in_flight < IN_FLIGHT_MAX
+    }
+
     /// What may be sent now, oldest first.
     pub(super) fn sendable(&self, now: Instant) -> Vec<u64> {
         let room = IN_FLIGHT_MAX - self.in_flight.min(IN_FLIGHT_MAX);

@@ -40,11 +40,28 @@ impl Reads {
         self.wanted.values_mut().for_each(|wanted| wanted.state = ReadState::Ready(None));
     }
 
+    fn in_flight(&self) -> usize {
+        self.wanted.values().filter(|wanted| matches!(wanted.state, ReadState::InFlight { .. })).count()
+    }
+
+    fn sendable(&self, now: Instant) -> Vec<Offset> {
+        let ready = |state| matches!(state, ReadState::Ready(from) if from.is_none_or(|from| from <= now));
+        self.wanted
+            .iter()
+            .filter(|(_, wanted)| ready(wanted.state))
+            .map(|(conversation, wanted)| Offset { conversation: *conversation, seq: wanted.seq })
+            .take(IN_FLIGHT_MAX.saturating_sub(self.in_flight()))
+            .collect()
+    }
+
     /// When an offset has to be sent or given up waiting for.
     pub(super) fn due(&self) -> Option<Instant> {
+        let has_room = self.in_flight() < IN_FLIGHT_MAX;
         self.wanted
             .values()
             .filter_map(|wanted| match wanted.state {
+                // An answer makes room first.
+                ReadState::Ready(_) if !has_room => None,
                 ReadState::Ready(from) => from,
                 ReadState::InFlight { at, .. } => Some(at + ANSWER_TIMEOUT),
             })
@@ -82,22 +99,15 @@ impl Machine {
         if !self.has_caught_up() || self.reads.wanted.is_empty() {
             return;
         }
-        let mut in_flight = 0;
-        let mut ready = Vec::new();
-        for (conversation, wanted) in &mut self.reads.wanted {
-            match wanted.state {
-                ReadState::InFlight { reference, at } if at + ANSWER_TIMEOUT <= now => {
-                    self.asked.remove(&reference);
-                    ready.push(Offset { conversation: *conversation, seq: wanted.seq });
-                }
-                ReadState::InFlight { .. } => in_flight += 1,
-                ReadState::Ready(from) if from.is_none_or(|from| from <= now) => {
-                    ready.push(Offset { conversation: *conversation, seq: wanted.seq });
-                }
-                ReadState::Ready(_) => {}
+        for wanted in self.reads.wanted.values_mut() {
+            if let ReadState::InFlight { reference, at } = wanted.state
+                && at + ANSWER_TIMEOUT <= now
+            {
+                self.asked.remove(&reference);
+                wanted.state = ReadState::Ready(None);
             }
         }
-        for offset in ready.into_iter().take(IN_FLIGHT_MAX.saturating_sub(in_flight)) {
+        for offset in self.reads.sendable(now) {
             let reference = self.ask(Asked::Read(offset));
             if let Some(wanted) = self.reads.wanted.get_mut(&offset.conversation) {
                 wanted.attempts += 1;

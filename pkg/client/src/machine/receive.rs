@@ -1,11 +1,9 @@
 //! What the server delivers: entries in order and once, skips, resets, read offsets.
 
-use super::staged::Output;
 use super::Machine;
+use super::staged::Output;
 use crate::{Change, DisconnectReason, Event};
-use lockstep_protocol::{
-    ConversationId, Cursor, Entry, Epoch, Offset, OffsetsVersion, Seq, SkipReason, UserId,
-};
+use lockstep_protocol::{ConversationId, Cursor, Entry, Epoch, Offset, OffsetsVersion, Seq, SkipReason, UserId};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 

@@ -77,9 +77,12 @@ impl Machine {
 
     /// When a message has to be sent or given up waiting for.
     pub(super) fn send_due(&self) -> Option<Instant> {
+        let has_room = self.outbox.has_room();
         self.outbox
             .firsts()
             .filter_map(|(_, state)| match state {
+                // An answer makes room first.
+                ItemState::Ready(_) if !has_room => None,
                 ItemState::Ready(from) => from.max(self.sends_paused_until),
                 ItemState::InFlight { at, .. } => Some(at + ANSWER_TIMEOUT),
                 ItemState::Saving => None,
@@ -87,12 +90,7 @@ impl Machine {
             .min()
     }
 
-    pub(super) fn handle_sent(
-        &mut self,
-        now: Instant,
-        reference: Option<Ref>,
-        sent: impl FnOnce(ClientMsgId) -> Sent,
-    ) {
+    pub(super) fn handle_sent(&mut self, now: Instant, reference: Option<Ref>, sent: impl FnOnce(ClientMsgId) -> Sent) {
         if let Some(Asked::Send(position)) = reference.and_then(|reference| self.asked.remove(&reference)) {
             self.settle_send(position, |id| Ok(sent(id)));
             self.pump_sends(now);

@@ -1,0 +1,238 @@
+//! The shell around one session: it moves frames, notices and time, and decides nothing.
+
+use super::socket::{Incoming, Socket, WriteError};
+use super::translate;
+use crate::GatewayState;
+use axum::extract::ws::WebSocket;
+use lockstep_model::{Code, Epoch, Notice, OffsetsVersion};
+use lockstep_engine::{Connection, Mailbox, Wakeup};
+use lockstep_protocol::ClientLimits;
+use lockstep_session::{Admitted, Effect, Event, Session};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+use tokio::time::{Sleep, sleep_until};
+
+/// Frames that are taken from one device before others get their turn.
+const FRAMES_PER_TURN: usize = 64;
+
+/// Why a connection ends.
+enum End {
+    /// The device is gone.
+    Gone,
+    /// The server closes, and says why.
+    Close(Code),
+}
+
+impl From<WriteError> for End {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Gone => Self::Gone,
+            WriteError::Closed(code) => Self::Close(code),
+        }
+    }
+}
+
+/// Serves one WebSocket from its first byte to its last.
+pub(crate) async fn run(socket: WebSocket, state: GatewayState) {
+    let mut shell = Shell {
+        session: Session::new(Arc::clone(&state.session), Instant::now()),
+        socket: Socket::new(socket),
+        limits: state.client_limits,
+        state,
+        connection: None,
+        inbox: Vec::new(),
+    };
+    shell.state.meters.connections.increment(1.0);
+    let end = shell.serve().await;
+    let Shell { session, socket, state, connection, inbox, .. } = shell;
+    if let Some(connection) = connection {
+        leave(session, connection, inbox, &state).await;
+    }
+    let code = match end {
+        End::Gone => None,
+        End::Close(code) => {
+            socket.close(code).await;
+            Some(code)
+        }
+    };
+    state.meters.connections.decrement(1.0);
+    state.meters.closed(code);
+}
+
+/// Gives up what the connection holds. Consumers may have been opened by an answer that nobody took any more.
+async fn leave(mut session: Session, connection: Arc<Connection>, mut inbox: Vec<Notice>, state: &GatewayState) {
+    connection.mailbox.close(Code::Internal);
+    let _closed = poll_fn(|context| Poll::Ready(connection.mailbox.poll_take(context, &mut inbox))).await;
+    session.close(Code::Internal);
+    inbox.into_iter().for_each(|notice| session.handle_notice(notice, Instant::now()));
+    while let Some(effect) = session.poll_effect() {
+        if let Effect::Ask(ask) = effect {
+            state.engine.ask(&connection, ask);
+        }
+    }
+    state.engine.disconnect(&connection, session.conversations().collect()).await;
+}
+
+struct Shell {
+    session: Session,
+    socket: Socket,
+    limits: ClientLimits,
+    state: GatewayState,
+    connection: Option<Arc<Connection>>,
+    inbox: Vec<Notice>,
+}
+
+impl Shell {
+    async fn serve(&mut self) -> End {
+        let mut timer = Box::pin(sleep_until(Instant::now().into()));
+        loop {
+            if let Err(end) = self.settle().await {
+                return end;
+            }
+            self.arm(timer.as_mut());
+            let wants_requests = self.session.wants_requests();
+            let happened = tokio::select! {
+                wakeup = wakeup(&self.connection, &mut self.inbox) => self.take_notices(wakeup),
+                incoming = self.socket.next(), if wants_requests => self.take_frames(incoming),
+                () = timer.as_mut() => {
+                    self.session.handle_timeout(Instant::now());
+                    Ok(())
+                }
+            };
+            if let Err(end) = happened {
+                return end;
+            }
+        }
+    }
+
+    /// Sets the timer only when it would ring too late: most deadlines move away before they are reached.
+    fn arm(&self, timer: std::pin::Pin<&mut Sleep>) {
+        if let Some(at) = self.session.poll_timeout() {
+            let at = tokio::time::Instant::from_std(at);
+            if timer.is_elapsed() || at < timer.deadline() {
+                timer.reset(at);
+            }
+        }
+    }
+
+    fn take_notices(&mut self, wakeup: Wakeup) -> Result<(), End> {
+        if let Wakeup::Closed(code) = wakeup {
+            return Err(End::Close(code));
+        }
+        let now = Instant::now();
+        self.inbox.drain(..).for_each(|notice| self.session.handle_notice(notice, now));
+        // The room of a burst is given back.
+        if self.inbox.capacity() > 256 {
+            self.inbox = Vec::new();
+        }
+        Ok(())
+    }
+
+    fn take_frames(&mut self, first: Incoming) -> Result<(), End> {
+        let now = Instant::now();
+        let mut next = Some(first);
+        for _ in 0..FRAMES_PER_TURN {
+            match next {
+                None => break,
+                Some(Incoming::Gone) => return Err(End::Gone),
+                Some(Incoming::Wrong(code)) => return Err(End::Close(code)),
+                Some(Incoming::Text(text)) => {
+                    self.state.meters.frames_in.increment(1);
+                    self.session.handle_request(translate::request(&text), now);
+                }
+            }
+            next = if self.session.wants_requests() { self.socket.ready() } else { None };
+        }
+        match next {
+            // Taken from the socket, so it has to be dealt with now.
+            Some(Incoming::Gone) => Err(End::Gone),
+            Some(Incoming::Wrong(code)) => Err(End::Close(code)),
+            Some(Incoming::Text(text)) => {
+                self.session.handle_request(translate::request(&text), now);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Carries out all that the session wants, then writes what has gathered for the device.
+    async fn settle(&mut self) -> Result<(), End> {
+        let (mut frames, mut deliveries) = (0, 0);
+        while let Some(effect) = self.session.poll_effect() {
+            match effect {
+                Effect::Emit(event) => {
+                    frames += 1;
+                    deliveries += match &event {
+                        Event::Entry(_) => 1,
+                        Event::Entries(entries) => entries.len() as u64,
+                        _ => 0,
+                    };
+                    self.emit(event).await?;
+                }
+                Effect::Ask(ask) => {
+                    if let Some(connection) = &self.connection {
+                        self.state.engine.ask(connection, ask);
+                    }
+                }
+                Effect::Authenticate { token, epoch, offsets_version } => {
+                    self.authenticate(&token, epoch, offsets_version).await;
+                }
+                Effect::Close(code) => return Err(End::Close(code)),
+            }
+        }
+        let mailbox = self.connection.as_ref().map(|connection| &*connection.mailbox);
+        if self.socket.flush(mailbox).await? {
+            self.state.meters.writes.increment(1);
+            self.state.meters.frames_out.increment(frames);
+            self.state.meters.deliveries.increment(deliveries);
+        }
+        Ok(())
+    }
+
+    async fn emit(&mut self, event: Event) -> Result<(), End> {
+        let mut texts = smallvec::SmallVec::<[_; 1]>::new();
+        translate::frames(event, &self.limits, |text| texts.push(text));
+        let mailbox = self.connection.as_ref().map(|connection| &*connection.mailbox);
+        for text in texts {
+            self.socket.push(text, mailbox).await?;
+        }
+        Ok(())
+    }
+
+    /// Verifies the token and lets the device in, or not.
+    async fn authenticate(&mut self, token: &str, epoch: Option<Epoch>, offsets_version: OffsetsVersion) {
+        let claim = self.state.verify(token);
+        let admission = match claim {
+            Ok(claim) => self.state.engine.connect(claim, epoch, offsets_version).await,
+            Err(code) => Err(code),
+        };
+        match admission {
+            Ok(admission) => {
+                let admitted = Admitted {
+                    user: admission.connection.user.clone(),
+                    device: admission.connection.device,
+                    epoch: admission.epoch,
+                    feed: admission.feed,
+                    offsets: admission.offsets.offsets,
+                    offsets_version: admission.offsets.version,
+                };
+                self.connection = Some(admission.connection);
+                self.session.handle_admitted(admitted, Instant::now());
+            }
+            Err(code) => self.session.handle_refused(code),
+        }
+    }
+}
+
+/// Waits for notices. Before the device is let in there is nowhere that they could come from.
+async fn wakeup(connection: &Option<Arc<Connection>>, inbox: &mut Vec<Notice>) -> Wakeup {
+    match connection {
+        Some(connection) => {
+            let mailbox: &Mailbox = &connection.mailbox;
+            poll_fn(|context| mailbox.poll_take(context, inbox)).await
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,105 @@
+//! Frames of `lockstep.v1` to the session's requests, and its events to frames.
+
+use axum::extract::ws::Utf8Bytes;
+use bytes::Bytes;
+use lockstep_model::{Code, OffsetsVersion, Ref, UnixMs, limits};
+use lockstep_protocol::{
+    ClientFrame, ClientLimits, ErrorFrame, ServerFrame, Welcome, decode_client, encode_server, push_entries, push_entry,
+};
+use lockstep_session::{Admitted, Event, Hello, Request};
+use std::borrow::Cow;
+
+/// What a text frame of a device asks.
+pub(crate) fn request(text: &str) -> Request {
+    match decode_client(text) {
+        Ok(ClientFrame::Hello(hello)) => Request::Hello(Hello {
+            reference: hello.reference,
+            token: hello.token.into(),
+            epoch: hello.epoch,
+            feed: hello.feed,
+            offsets_version: hello.offsets_version,
+        }),
+        Ok(ClientFrame::Resume(resume)) => Request::Resume { shown: resume.conversations, more: resume.more },
+        Ok(ClientFrame::Send(send)) => Request::Send {
+            reference: send.reference,
+            target: send.target,
+            client_msg_id: send.client_msg_id,
+            body: send.body,
+        },
+        Ok(ClientFrame::Ack(ack)) => Request::Ack(ack.cursors),
+        Ok(ClientFrame::Read { reference, conversation, seq }) => Request::Read { reference, conversation, seq },
+        Ok(ClientFrame::Heartbeat) => Request::Heartbeat,
+        Err(error) => Request::Malformed { reference: error.reference, code: error.code, detail: error.message },
+    }
+}
+
+/// Writes an event as one or more frames.
+pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(Utf8Bytes)) {
+    let frame = match event {
+        Event::Entry(entry) => {
+            let shared = entry.native_frame(|entry| {
+                let mut text = String::new();
+                push_entry(&mut text, entry);
+                Bytes::from(text)
+            });
+            // Shared bytes carry no proof that they are text; checking is cheap beside the write.
+            return match Utf8Bytes::try_from(shared.clone()) {
+                Ok(text) => write(text),
+                Err(_) => unreachable!("the frame was made from a String"),
+            };
+        }
+        Event::Entries(entries) => {
+            let mut text = String::new();
+            push_entries(&mut text, entries.iter().map(|entry| &**entry));
+            return write(text.into());
+        }
+        Event::Welcome { reference, admitted } => return welcome(reference, *admitted, limits, write),
+        Event::Offsets { version, offsets } => return write_offsets(version, &offsets, write),
+        Event::CaughtUp => ServerFrame::CaughtUp,
+        Event::Skip { conversation, skip } => {
+            ServerFrame::Skip { conversation, from: skip.from, to: skip.to, reason: skip.reason }
+        }
+        Event::Reset { conversation, epoch, floor, head } => ServerFrame::Reset { conversation, epoch, floor, head },
+        Event::Sent { reference, sent } => ServerFrame::Sent {
+            reference,
+            conversation: sent.conversation,
+            seq: sent.seq,
+            id: sent.id,
+            sent_at: sent.sent_at,
+            duplicate: sent.duplicate,
+        },
+        Event::Done { reference } => ServerFrame::Done { reference },
+        Event::Heartbeat => ServerFrame::Heartbeat,
+        Event::Failed { reference, code, detail, retry_after_ms } => {
+            let mut frame = ErrorFrame::of(code, reference);
+            frame.retry_after_ms = retry_after_ms.or(frame.retry_after_ms);
+            frame.message = detail.map_or(frame.message, Cow::Owned);
+            ServerFrame::Error(frame)
+        }
+    };
+    write(encode_server(&frame).into());
+}
+
+/// The last frame before a close: the code with its advice.
+pub(crate) fn goodbye(code: Code) -> Utf8Bytes {
+    encode_server(&ServerFrame::Error(ErrorFrame::of(code, None))).into()
+}
+
+fn welcome(reference: Option<Ref>, admitted: Admitted, limits: &ClientLimits, mut write: impl FnMut(Utf8Bytes)) {
+    let Admitted { user, device, epoch, feed, offsets, offsets_version } = admitted;
+    let server_time = UnixMs::now();
+    let frame = Welcome { reference, epoch, user, device, feed, server_time, limits: *limits };
+    write(encode_server(&ServerFrame::Welcome(Box::new(frame))).into());
+    if !offsets.is_empty() {
+        write_offsets(offsets_version, &offsets, write);
+    }
+}
+
+/// The device merges versions by maximum: only the last frame raises it, so that a cut in between loses nothing.
+fn write_offsets(version: OffsetsVersion, offsets: &[lockstep_model::Offset], mut write: impl FnMut(Utf8Bytes)) {
+    let mut chunks = offsets.chunks(limits::CURSORS_PER_FRAME_MAX).peekable();
+    while let Some(chunk) = chunks.next() {
+        let version = if chunks.peek().is_none() { version } else { OffsetsVersion::ZERO };
+        write(encode_server(&ServerFrame::Offsets { version, offsets: chunk.to_vec() }).into());
+    }
+}

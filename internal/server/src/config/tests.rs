@@ -1,0 +1,119 @@
+//! What wins, and what is refused in which words.
+
+use super::*;
+
+struct Sources<'a> {
+    file: &'a str,
+    environment: &'a [(&'a str, &'a str)],
+    flags: Flags,
+}
+
+impl Default for Sources<'_> {
+    fn default() -> Self {
+        Self { file: "", environment: &[], flags: Flags::default() }
+    }
+}
+
+impl Sources<'_> {
+    fn load(self) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("test.toml");
+        std::fs::write(&path, self.file).unwrap();
+        let environment = self.environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let flags = Flags { file: Some(path), ..self.flags };
+        Config::from_sources(&flags, environment).map_err(|error| error.to_string())
+    }
+}
+
+fn file(text: &str) -> Sources<'_> {
+    Sources { file: text, ..Sources::default() }
+}
+
+fn environment<'a>(variables: &'a [(&'a str, &'a str)]) -> Sources<'a> {
+    Sources { environment: variables, ..Sources::default() }
+}
+
+fn flags(flags: Flags) -> Sources<'static> {
+    Sources { flags, ..Sources::default() }
+}
+
+#[test]
+fn later_sources_win() {
+    let ours = Flags { listen: Some("127.0.0.1:3".into()), ..Flags::default() };
+    let variables = [("LOCKSTEP_LISTEN", "127.0.0.1:2"), ("LOCKSTEP_LIMITS__HEARTBEAT_MS", "2000"), ("OTHER", "x")];
+    let text = "listen = '127.0.0.1:1'\ntoken_ttl_s = 60\n[limits]\nheartbeat_ms = 1000\nack_timeout_ms = 1000\n";
+    let config = Sources { file: text, environment: &variables, flags: ours }.load().unwrap();
+    let mut expected = Config { listen: "127.0.0.1:3".parse().unwrap(), token_ttl_s: 60, ..Config::default() };
+    expected.limits.heartbeat_ms = 2_000;
+    expected.limits.ack_timeout_ms = 1_000;
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn the_printed_configuration_gives_the_same_again() {
+    let mut config = Config { data: "a \"folder\"".into(), ..Config::default() };
+    config.limits.stop_timeout_ms = 100;
+    assert_eq!(file(&config.to_toml()).load(), Ok(config));
+    assert_eq!(file("").load(), Ok(Config::default()));
+}
+
+#[test]
+fn every_default_lies_within_its_bounds() {
+    for (name, value, min, max) in Limits::default().table() {
+        assert!((min..=max).contains(&value), "{name}");
+    }
+}
+
+#[test]
+fn the_environment_may_name_the_file() {
+    let load = |flags: &Flags, path: &str| {
+        let environment = [("LOCKSTEP_CONFIG".to_owned(), path.to_owned())];
+        Config::from_sources(flags, environment.into_iter()).map_err(|error| error.to_string())
+    };
+    let sentence = load(&Flags::default(), "missing/test.toml").unwrap_err();
+    assert!(sentence.starts_with("the configuration file missing/test.toml cannot be read"), "{sentence}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flag.toml");
+    std::fs::write(&path, "token_ttl_s = 5").unwrap();
+    let flags = Flags { file: Some(path), ..Flags::default() };
+    assert_eq!(load(&flags, "missing/test.toml").unwrap().token_ttl_s, 5);
+}
+
+#[test]
+fn wrong_configurations_name_key_value_and_fix() {
+    let log = |format: Option<&str>, level: Option<&str>| {
+        let log = LogFlags { format: format.map(str::to_owned), level: level.map(str::to_owned) };
+        flags(Flags { log, ..Flags::default() })
+    };
+    let cases = [
+        (file("listen = "), "test.toml is not TOML: "),
+        (file("listen = 'localhost'"), "test.toml sets listen to \"localhost\": it must be an address and a port"),
+        (file("listen = 8080"), "test.toml sets listen to 8080: it must be an address and a port"),
+        (file("lisen = '127.0.0.1:1'"), "test.toml sets lisen, which is no setting: did you mean listen?"),
+        (file("colour = 'red'"), "test.toml sets colour, which is no setting: known here are listen, data, "),
+        (file("[limits]\nheart_beat_ms = 1"), "test.toml sets limits.heart_beat_ms, which is no setting: did you mean heartbeat_ms?"),
+        (file("[limits]\nheartbeat_ms = 99"), "test.toml sets limits.heartbeat_ms to 99: it must be from 100 to 600000"),
+        (file("[limits]\nheartbeat_ms = -1"), "test.toml sets limits.heartbeat_ms to -1: it must be a whole number from 100 to 600000"),
+        (file("[limits]\nheartbeat_ms = '25s'"), "test.toml sets limits.heartbeat_ms to \"25s\": it must be a whole number from 100 to 600000"),
+        (file("limits = 5"), "test.toml sets limits to 5: it must be a table"),
+        (file("token_ttl_s = 0"), "test.toml sets token_ttl_s to 0: it must be from 1 to 2592000"),
+        (file("data = ''"), "test.toml sets data to \"\": it must name a folder"),
+        (file("[log]\nformat = 'xml'"), "test.toml sets log.format to \"xml\": it must be text or json"),
+        (environment(&[("LOCKSTEP_LISTEN", "x")]), "the environment variable LOCKSTEP_LISTEN sets listen to \"x\": "),
+        (environment(&[("LOCKSTEP_NAME", "x")]), "the environment variable LOCKSTEP_NAME sets name, which is no setting"),
+        (
+            environment(&[("LOCKSTEP_LIMITS__WINDOW_ENTRIES", "0")]),
+            "the environment variable LOCKSTEP_LIMITS__WINDOW_ENTRIES sets limits.window_entries to 0: it must be from 1 to",
+        ),
+        (flags(Flags { listen: Some("1".into()), ..Flags::default() }), "the command line sets listen to \"1\": "),
+        (log(Some("XML"), None), "the command line sets log.format to \"XML\": it must be text or json"),
+        (log(None, Some("loud=loud")), "the command line sets log.level to \"loud=loud\": it must be a level such as info"),
+    ];
+    for (sources, expected) in cases {
+        let text = sources.file.to_owned();
+        let sentence = sources.load().unwrap_err();
+        // Which folder the file is in does not matter here.
+        let from_name = sentence.find("test.toml").map_or(sentence.as_str(), |at| &sentence[at..]);
+        assert!(from_name.starts_with(expected), "{text}\n found {sentence}\n wanted {expected}");
+    }
+}

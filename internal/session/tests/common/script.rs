@@ -1,0 +1,209 @@
+//! The inputs of a script, one a line.
+
+use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
+use lockstep_model::{
+    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, Notice, OffsetsVersion,
+    Page, ResumePoint, Sent, Seq, SharedEntry, Shown, Skip, SkipReason, Target, UnixMs,
+};
+use lockstep_session::{Hello, Request};
+use std::time::Duration;
+
+type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
+
+impl Driver {
+    /// Does what a line says and shows what came of it.
+    pub fn run(&mut self, line: &str) -> Vec<String> {
+        let mut words = line.split_whitespace().peekable();
+        let verb = words.next().expect("a verb");
+        let mut shown = Vec::new();
+        match verb {
+            "set" => self.set(&mut words),
+            "open" => {
+                // The whole handshake; only what opening the conversations brings is shown.
+                ["hello", "admit", "resume"].into_iter().for_each(|line| drop(self.run(line)));
+                self.session.handle_notice(Notice::Resumed(points(line.split_once(' ').map_or("", |it| it.1))), self.now);
+            }
+            "wait" => self.wait(duration(&mut words)),
+            "close" => self.session.close(code(&mut words)),
+            "admit" => self.session.handle_admitted(admitted(), self.now),
+            "refuse" => self.session.handle_refused(code(&mut words)),
+            "wants?" => shown.push(self.session.wants_requests().to_string()),
+            "conversations?" => shown.extend(self.session.conversations().map(|it| show::letter(it).to_string())),
+            "timeout?" => shown.push(format!("{:?}", self.session.poll_timeout().map(|at| at - self.now))),
+            "opened" | "followed" => {
+                let mut points = points(line.split_once(' ').map_or("", |it| it.1));
+                let notice = match verb {
+                    "opened" => Notice::Resumed(points),
+                    _ => Notice::Followed(points.remove(0)),
+                };
+                self.session.handle_notice(notice, self.now);
+            }
+            _ => match notice(verb, &mut words) {
+                Some(notice) => self.session.handle_notice(notice, self.now),
+                None => self.session.handle_request(request(verb, &mut words), self.now),
+            },
+        }
+        self.drain();
+        shown.extend(std::mem::take(&mut self.effects).iter().map(show::effect));
+        shown
+    }
+
+    fn set(&mut self, words: &mut Words) {
+        let (name, value) = (words.next().expect("a name"), number(words));
+        self.configure(|config| match name {
+            "window_entries" => config.window_entries = value,
+            "window_bytes" => config.window_bytes = value as usize,
+            "page_entries" => config.page_entries = value as u32,
+            "reads_max" => config.reads_max = value as u32,
+            "held_max" => config.held_max = value as usize,
+            "shown_max" => config.shown_max = value as usize,
+            "sends_waiting_max" => config.sends_waiting_max = value as u32,
+            "sends_per_second" => config.sends_per_second = value as u32,
+            "sends_burst" => config.sends_burst = value as u32,
+            "frames_per_second" => config.frames_per_second = value as u32,
+            "frames_burst" => config.frames_burst = value as u32,
+            "age_max_s" => config.age_max = Duration::from_secs(value),
+            other => panic!("no setting {other}"),
+        });
+    }
+}
+
+fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
+    Some(match verb {
+        "entry" => Notice::Entry(entry(id(words), number(words), words.next().map_or(0, |it| it.parse().expect("bytes")))),
+        // An entry of the feed that tells of another conversation.
+        "added" => Notice::Entry(added(id(words), number(words), id(words))),
+        "head" => Notice::Head(offset(id(words), number(words))),
+        "page" => Notice::Page(page(words)),
+        "overflow" => Notice::Overflowed,
+        "failed" => Notice::Failed(code(words)),
+        "offsets" => {
+            let (since, version) = span(words);
+            let [since, version] = [since, version].map(OffsetsVersion::new);
+            Notice::Offsets { since, version, offsets: vec![offset(conversation('a'), 1)] }
+        }
+        "sent" => {
+            let (conversation, id) = (conversation('a'), EntryId::from_bytes([1; 16]));
+            let (reference, seq) = (Seq::new(number(words)), Seq::new(1));
+            let sent = Sent { conversation, seq, id, sent_at: UnixMs::new(1), duplicate: false };
+            Notice::Sent { reference: Some(reference), outcome: Ok(sent) }
+        }
+        "unsent" => Notice::Sent { reference: Some(Seq::new(number(words))), outcome: Err(code(words)) },
+        "read_done" => Notice::ReadDone { reference: Some(Seq::new(number(words))), refusal: None },
+        "read_refused" => Notice::ReadDone { reference: Some(Seq::new(number(words))), refusal: Some(code(words)) },
+        _ => return None,
+    })
+}
+
+fn request(verb: &str, words: &mut Words) -> Request {
+    match verb {
+        "hello" => {
+            let mut hello = Hello {
+                reference: None,
+                token: "t".into(),
+                epoch: Some(epoch(1)),
+                feed: None,
+                offsets_version: OffsetsVersion::new(2),
+            };
+            while let Some(word) = words.next() {
+                match word {
+                    "epoch" => hello.epoch = words.next().filter(|it| *it != "none").map(|it| epoch(it.parse().unwrap())),
+                    "feed" => hello.feed = Some(Cursor { seq: Seq::new(number(words)), entry: None }),
+                    other => panic!("{other} in hello"),
+                }
+            }
+            Request::Hello(hello)
+        }
+        "resume" => {
+            let mut shown = Vec::new();
+            while words.peek().is_some_and(|word| *word != "more") {
+                shown.push(Shown { conversation: id(words), cursor: Cursor { seq: Seq::new(number(words)), entry: None } });
+            }
+            Request::Resume { shown, more: words.next().is_some() }
+        }
+        "ack" => {
+            let mut cursors = Vec::new();
+            while words.peek().is_some() {
+                cursors.push(offset(id(words), number(words)));
+            }
+            Request::Ack(cursors)
+        }
+        "send" => Request::Send {
+            reference: Some(Seq::new(number(words))),
+            target: Target::Conversation(conversation('a')),
+            client_msg_id: ClientMsgId::new("m").expect("an id"),
+            body: Body::text("hi"),
+        },
+        "read" => {
+            let reference = Some(Seq::new(number(words)));
+            Request::Read { reference, conversation: id(words), seq: Seq::new(number(words)) }
+        }
+        "heartbeat" => Request::Heartbeat,
+        "malformed" => Request::Malformed { reference: None, code: code(words), detail: "why".into() },
+        other => panic!("no verb {other}"),
+    }
+}
+
+/// `a 3..9, b reset 4..9`: cursor and head, or floor and head.
+fn points(text: &str) -> Vec<ResumePoint> {
+    let point = |text: &str| {
+        let mut words = text.split_whitespace().peekable();
+        let conversation = id(&mut words);
+        let reset = words.next_if(|word| *word == "reset").is_some();
+        let (from, head) = span(&mut words);
+        let floor = Seq::new(if reset { from } else { 1 });
+        ResumePoint { reset, floor, ..point(conversation, from, head) }
+    };
+    text.split(',').filter(|text| !text.trim().is_empty()).map(point).collect()
+}
+
+/// `a 1..4 head 9`, `a none head 0`, `a skip 1..3 4..5 head 9`; `each 1000` gives the cost of each entry.
+fn page(words: &mut Words) -> Page {
+    let conversation = id(words);
+    let (mut skip, mut range, mut head, mut cost) = (None, None, 0, 0);
+    while let Some(word) = words.next() {
+        match word {
+            "skip" => {
+                let (from, to) = span(words);
+                skip = Some(Skip { from: Seq::new(from), to: Seq::new(to), reason: SkipReason::Retention });
+            }
+            "none" => {}
+            "head" => head = number(words),
+            "each" => cost = number(words) as usize,
+            word => range = word.split_once("..").map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap())),
+        }
+    }
+    let entries: Vec<_> = range.map_or(1..=0, |(from, to)| from..=to).map(|seq| entry(conversation, seq, cost)).collect();
+    let from = skip.map_or(entries.first().map_or(Seq::ZERO, |entry| entry.seq), |skip| skip.from);
+    Page { conversation, from, skip, entries, head: Seq::new(head) }
+}
+
+fn added(feed: ConversationId, seq: u64, conversation: ConversationId) -> SharedEntry {
+    let change = FeedChange::ConversationAdded { conversation, kind: ConversationKind::Group };
+    with_body(feed, seq, Kind::System, change.to_body())
+}
+
+fn id(words: &mut Words) -> ConversationId {
+    conversation(words.next().and_then(|word| word.chars().next()).expect("a conversation"))
+}
+
+fn number(words: &mut Words) -> u64 {
+    words.next().and_then(|word| word.parse().ok()).expect("a number")
+}
+
+fn span(words: &mut Words) -> (u64, u64) {
+    let (from, to) = words.next().and_then(|word| word.split_once("..")).expect("a span such as 1..4");
+    (from.parse().expect("a number"), to.parse().expect("a number"))
+}
+
+fn code(words: &mut Words) -> Code {
+    words.next().expect("a code").parse().expect("a code of the table")
+}
+
+fn duration(words: &mut Words) -> Duration {
+    let word = words.next().expect("a duration");
+    match word.strip_suffix("ms") {
+        Some(number) => Duration::from_millis(number.parse().expect("milliseconds")),
+        None => Duration::from_secs(word.strip_suffix('s').and_then(|it| it.parse().ok()).expect("seconds")),
+    }
+}

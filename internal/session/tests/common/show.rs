@@ -1,0 +1,72 @@
+//! Effects as one line each.
+
+use lockstep_model::{Ask, Code, ConversationId, Offset, Ref, Seq, Shown};
+use lockstep_session::{Effect, Event};
+
+pub(super) fn letter(conversation: ConversationId) -> char {
+    char::from(conversation.as_bytes()[0])
+}
+
+pub(super) fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::Authenticate { token, epoch, offsets_version } => {
+            format!("authenticate {token} epoch {} v{offsets_version}", epoch.map_or(0, |epoch| epoch.as_bytes()[0]))
+        }
+        Effect::Ask(it) => ask(it),
+        Effect::Emit(it) => event(it),
+        Effect::Close(code) => format!("close {code}"),
+    }
+}
+
+fn ask(ask: &Ask) -> String {
+    match ask {
+        Ask::Resume { shown, verify } => {
+            let all: String = shown.iter().map(|Shown { conversation, cursor }| format!(" {} {}", letter(*conversation), cursor.seq)).collect();
+            format!("ask resume{all}{}", if *verify { " verify" } else { "" })
+        }
+        Ask::Follow(conversation) => format!("ask follow {}", letter(*conversation)),
+        Ask::Append { reference, .. } => format!("ask append{}", number(*reference)),
+        Ask::Read { conversation, from, count, head } => {
+            format!("ask read {} from {from} count {count} head {head}", letter(*conversation))
+        }
+        Ask::Acked { conversation, seq } => format!("ask acked {} {seq}", letter(*conversation)),
+        Ask::AdvanceOffset { reference, conversation, seq } => {
+            format!("ask advance{} {} {seq}", number(*reference), letter(*conversation))
+        }
+        Ask::Recheck { conversations, offsets_version } => {
+            let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
+            format!("ask recheck{all} v{offsets_version}")
+        }
+    }
+}
+
+fn event(event: &Event) -> String {
+    match event {
+        Event::Welcome { .. } => "welcome".into(),
+        Event::Offsets { version, offsets } => {
+            let all: String = offsets.iter().map(|Offset { conversation, seq }| format!(" {} {seq}", letter(*conversation))).collect();
+            format!("offsets v{version}{all}")
+        }
+        Event::CaughtUp => "caught_up".into(),
+        Event::Entry(entry) => format!("entry {} {}", letter(entry.conversation), entry.seq),
+        Event::Entries(entries) => {
+            let [first, .., last] = entries.as_slice() else { return "entries: fewer than two".into() };
+            format!("entries {} {}..{}", letter(first.conversation), first.seq, last.seq)
+        }
+        Event::Skip { conversation, skip } => format!("skip {} {}..{}", letter(*conversation), skip.from, skip.to),
+        Event::Reset { conversation, floor, head, .. } => format!("reset {} {floor}..{head}", letter(*conversation)),
+        Event::Sent { reference, .. } => format!("sent{}", number(*reference)),
+        Event::Done { reference } => format!("done{}", number(*reference)),
+        Event::Heartbeat => "heartbeat".into(),
+        Event::Failed { reference, code, retry_after_ms, .. } => failed(*reference, *code, *retry_after_ms),
+    }
+}
+
+fn failed(reference: Option<Ref>, code: Code, retry_after_ms: Option<u64>) -> String {
+    let retry = retry_after_ms.map_or(String::new(), |wait| format!(" retry after {wait} ms"));
+    format!("failed{} {code}{retry}", number(reference))
+}
+
+fn number(reference: Option<Seq>) -> String {
+    reference.map_or(String::new(), |it| format!(" {it}"))
+}

@@ -1,0 +1,144 @@
+//! Measures how many messages a second the store appends, and reads in pages of 128, beside a bare batched INSERT into
+//! one table with the same settings. Run it with `--release`; an argument names the folder to work in.
+
+use lockstep_model::{
+    Body, ClientMsgId, ConversationId, ConversationKind, DeviceId, DeviceKind, EntryId, Kind, Seq, UnixMs, UserId,
+};
+use lockstep_ports::{Append, Author, Directory, MessageLog, NewConversation, NewDevice, Range};
+use lockstep_store_sql::{SqliteOptions, SqliteStore};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions};
+use std::error::Error;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+const USERS: usize = 500;
+const CONVERSATIONS: usize = 2_000;
+const TIME: Duration = Duration::from_secs(4);
+const BATCHES: [usize; 3] = [1, 50, 500];
+const PAGE: u32 = 128;
+
+type Any<T> = Result<T, Box<dyn Error>>;
+
+#[tokio::main]
+async fn main() -> Any<()> {
+    let temporary = tempfile::tempdir()?;
+    let folder = std::env::args().nth(1).map_or(temporary.path().to_owned(), Into::into);
+    let store = SqliteStore::open(&folder.join("store"), SqliteOptions::default()).await?;
+    let places = prepare(&store).await?;
+    let mut sent = 0;
+    for batch in BATCHES {
+        let appended = appends(&store, &places, batch, &mut sent).await?;
+        let bare = bare_inserts(&folder, batch).await?;
+        println!("batch {batch:>3}: {appended:>7.0} appends/s, bare INSERT {bare:>7.0} rows/s");
+    }
+    println!("pages of {PAGE}: {:.0} entries/s read by one consumer", reads(&store, &places).await?);
+    println!("{:?}", store.stats());
+    let began = Instant::now();
+    store.close().await;
+    println!("closed in {:?}", began.elapsed());
+    Ok(())
+}
+
+/// A conversation and one of its members.
+struct Place {
+    conversation: ConversationId,
+    author: Author,
+}
+
+async fn prepare(store: &SqliteStore) -> Any<Vec<Place>> {
+    let now = UnixMs::now();
+    let mut authors = Vec::new();
+    for number in 0..USERS {
+        let user = UserId::new(&format!("user-{number}"))?;
+        let device = DeviceId::generate();
+        store.ensure_user(user.clone(), now).await?;
+        let new = NewDevice { id: device, user: user.clone(), name: "phone".into(), kind: DeviceKind::Main, now };
+        store.create_device(new).await??;
+        authors.push(Author { user, device });
+    }
+    let mut places = Vec::new();
+    for number in 0..CONVERSATIONS {
+        let author = authors[number % USERS].clone();
+        let other = &authors[(number + 1 + number / USERS) % USERS];
+        let id = ConversationId::generate();
+        let members = vec![author.user.clone(), other.user.clone()];
+        let new = NewConversation { id, kind: ConversationKind::Group, title: None, members, now };
+        store.create_conversation(new).await??;
+        places.push(Place { conversation: id, author });
+    }
+    Ok(places)
+}
+
+fn body(number: usize) -> Body {
+    Body::text(&format!("message {number}: a line of a hundred characters or so, as people send them, no more than that."))
+}
+
+async fn appends(store: &SqliteStore, places: &[Place], batch: usize, sent: &mut usize) -> Any<f64> {
+    let began = Instant::now();
+    let mut appended = 0;
+    while began.elapsed() < TIME {
+        let mut rows = Vec::with_capacity(batch);
+        for _ in 0..batch {
+            *sent += 1;
+            // A prime step visits the conversations in no order of theirs.
+            let place = &places[(*sent * 7_919) % places.len()];
+            rows.push(Append {
+                conversation: place.conversation,
+                author: place.author.clone(),
+                client_msg_id: ClientMsgId::random(),
+                kind: Kind::Message,
+                body: body(*sent),
+                id: EntryId::generate(),
+                sent_at: UnixMs::now(),
+            });
+        }
+        appended += store.append(rows).await?.into_iter().filter(Result::is_ok).count();
+    }
+    Ok(appended as f64 / began.elapsed().as_secs_f64())
+}
+
+async fn bare_inserts(folder: &Path, batch: usize) -> Any<f64> {
+    let mut connection = SqliteConnectOptions::new()
+        .filename(folder.join("bare.db"))
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .disable_statement_logging()
+        .connect()
+        .await?;
+    let table = "CREATE TABLE IF NOT EXISTS bare (id BLOB PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID";
+    sqlx::query(table).execute(&mut connection).await?;
+    let insert: std::sync::Arc<str> = format!("INSERT INTO bare VALUES {}", vec!["(?,?)"; batch].join(",")).into();
+    let (began, mut inserted) = (Instant::now(), 0);
+    while began.elapsed() < TIME {
+        let mut query = sqlx::query(AssertSqlSafe(insert.clone()));
+        for number in 0..batch {
+            query = query.bind(EntryId::generate().as_bytes().to_vec()).bind(body(number).as_json().to_owned());
+        }
+        inserted += query.execute(&mut connection).await?.rows_affected();
+    }
+    Ok(inserted as f64 / began.elapsed().as_secs_f64())
+}
+
+async fn reads(store: &SqliteStore, places: &[Place]) -> Any<f64> {
+    let (began, mut read) = (Instant::now(), 0);
+    'time: loop {
+        for place in places {
+            let mut from = Seq::new(1);
+            loop {
+                let range = Range { conversation: place.conversation, from, count: PAGE };
+                let page = store.ranges(vec![range]).await?.pop().unwrap_or_default();
+                read += page.len();
+                if began.elapsed() > TIME {
+                    break 'time;
+                }
+                if page.len() < PAGE as usize {
+                    break;
+                }
+                from = page[page.len() - 1].seq.next();
+            }
+        }
+    }
+    Ok(read as f64 / began.elapsed().as_secs_f64())
+}

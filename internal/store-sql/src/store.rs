@@ -1,0 +1,130 @@
+//! The handle that callers hold.
+
+use crate::heads::MovedHeads;
+use crate::open::{self, OpenError, Opened};
+use crate::options::SqliteOptions;
+use crate::read::Readers;
+use crate::stats::{Counters, StoreStats};
+use crate::write::{Batch, Call, Command, Maintain, Queued, Writer};
+use lockstep_model::{Epoch, UnixMs};
+use lockstep_ports::StoreError;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+/// A store in one SQLite database: the log, the directory and the read offsets. Cheap to clone.
+///
+/// [`close`](Self::close) it before the process ends. Without that nothing that was answered is lost, but the next start
+/// has to take in the write-ahead log.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+struct Inner {
+    epoch: Epoch,
+    queue: mpsc::Sender<Queued>,
+    readers: Readers,
+    counters: Arc<Counters>,
+    heads: Arc<MovedHeads>,
+    /// The write task; absent once it has ended.
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What [`SqliteStore::maintain`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Maintained {
+    /// Sends that are no longer remembered.
+    pub sends_forgotten: u64,
+    /// Entries below their floor that were deleted.
+    pub entries_deleted: u64,
+    /// Whether a step left something to the next.
+    pub(crate) more: bool,
+}
+
+impl SqliteStore {
+    /// Opens the store in a folder, making both if need be. Only one process at a time may have it open.
+    ///
+    /// Must be called within a tokio runtime: the write task runs there.
+    pub async fn open(folder: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
+        let Opened { lock, connection, connect, readers, epoch } = open::open(folder, &options).await?;
+        let counters = Arc::new(Counters::default());
+        let heads = Arc::new(MovedHeads::new(options.moved_heads_max));
+        // Full: callers wait in front of it.
+        let (queue, waiting) = mpsc::channel(options.commands_waiting_max);
+        let writer = Writer {
+            queue: waiting,
+            connection,
+            connect,
+            options,
+            readers: readers.clone(),
+            counters: counters.clone(),
+            heads: heads.clone(),
+            lock,
+        };
+        let task = Mutex::new(Some(tokio::spawn(writer.run())));
+        let readers = Readers::new(readers, counters.clone());
+        Ok(Self(Arc::new(Inner { epoch, queue, readers, counters, heads, task })))
+    }
+
+    /// Closes the store for all its handles, in order: takes no more commands, finishes those that wait, lets the
+    /// readers end, moves the write-ahead log into the database, gives the folder free. Closing it again changes nothing.
+    pub async fn close(&self) {
+        let mut task = self.0.task.lock().await;
+        if let Some(task) = task.as_mut() {
+            // It is gone already if an earlier call was cancelled after this.
+            let _ = self.0.queue.send(Queued::Close).await;
+            if let Err(error) = task.await {
+                tracing::error!(%error, "the write task did not end in order");
+            }
+        }
+        *task = None;
+    }
+
+    /// Forgets sends that are older than 30 days and deletes what lies below the floors, step by step between other
+    /// work, until nothing is left to do. Call it about every hour.
+    pub async fn maintain(&self, now: UnixMs) -> Result<Maintained, StoreError> {
+        let mut total = Maintained::default();
+        loop {
+            let step = self.command(Maintain { now }).await?;
+            total.sends_forgotten += step.sends_forgotten;
+            total.entries_deleted += step.entries_deleted;
+            if !step.more {
+                return Ok(total);
+            }
+        }
+    }
+
+    /// What the store has done since it was opened.
+    pub fn stats(&self) -> StoreStats {
+        self.0.counters.snapshot()
+    }
+
+    pub(crate) fn store_epoch(&self) -> Epoch {
+        self.0.epoch
+    }
+
+    pub(crate) fn moved_heads(&self) -> &MovedHeads {
+        &self.0.heads
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.0.readers
+    }
+
+    /// Has a command executed by the write task.
+    pub(crate) async fn command<C: Command>(&self, command: C) -> Result<C::Output, StoreError> {
+        self.submit::<C>(command, |call| Queued::command(call)).await
+    }
+
+    /// Has one call of a batched operation executed by the write task.
+    pub(crate) async fn submit<B: Batch>(
+        &self,
+        input: B::Input,
+        queued: impl FnOnce(Call<B>) -> Queued,
+    ) -> Result<B::Output, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let closed = || StoreError::Closed { operation: B::OPERATION };
+        self.0.queue.send(queued(Call { input, answer })).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+}

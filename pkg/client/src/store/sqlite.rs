@@ -1,0 +1,262 @@
+//! A store in an SQLite file, for devices that keep what they have.
+
+use super::{Change, LocalStore, OutboxItem, State, StoreError};
+use async_trait::async_trait;
+use lockstep_protocol::{Body, ConversationId, Cursor, Entry, Epoch, Offset, OffsetsVersion, Seq, Target};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Executor, Row, SqliteConnection, sqlite::SqliteRow};
+use std::path::Path;
+use std::time::Duration;
+
+/// The version of the tables, kept in the file's `user_version`.
+const SCHEMA_VERSION: i64 = 1;
+const SCHEMA: &str = "
+    CREATE TABLE device (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+    CREATE TABLE cursors (conversation BLOB PRIMARY KEY, seq INTEGER NOT NULL, entry BLOB) WITHOUT ROWID;
+    CREATE TABLE entries (conversation BLOB, seq INTEGER, entry TEXT NOT NULL, PRIMARY KEY (conversation, seq))
+        WITHOUT ROWID;
+    CREATE TABLE offsets (conversation BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE reads (conversation BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, client_msg_id TEXT NOT NULL UNIQUE,
+        conversation BLOB, user TEXT, body TEXT NOT NULL);
+    PRAGMA user_version = 1;
+";
+
+/// A store in an SQLite file. It keeps the whole history: the disk is the bound.
+#[derive(Debug, Clone)]
+pub struct SqliteStore {
+    /// One connection: the file is locked for it, and transactions follow one another anyway.
+    pool: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, made if need be, and locks it: one process uses it at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be opened, is in use, or is of a later version.
+    pub async fn open(path: &Path) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .locking_mode(SqliteLockingMode::Exclusive)
+            .busy_timeout(Duration::from_secs(1))
+            // With NORMAL a power cut could take back a message that `enqueue` has promised to keep, and entries that
+            // the server will not deliver again once retention has passed them. A device writes little.
+            .synchronous(SqliteSynchronous::Full);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options)
+            .await
+            .map_err(failed("open the store"))?;
+        let store = Self { pool };
+        store.prepare().await?;
+        Ok(store)
+    }
+
+    /// Closes the file. Other clones of this store fail from here on.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    async fn prepare(&self) -> Result<(), StoreError> {
+        let failed = failed("prepare the store");
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *tx).await.map_err(&failed)?;
+        match version {
+            SCHEMA_VERSION => {}
+            0 => drop(tx.execute(SCHEMA).await.map_err(&failed)?),
+            _ => return Err(StoreError("the store was made by a later version".to_owned())),
+        }
+        tx.commit().await.map_err(&failed)
+    }
+}
+
+#[async_trait]
+impl LocalStore for SqliteStore {
+    async fn load(&self) -> Result<State, StoreError> {
+        let failed = failed("load the store");
+        let mut tx = self.pool.begin().await.map_err(&failed)?;
+        load(&mut tx).await.map_err(&failed)
+    }
+
+    async fn apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let failed = failed("write to the store");
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(&failed)?;
+        for change in changes {
+            apply(&mut tx, change).await.map_err(&failed)?;
+        }
+        tx.commit().await.map_err(&failed)
+    }
+
+    async fn history(&self, conversation: ConversationId, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        let failed = failed("read the history");
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = sqlx::query("SELECT entry FROM entries WHERE conversation = ? ORDER BY seq DESC LIMIT ?")
+            .bind(blob(conversation.as_bytes()))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await
+            .map_err(&failed)?;
+        rows.iter().rev().map(read_entry).collect::<Result<_, _>>().map_err(&failed)
+    }
+}
+
+async fn load(db: &mut SqliteConnection) -> sqlx::Result<State> {
+    let mut state = State::default();
+    for row in sqlx::query("SELECT name, value FROM device").fetch_all(&mut *db).await? {
+        match row.try_get::<&str, _>(0)? {
+            "user" => state.user = Some(parsed(row.try_get(1)?)?),
+            "feed" => state.feed = Some(ConversationId::from_bytes(bytes(&row, 1)?)),
+            "epoch" => state.epoch = Some(Epoch::from_bytes(bytes(&row, 1)?)),
+            "offsets_version" => state.offsets_version = OffsetsVersion::new(row.try_get::<i64, _>(1)? as u64),
+            _ => {}
+        }
+    }
+    for row in sqlx::query("SELECT conversation, seq, entry FROM cursors").fetch_all(&mut *db).await? {
+        let entry: Option<&[u8]> = row.try_get(2)?;
+        let entry = entry.map(|_| bytes(&row, 2)).transpose()?.map(lockstep_protocol::EntryId::from_bytes);
+        state.cursors.insert(conversation(&row)?, Cursor { seq: seq(&row)?, entry });
+    }
+    for row in sqlx::query("SELECT conversation, seq FROM offsets").fetch_all(&mut *db).await? {
+        state.offsets.insert(conversation(&row)?, seq(&row)?);
+    }
+    for row in sqlx::query("SELECT conversation, seq FROM reads").fetch_all(&mut *db).await? {
+        state.reads.insert(conversation(&row)?, seq(&row)?);
+    }
+    let outbox = "SELECT conversation, user, client_msg_id, body FROM outbox ORDER BY position";
+    for row in sqlx::query(outbox).fetch_all(&mut *db).await? {
+        let target = match row.try_get::<Option<&str>, _>(1)? {
+            Some(user) => Target::User(parsed(user)?),
+            None => Target::Conversation(conversation(&row)?),
+        };
+        let body = Body::from_stored(row.try_get(3)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        state.outbox.push(OutboxItem { client_msg_id: parsed(row.try_get(2)?)?, target, body });
+    }
+    Ok(state)
+}
+
+const PUT: &str = "INSERT INTO device (name, value) VALUES (?, ?) \
+    ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+const PUT_CURSOR: &str = "INSERT INTO cursors (conversation, seq, entry) VALUES (?, ?, ?) \
+    ON CONFLICT (conversation) DO UPDATE SET seq = excluded.seq, entry = excluded.entry";
+const RAISE_OFFSET: &str = "INSERT INTO offsets (conversation, seq) VALUES (?, ?) \
+    ON CONFLICT (conversation) DO UPDATE SET seq = max(seq, excluded.seq)";
+const RAISE_READ: &str = "INSERT INTO reads (conversation, seq) VALUES (?, ?) \
+    ON CONFLICT (conversation) DO UPDATE SET seq = max(seq, excluded.seq)";
+
+async fn apply(db: &mut SqliteConnection, change: &Change) -> sqlx::Result<()> {
+    match change {
+        Change::Identity { user, feed } => {
+            sqlx::query(PUT).bind("user").bind(user.as_str()).execute(&mut *db).await?;
+            sqlx::query(PUT).bind("feed").bind(blob(feed.as_bytes())).execute(db).await?;
+        }
+        Change::Epoch(epoch) => {
+            sqlx::query(PUT).bind("epoch").bind(blob(epoch.as_bytes())).execute(db).await?;
+        }
+        Change::Entry(entry) => put_entry(db, entry).await?,
+        Change::Cursor { conversation, cursor } => put_cursor(db, *conversation, *cursor).await?,
+        Change::Reset { conversation, cursor } => {
+            let drop_entries = sqlx::query("DELETE FROM entries WHERE conversation = ?");
+            drop_entries.bind(blob(conversation.as_bytes())).execute(&mut *db).await?;
+            put_cursor(db, *conversation, *cursor).await?;
+        }
+        Change::Offsets { version, offsets } => {
+            for offset in offsets {
+                raise(db, RAISE_OFFSET, offset).await?;
+            }
+            if let Some(version) = version {
+                sqlx::query(PUT).bind("offsets_version").bind(version.get() as i64).execute(db).await?;
+            }
+        }
+        Change::OffsetsDropped => {
+            sqlx::query("DELETE FROM offsets").execute(&mut *db).await?;
+            sqlx::query("DELETE FROM device WHERE name = 'offsets_version'").execute(db).await?;
+        }
+        Change::OutboxAdded(item) => add_to_outbox(db, item).await?,
+        Change::OutboxRemoved(id) => {
+            sqlx::query("DELETE FROM outbox WHERE client_msg_id = ?").bind(id.as_str()).execute(db).await?;
+        }
+        Change::ReadWanted(offset) => raise(db, RAISE_READ, offset).await?,
+        Change::ReadSettled(offset) => {
+            let settle = sqlx::query("DELETE FROM reads WHERE conversation = ? AND seq <= ?");
+            settle.bind(blob(offset.conversation.as_bytes())).bind(offset.seq.get() as i64).execute(db).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn put_entry(db: &mut SqliteConnection, entry: &Entry) -> sqlx::Result<()> {
+    let json = serde_json::to_string(entry).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    sqlx::query("INSERT OR REPLACE INTO entries (conversation, seq, entry) VALUES (?, ?, ?)")
+        .bind(blob(entry.conversation.as_bytes()))
+        .bind(entry.seq.get() as i64)
+        .bind(json)
+        .execute(&mut *db)
+        .await?;
+    put_cursor(db, entry.conversation, Cursor { seq: entry.seq, entry: Some(entry.id) }).await
+}
+
+async fn put_cursor(db: &mut SqliteConnection, conversation: ConversationId, cursor: Cursor) -> sqlx::Result<()> {
+    sqlx::query(PUT_CURSOR)
+        .bind(blob(conversation.as_bytes()))
+        .bind(cursor.seq.get() as i64)
+        .bind(cursor.entry.map(|id| blob(id.as_bytes())))
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+async fn raise(db: &mut SqliteConnection, sql: &'static str, offset: &Offset) -> sqlx::Result<()> {
+    let raise = sqlx::query(sql).bind(blob(offset.conversation.as_bytes())).bind(offset.seq.get() as i64);
+    raise.execute(db).await.map(drop)
+}
+
+async fn add_to_outbox(db: &mut SqliteConnection, item: &OutboxItem) -> sqlx::Result<()> {
+    let (conversation, user) = match &item.target {
+        Target::Conversation(conversation) => (Some(blob(conversation.as_bytes())), None),
+        Target::User(user) => (None, Some(user.as_str().to_owned())),
+    };
+    sqlx::query("INSERT OR IGNORE INTO outbox (client_msg_id, conversation, user, body) VALUES (?, ?, ?, ?)")
+        .bind(item.client_msg_id.as_str().to_owned())
+        .bind(conversation)
+        .bind(user)
+        .bind(item.body.as_json().to_owned())
+        .execute(db)
+        .await
+        .map(drop)
+}
+
+fn failed(operation: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
+    move |error| StoreError(format!("cannot {operation}: {error}"))
+}
+
+fn blob(bytes: &[u8; 16]) -> Vec<u8> {
+    bytes.to_vec()
+}
+
+fn bytes(row: &SqliteRow, column: usize) -> sqlx::Result<[u8; 16]> {
+    let bytes: &[u8] = row.try_get(column)?;
+    bytes.try_into().map_err(|_| sqlx::Error::Decode("an id must have 16 bytes".into()))
+}
+
+fn conversation(row: &SqliteRow) -> sqlx::Result<ConversationId> {
+    bytes(row, 0).map(ConversationId::from_bytes)
+}
+
+fn seq(row: &SqliteRow) -> sqlx::Result<Seq> {
+    row.try_get::<i64, _>(1).map(|seq| Seq::new(seq as u64))
+}
+
+fn parsed<T: std::str::FromStr<Err = lockstep_protocol::IdError>>(text: &str) -> sqlx::Result<T> {
+    text.parse().map_err(|error: T::Err| sqlx::Error::Decode(error.into()))
+}
+
+fn read_entry(row: &SqliteRow) -> sqlx::Result<Entry> {
+    serde_json::from_str(row.try_get(0)?).map_err(|error| sqlx::Error::Decode(error.into()))
+}

@@ -1,0 +1,156 @@
+//! The contract of a local store, held by both.
+
+use lockstep_client::protocol::{
+    Body, ClientMsgId, ConversationId, Cursor, Entry, EntryId, Epoch, Kind, Offset, OffsetsVersion, Sender, Seq, Target,
+    UnixMs, UserId,
+};
+use lockstep_client::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State};
+
+fn conversation(n: u8) -> ConversationId {
+    ConversationId::from_bytes([n; 16])
+}
+
+fn entry(n: u8, seq: u64) -> Entry {
+    Entry {
+        conversation: conversation(n),
+        seq: Seq::new(seq),
+        id: EntryId::from_bytes([seq as u8; 16]),
+        kind: Kind::Message,
+        sender: Sender::from_stored("ana"),
+        sender_device: None,
+        client_msg_id: None,
+        body: Body::text("hällo \"there\""),
+        sent_at: UnixMs::new(1),
+    }
+}
+
+fn item(id: &str, target: Target) -> OutboxItem {
+    OutboxItem { client_msg_id: ClientMsgId::new(id).expect("an id"), target, body: Body::text(id) }
+}
+
+fn offset(n: u8, seq: u64) -> Offset {
+    Offset { conversation: conversation(n), seq: Seq::new(seq) }
+}
+
+fn cursor(seq: u64, entry: Option<u8>) -> Cursor {
+    Cursor { seq: Seq::new(seq), entry: entry.map(|n| EntryId::from_bytes([n; 16])) }
+}
+
+/// Each step: changes, and what they do to the state.
+type Step = (Vec<Change>, fn(&mut State));
+
+fn steps() -> Vec<Step> {
+    let user = || UserId::new("ana").expect("a user");
+    let to_user = || item("b", Target::User(UserId::new("ben").expect("a user")));
+    vec![
+        (vec![], |_| {}),
+        (vec![Change::Identity { user: user(), feed: conversation(9) }], |state| {
+            state.user = Some(UserId::new("ana").expect("a user"));
+            state.feed = Some(conversation(9));
+        }),
+        (vec![Change::Epoch(Epoch::from_bytes([1; 16]))], |state| state.epoch = Some(Epoch::from_bytes([1; 16]))),
+        (vec![Change::Entry(entry(1, 1)), Change::Entry(entry(1, 2)), Change::Entry(entry(2, 7))], |state| {
+            state.cursors.insert(conversation(1), cursor(2, Some(2)));
+            state.cursors.insert(conversation(2), cursor(7, Some(7)));
+        }),
+        (vec![Change::Cursor { conversation: conversation(1), cursor: cursor(5, None) }], |state| {
+            state.cursors.insert(conversation(1), cursor(5, None));
+        }),
+        (vec![Change::Entry(entry(1, 6))], |state| {
+            state.cursors.insert(conversation(1), cursor(6, Some(6)));
+        }),
+        (vec![Change::Reset { conversation: conversation(2), cursor: cursor(3, None) }], |state| {
+            state.cursors.insert(conversation(2), cursor(3, None));
+        }),
+        (
+            vec![Change::Offsets {
+                version: Some(OffsetsVersion::new(4)),
+                offsets: vec![offset(1, 5), offset(2, 3), offset(1, 2)],
+            }],
+            |state| {
+                state.offsets_version = OffsetsVersion::new(4);
+                state.offsets.insert(conversation(1), Seq::new(5));
+                state.offsets.insert(conversation(2), Seq::new(3));
+            },
+        ),
+        (vec![Change::Offsets { version: None, offsets: vec![offset(1, 6)] }], |state| {
+            state.offsets.insert(conversation(1), Seq::new(6));
+        }),
+        (
+            vec![
+                Change::OutboxAdded(item("c", Target::Conversation(conversation(1)))),
+                Change::OutboxAdded(to_user()),
+                Change::OutboxAdded(item("c", Target::Conversation(conversation(2)))),
+                Change::OutboxAdded(item("a", Target::Conversation(conversation(1)))),
+            ],
+            |state| {
+                let ben = Target::User(UserId::new("ben").expect("a user"));
+                state.outbox = vec![
+                    item("c", Target::Conversation(conversation(1))),
+                    item("b", ben),
+                    item("a", Target::Conversation(conversation(1))),
+                ];
+            },
+        ),
+        (vec![Change::OutboxRemoved(to_user().client_msg_id), Change::OutboxRemoved(to_user().client_msg_id)], |state| {
+            state.outbox.remove(1);
+        }),
+        (vec![Change::ReadWanted(offset(1, 6)), Change::ReadWanted(offset(1, 4))], |state| {
+            state.reads.insert(conversation(1), Seq::new(6));
+        }),
+        (vec![Change::ReadSettled(offset(1, 5)), Change::ReadSettled(offset(2, 9))], |_| {}),
+        (vec![Change::ReadSettled(offset(1, 6))], |state| {
+            state.reads.clear();
+        }),
+        (vec![Change::OffsetsDropped], |state| {
+            state.offsets.clear();
+            state.offsets_version = OffsetsVersion::ZERO;
+        }),
+    ]
+}
+
+async fn check(store: &dyn LocalStore) {
+    let mut expected = State::default();
+    for (number, (changes, effect)) in steps().into_iter().enumerate() {
+        store.apply(&changes).await.expect("the store takes it");
+        effect(&mut expected);
+        assert_eq!(store.load().await.expect("a state"), expected, "after step {number}");
+    }
+    let cases = [
+        (1, 10, vec![entry(1, 1), entry(1, 2), entry(1, 6)]),
+        (1, 2, vec![entry(1, 2), entry(1, 6)]),
+        (1, 0, vec![]),
+        (2, 10, vec![]),
+        (3, 10, vec![]),
+    ];
+    for (n, limit, entries) in cases {
+        assert_eq!(store.history(conversation(n), limit).await.expect("a history"), entries, "{n}, {limit}");
+    }
+}
+
+#[tokio::test]
+async fn the_store_in_memory() {
+    check(&MemoryStore::new()).await;
+}
+
+#[tokio::test]
+async fn the_store_in_a_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("device.db");
+    let store = SqliteStore::open(&path).await.expect("a new store");
+    check(&store).await;
+    let before = store.load().await.expect("a state");
+    assert!(SqliteStore::open(&path).await.is_err(), "two processes must not share a store");
+    store.close().await;
+    let store = SqliteStore::open(&path).await.expect("the same store");
+    assert_eq!(store.load().await.expect("a state"), before);
+    assert_eq!(store.history(conversation(1), 10).await.expect("a history").len(), 3);
+}
+
+#[tokio::test]
+async fn a_bounded_history_keeps_the_newest() {
+    let store = MemoryStore::with_history(2);
+    let entries: Vec<Change> = (1..=5).map(|seq| Change::Entry(entry(1, seq))).collect();
+    store.apply(&entries).await.expect("the store takes it");
+    assert_eq!(store.history(conversation(1), 10).await.expect("a history"), [entry(1, 4), entry(1, 5)]);
+}
