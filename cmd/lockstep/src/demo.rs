@@ -13,14 +13,14 @@ use std::time::Instant;
 
 /// Shows on this machine what Lockstep does: needs no set-up, leaves nothing behind.
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+pub(crate) struct Args {}
 
 /// Plays all steps.
 ///
 /// # Errors
 ///
 /// If something that was promised did not hold, or the demo could not run.
-pub async fn run(_: Args) -> Result<()> {
+pub(crate) async fn run(_: Args) -> Result<()> {
     let began = Instant::now();
     let mut stage = Stage::set().await.context("the stage could not be set")?;
     for (number, (title, step)) in (1..).zip(steps::STEPS) {

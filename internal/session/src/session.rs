@@ -171,12 +171,7 @@ impl Session {
         self.ask(Ask::Recheck { conversations, offsets_version: self.offsets_version });
     }
 
-    fn handle_offsets(
-        &mut self,
-        since: OffsetsVersion,
-        version: OffsetsVersion,
-        offsets: Vec<Offset>,
-    ) {
+    fn handle_offsets(&mut self, since: OffsetsVersion, version: OffsetsVersion, offsets: Vec<Offset>) {
         if version <= self.offsets_version || self.home.is_none() {
             return;
         }

@@ -55,7 +55,9 @@ fn a_device_that_is_not_let_in() {
     // A code that would keep the connection cannot refuse it.
     check("> hello\nauthenticate t epoch 1 v2\n> refuse try_again\nclose internal");
     // An answer that nobody asked for changes nothing.
-    check("> admit\n> refuse token_expired\n> hello\nauthenticate t epoch 1 v2\n> admit\nwelcome\n> admit\n> resume\nask resume");
+    check(
+        "> admit\n> refuse token_expired\n> hello\nauthenticate t epoch 1 v2\n> admit\nwelcome\n> admit\n> resume\nask resume",
+    );
 }
 
 #[test]
@@ -109,7 +111,8 @@ fn what_comes_before_the_conversations_are_known_is_not_lost() {
     for case in cases {
         check(&format!("{opening}{case}"));
     }
-    let full = "> entry a 6\n> entry b 1\n> opened a 5..5, b 0..0\nask recheck a b v3\nask read a from 6 count 128 head 6";
+    let full =
+        "> entry a 6\n> entry b 1\n> opened a 5..5, b 0..0\nask recheck a b v3\nask read a from 6 count 128 head 6";
     check(&format!("> set held_max 1\n{opening}{full}"));
 }
 
@@ -126,5 +129,7 @@ fn an_engine_that_does_not_answer() {
 fn conversations_opened_for_a_session_that_is_over_are_still_listed() {
     let begun = "> hello\nauthenticate t epoch 1 v2\n> admit\nwelcome\n> resume\nask resume\n> close replaced\nclose replaced\n";
     check(&format!("{begun}> conversations?\n> opened b 0..9, a 0..0\n> followed c 0..0\n> conversations?\na\nb\nc"));
-    check("> open a 0..0\ncaught_up\n> close replaced\nclose replaced\n> followed c 0..0\n> followed c 0..0\n> conversations?\na\nc");
+    check(
+        "> open a 0..0\ncaught_up\n> close replaced\nclose replaced\n> followed c 0..0\n> followed c 0..0\n> conversations?\na\nc",
+    );
 }

@@ -160,7 +160,11 @@ async fn launch(binary: &Path, folder: &Path, listen: SocketAddr) -> Result<(Pro
     let log = File::options().create(true).append(true).open(log_file(folder)).context("cannot make the log file")?;
     let mut command = Command::new(binary);
     command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data_folder(folder));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).current_dir(folder);
+    // A test is the same wherever it runs: no configuration of the place or of the person counts.
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
+        command.env_remove(name);
+    }
     let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
     let mut process = Process(child);
     let stdout = process.0.stdout.take().context("the server's output is not there")?;

@@ -1,8 +1,8 @@
 //! The contract of a local store, held by both.
 
 use lockstep_client::protocol::{
-    Body, ClientMsgId, ConversationId, Cursor, Entry, EntryId, Epoch, Kind, Offset, OffsetsVersion, Sender, Seq, Target,
-    UnixMs, UserId,
+    Body, ClientMsgId, ConversationId, Cursor, Entry, EntryId, Epoch, Kind, Offset, OffsetsVersion, Sender, Seq,
+    Target, UnixMs, UserId,
 };
 use lockstep_client::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State};
 
@@ -92,9 +92,12 @@ fn steps() -> Vec<Step> {
                 ];
             },
         ),
-        (vec![Change::OutboxRemoved(to_user().client_msg_id), Change::OutboxRemoved(to_user().client_msg_id)], |state| {
-            state.outbox.remove(1);
-        }),
+        (
+            vec![Change::OutboxRemoved(to_user().client_msg_id), Change::OutboxRemoved(to_user().client_msg_id)],
+            |state| {
+                state.outbox.remove(1);
+            },
+        ),
         (vec![Change::ReadWanted(offset(1, 6)), Change::ReadWanted(offset(1, 4))], |state| {
             state.reads.insert(conversation(1), Seq::new(6));
         }),

@@ -30,6 +30,11 @@ impl Server {
         let program = std::env::current_exe().context("this program's own path is not known")?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data);
+        // The demo is the same wherever it runs: no configuration of the place or of the person counts.
+        command.current_dir(data.parent().context("the data folder stands in another")?);
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
+            command.env_remove(name);
+        }
         // What goes wrong goes to the terminal; what goes as usual would drown the demo.
         command.env("LOCKSTEP_LOG__LEVEL", "error");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);

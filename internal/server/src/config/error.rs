@@ -1,6 +1,8 @@
 //! Why a configuration is refused: each error names the key, the value, where it came from, and the fix.
 
+use super::{Limits, TOKEN_TTL_S_MAX};
 use figment::error::Kind;
+use figment::value::Value;
 use figment::{Figment, Source};
 use std::path::PathBuf;
 
@@ -48,35 +50,61 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    /// A value that was read but is not allowed.
-    pub(super) fn value(figment: &Figment, key: &str, value: impl ToString, fix: impl Into<String>) -> Self {
-        let origin = figment.find_metadata(key).map_or_else(|| "a default".to_owned(), origin);
-        Self::Value { origin, key: key.to_owned(), value: value.to_string(), fix: fix.into() }
+    /// What stands at a key is not what it has to be.
+    pub(super) fn value(figment: &Figment, key: &str) -> Self {
+        let origin = figment.find_metadata(key).map_or_else(|| "the configuration".to_owned(), origin);
+        let value = figment.find_value(key).map_or_else(|_| "nothing".to_owned(), |value| written(&value));
+        Self::Value { origin, key: key.to_owned(), value, fix: format!("it must be {}", requirement(key)) }
     }
 
     /// What figment found first.
     pub(super) fn of(figment: &Figment, error: &figment::Error) -> Self {
         let origin = error.metadata.as_ref().map_or_else(|| "the configuration".to_owned(), origin);
-        let key = error.path.join(".");
+        let mut path = error.path.clone();
         match &error.kind {
             Kind::UnknownField(name, known) => {
-                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
-                // Some versions of serde's error already have the field as the path's end.
-                let key = key.strip_suffix(&format!(".{name}.{name}")).map_or(key.clone(), |at| format!("{at}.{name}"));
-                Self::UnknownKey { origin, key, fix: unknown_key_fix(name, known) }
+                if path.last() != Some(name) {
+                    path.push(name.clone());
+                }
+                Self::UnknownKey { origin, key: path.join("."), fix: unknown_key_fix(name, known) }
             }
-            _ if key.is_empty() => Self::Syntax { origin, reason: error.kind.to_string() },
-            Kind::UnknownVariant(value, allowed) => {
-                Self::Value { origin, key, value: format!("{value:?}"), fix: format!("it must be {}", listed(allowed)) }
-            }
-            Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-                Self::Value { origin, key, value: found.to_string(), fix: format!("it must be {expected}") }
-            }
-            kind => {
-                let value = figment.find_value(&key).map_or_else(|_| "that".to_owned(), |value| format!("{value:?}"));
-                Self::Value { origin, key, value, fix: kind.to_string() }
-            }
+            kind if path.is_empty() => Self::Syntax { origin, reason: kind.to_string() },
+            _ => Self::value(figment, &path.join(".")),
         }
+    }
+}
+
+/// What a key's value has to be, as the end of a sentence.
+fn requirement(key: &str) -> String {
+    let whole_number = |min, max| format!("a whole number from {min} to {max}");
+    match key {
+        "listen" => "an address and a port, such as 127.0.0.1:8080".to_owned(),
+        "data" => "a folder".to_owned(),
+        "token_ttl_s" => whole_number(1, TOKEN_TTL_S_MAX),
+        "log.format" => "\"text\" or \"json\"".to_owned(),
+        "log.level" => "a level such as \"info\", or directives such as \"info,lockstep_engine=debug\"".to_owned(),
+        _ => match Limits::default().table().find(|(name, ..)| key.strip_prefix("limits.") == Some(name)) {
+            Some((_, _, min, max)) => whole_number(min, max),
+            None => "a table".to_owned(),
+        },
+    }
+}
+
+/// A value as it would stand in the file.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(_, text) => format!("{text:?}"),
+        Value::Char(_, letter) => format!("{:?}", letter.to_string()),
+        Value::Bool(_, truth) => truth.to_string(),
+        Value::Num(_, number) => match (number.to_i128(), number.to_u128(), number.to_f64()) {
+            (Some(whole), ..) => whole.to_string(),
+            (_, Some(whole), _) => whole.to_string(),
+            (.., Some(fraction)) => fraction.to_string(),
+            _ => "a number".to_owned(),
+        },
+        Value::Empty(..) => "nothing".to_owned(),
+        Value::Dict(..) => "a table".to_owned(),
+        Value::Array(..) => "a list".to_owned(),
     }
 }
 
@@ -89,19 +117,22 @@ fn origin(metadata: &figment::Metadata) -> String {
 }
 
 fn unknown_key_fix(name: &str, known: &[&str]) -> String {
-    match known.iter().find(|other| alike(name, other)) {
+    match known.iter().min_by_key(|other| edits(name, other)).filter(|meant| edits(name, meant) <= 3) {
         Some(meant) => format!("did you mean {meant}?"),
         None => format!("known here are {}", known.join(", ")),
     }
 }
 
-/// Whether one was probably meant by the other: all but few letters of one stand in the other, in order.
-fn alike(one: &str, other: &str) -> bool {
-    let mut rest = other.chars();
-    let common = one.chars().filter(|letter| rest.clone().any(|l| l == *letter) && rest.any(|l| l == *letter)).count();
-    common + 2 >= one.chars().count().max(other.chars().count())
-}
-
-fn listed(allowed: &[&str]) -> String {
-    allowed.join(" or ")
+/// How many letters have to be put in, taken out or changed to make one of the other (Levenshtein).
+fn edits(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (index, letter) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], index + 1);
+        for (at, other_letter) in other.chars().enumerate() {
+            let changed = diagonal + usize::from(letter != other_letter);
+            diagonal = row[at + 1];
+            row[at + 1] = changed.min(diagonal + 1).min(row[at] + 1);
+        }
+    }
+    row.last().copied().unwrap_or_default()
 }

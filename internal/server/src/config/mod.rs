@@ -131,25 +131,23 @@ impl Config {
         Ok(config)
     }
 
+    /// Checks what the types leave open.
     fn check(&self, figment: &Figment) -> Result<(), ConfigError> {
-        if self.data.as_os_str().is_empty() {
-            return Err(ConfigError::value(figment, "data", "\"\"", "it must name a folder"));
+        let level_is_known = tracing_subscriber::EnvFilter::try_new(&self.log.level).is_ok();
+        let ttl_fits = (1..=TOKEN_TTL_S_MAX).contains(&self.token_ttl_s);
+        let checks = [
+            ("data", !self.data.as_os_str().is_empty()),
+            ("token_ttl_s", ttl_fits),
+            ("log.level", level_is_known && !self.log.level.trim().is_empty()),
+        ];
+        if let Some((key, _)) = checks.into_iter().find(|(_, right)| !right) {
+            return Err(ConfigError::value(figment, key));
         }
-        if !(1..=TOKEN_TTL_S_MAX).contains(&self.token_ttl_s) {
-            let fix = format!("it must be from 1 to {TOKEN_TTL_S_MAX}");
-            return Err(ConfigError::value(figment, "token_ttl_s", self.token_ttl_s, fix));
+        let out_of_bounds = self.limits.table().find(|(_, value, min, max)| !(min..=max).contains(&value));
+        match out_of_bounds {
+            Some((name, ..)) => Err(ConfigError::value(figment, &format!("limits.{name}"))),
+            None => Ok(()),
         }
-        if let Err(reason) = tracing_subscriber::EnvFilter::try_new(&self.log.level) {
-            let fix = format!("it must be a level such as info, or directives such as info,lockstep_engine=debug ({reason})");
-            return Err(ConfigError::value(figment, "log.level", format!("{:?}", self.log.level), fix));
-        }
-        for (name, value, min, max) in self.limits.table() {
-            if !(min..=max).contains(&value) {
-                let fix = format!("it must be from {min} to {max}");
-                return Err(ConfigError::value(figment, &format!("limits.{name}"), value, fix));
-            }
-        }
-        Ok(())
     }
 
     /// The effective configuration as a file that would set it.

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 /// Runs a script and compares its transcript.
 #[track_caller]
-pub fn check(script: &str) {
+pub(crate) fn check(script: &str) {
     let mut driver = Driver::default();
     let mut actual = String::new();
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -32,15 +32,16 @@ pub fn check(script: &str) {
             }
         }
     }
-    let expected: String = script.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
+    let expected: String =
+        script.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect();
     assert!(actual == expected, "expected:\n{expected}\nactual:\n{actual}");
 }
 
 /// A session, its clock, and what it did since the last look.
-pub struct Driver {
-    pub session: Session,
-    pub now: Instant,
-    pub effects: Vec<Effect>,
+pub(crate) struct Driver {
+    pub(crate) session: Session,
+    pub(crate) now: Instant,
+    pub(crate) effects: Vec<Effect>,
     config: SessionConfig,
 }
 
@@ -51,7 +52,7 @@ impl Default for Driver {
 }
 
 impl Driver {
-    pub fn with(config: SessionConfig) -> Self {
+    pub(crate) fn with(config: SessionConfig) -> Self {
         let now = Instant::now();
         Self { session: Session::new(Arc::new(config.clone()), now), now, effects: Vec::new(), config }
     }
@@ -62,14 +63,14 @@ impl Driver {
         *self = Self::with(self.config.clone());
     }
 
-    pub fn drain(&mut self) {
+    pub(crate) fn drain(&mut self) {
         while let Some(effect) = self.session.poll_effect() {
             self.effects.push(effect);
         }
     }
 
     /// Lets time pass, and does what falls due on the way.
-    pub fn wait(&mut self, time: Duration) {
+    pub(crate) fn wait(&mut self, time: Duration) {
         let end = self.now + time;
         let mut rounds = 0;
         while let Some(at) = self.session.poll_timeout().filter(|at| *at <= end) {
@@ -83,21 +84,21 @@ impl Driver {
     }
 }
 
-pub const FEED: ConversationId = conversation('f');
+pub(crate) const FEED: ConversationId = conversation('f');
 
-pub const fn conversation(letter: char) -> ConversationId {
+pub(crate) const fn conversation(letter: char) -> ConversationId {
     ConversationId::from_bytes([letter as u8; 16])
 }
 
-pub const fn epoch(number: u8) -> Epoch {
+pub(crate) const fn epoch(number: u8) -> Epoch {
     Epoch::from_bytes([number; 16])
 }
 
-pub fn offset(conversation: ConversationId, seq: u64) -> Offset {
+pub(crate) fn offset(conversation: ConversationId, seq: u64) -> Offset {
     Offset { conversation, seq: Seq::new(seq) }
 }
 
-pub fn admitted() -> Admitted {
+pub(crate) fn admitted() -> Admitted {
     Admitted {
         user: UserId::new("ann").expect("a user id"),
         device: lockstep_model::DeviceId::from_bytes([9; 16]),
@@ -108,18 +109,18 @@ pub fn admitted() -> Admitted {
     }
 }
 
-pub fn point(conversation: ConversationId, cursor: u64, head: u64) -> ResumePoint {
+pub(crate) fn point(conversation: ConversationId, cursor: u64, head: u64) -> ResumePoint {
     ResumePoint { conversation, cursor: Seq::new(cursor), floor: Seq::new(1), head: Seq::new(head), reset: false }
 }
 
 /// An entry that counts for this many bytes, or a few more than 256.
-pub fn entry(conversation: ConversationId, seq: u64, cost_bytes: usize) -> SharedEntry {
+pub(crate) fn entry(conversation: ConversationId, seq: u64, cost_bytes: usize) -> SharedEntry {
     let padding = "x".repeat(cost_bytes.saturating_sub(256 + r#"{"type":"p","p":""}"#.len()));
     let body = Body::parse(&format!(r#"{{"type":"p","p":"{padding}"}}"#)).expect("a body");
     with_body(conversation, seq, Kind::Message, body)
 }
 
-pub fn with_body(conversation: ConversationId, seq: u64, kind: Kind, body: Body) -> SharedEntry {
+pub(crate) fn with_body(conversation: ConversationId, seq: u64, kind: Kind, body: Body) -> SharedEntry {
     let mut id = *conversation.as_bytes();
     id[8..].copy_from_slice(&seq.to_be_bytes());
     SharedEntry::new(Entry {

@@ -2,8 +2,8 @@
 
 use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
 use lockstep_model::{
-    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, Notice, OffsetsVersion,
-    Page, ResumePoint, Sent, Seq, SharedEntry, Shown, Skip, SkipReason, Target, UnixMs,
+    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, Notice,
+    OffsetsVersion, Page, ResumePoint, Sent, Seq, SharedEntry, Shown, Skip, SkipReason, Target, UnixMs,
 };
 use lockstep_session::{Hello, Request};
 use std::time::Duration;
@@ -12,7 +12,7 @@ type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
 
 impl Driver {
     /// Does what a line says and shows what came of it.
-    pub fn run(&mut self, line: &str) -> Vec<String> {
+    pub(crate) fn run(&mut self, line: &str) -> Vec<String> {
         let mut words = line.split_whitespace().peekable();
         let verb = words.next().expect("a verb");
         let mut shown = Vec::new();
@@ -21,7 +21,8 @@ impl Driver {
             "open" => {
                 // The whole handshake; only what opening the conversations brings is shown.
                 ["hello", "admit", "resume"].into_iter().for_each(|line| drop(self.run(line)));
-                self.session.handle_notice(Notice::Resumed(points(line.split_once(' ').map_or("", |it| it.1))), self.now);
+                self.session
+                    .handle_notice(Notice::Resumed(points(line.split_once(' ').map_or("", |it| it.1))), self.now);
             }
             "wait" => self.wait(duration(&mut words)),
             "close" => self.session.close(code(&mut words)),
@@ -70,7 +71,9 @@ impl Driver {
 
 fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
     Some(match verb {
-        "entry" => Notice::Entry(entry(id(words), number(words), words.next().map_or(0, |it| it.parse().expect("bytes")))),
+        "entry" => {
+            Notice::Entry(entry(id(words), number(words), words.next().map_or(0, |it| it.parse().expect("bytes"))))
+        }
         // An entry of the feed that tells of another conversation.
         "added" => Notice::Entry(added(id(words), number(words), id(words))),
         "head" => Notice::Head(offset(id(words), number(words))),
@@ -107,7 +110,9 @@ fn request(verb: &str, words: &mut Words) -> Request {
             };
             while let Some(word) = words.next() {
                 match word {
-                    "epoch" => hello.epoch = words.next().filter(|it| *it != "none").map(|it| epoch(it.parse().unwrap())),
+                    "epoch" => {
+                        hello.epoch = words.next().filter(|it| *it != "none").map(|it| epoch(it.parse().unwrap()))
+                    }
                     "feed" => hello.feed = Some(Cursor { seq: Seq::new(number(words)), entry: None }),
                     other => panic!("{other} in hello"),
                 }
@@ -117,7 +122,10 @@ fn request(verb: &str, words: &mut Words) -> Request {
         "resume" => {
             let mut shown = Vec::new();
             while words.peek().is_some_and(|word| *word != "more") {
-                shown.push(Shown { conversation: id(words), cursor: Cursor { seq: Seq::new(number(words)), entry: None } });
+                shown.push(Shown {
+                    conversation: id(words),
+                    cursor: Cursor { seq: Seq::new(number(words)), entry: None },
+                });
             }
             Request::Resume { shown, more: words.next().is_some() }
         }
@@ -173,7 +181,8 @@ fn page(words: &mut Words) -> Page {
             word => range = word.split_once("..").map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap())),
         }
     }
-    let entries: Vec<_> = range.map_or(1..=0, |(from, to)| from..=to).map(|seq| entry(conversation, seq, cost)).collect();
+    let entries: Vec<_> =
+        range.map_or(1..=0, |(from, to)| from..=to).map(|seq| entry(conversation, seq, cost)).collect();
     let from = skip.map_or(entries.first().map_or(Seq::ZERO, |entry| entry.seq), |skip| skip.from);
     Page { conversation, from, skip, entries, head: Seq::new(head) }
 }

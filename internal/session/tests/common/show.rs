@@ -21,7 +21,10 @@ pub(super) fn effect(effect: &Effect) -> String {
 fn ask(ask: &Ask) -> String {
     match ask {
         Ask::Resume { shown, verify } => {
-            let all: String = shown.iter().map(|Shown { conversation, cursor }| format!(" {} {}", letter(*conversation), cursor.seq)).collect();
+            let all: String = shown
+                .iter()
+                .map(|Shown { conversation, cursor }| format!(" {} {}", letter(*conversation), cursor.seq))
+                .collect();
             format!("ask resume{all}{}", if *verify { " verify" } else { "" })
         }
         Ask::Follow(conversation) => format!("ask follow {}", letter(*conversation)),
@@ -44,7 +47,10 @@ fn event(event: &Event) -> String {
     match event {
         Event::Welcome { .. } => "welcome".into(),
         Event::Offsets { version, offsets } => {
-            let all: String = offsets.iter().map(|Offset { conversation, seq }| format!(" {} {seq}", letter(*conversation))).collect();
+            let all: String = offsets
+                .iter()
+                .map(|Offset { conversation, seq }| format!(" {} {seq}", letter(*conversation)))
+                .collect();
             format!("offsets v{version}{all}")
         }
         Event::CaughtUp => "caught_up".into(),

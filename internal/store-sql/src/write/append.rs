@@ -36,9 +36,9 @@ struct Earlier {
 static EARLIER: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         3,
-        "WITH want (i, device, client_msg_id) AS (VALUES {rows}) \
+        "WITH want (i, client_msg_id, device) AS (VALUES {rows}) \
          SELECT w.i, s.conversation, s.seq, s.entry_id, s.sent_at, s.content_hash FROM want w \
-         CROSS JOIN sends s ON s.device = w.device AND s.client_msg_id = w.client_msg_id",
+         CROSS JOIN sends s ON s.client_msg_id = w.client_msg_id AND s.device = w.device",
     )
 });
 
@@ -55,7 +55,7 @@ static MEMBERSHIPS: LazyLock<RowsSql> = LazyLock::new(|| {
 static REMEMBER: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         7,
-        "INSERT INTO sends (device, client_msg_id, conversation, seq, entry_id, sent_at, content_hash) \
+        "INSERT INTO sends (client_msg_id, device, conversation, seq, entry_id, sent_at, content_hash) \
          SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
     )
 });
@@ -72,8 +72,8 @@ impl AppendRow {
         Self { content_hash: hash.finalize().into(), append }
     }
 
-    fn key(&self) -> (DeviceId, &ClientMsgId) {
-        (self.append.author.device, &self.append.client_msg_id)
+    fn key(&self) -> (&ClientMsgId, DeviceId) {
+        (&self.append.client_msg_id, self.append.author.device)
     }
 
     fn membership(&self) -> (ConversationId, &UserId) {
@@ -160,8 +160,8 @@ async fn append(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<RowOutco
 async fn earlier_sends(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<HashMap<usize, Earlier>, sqlx::Error> {
     let mut found = HashMap::new();
     let bind = |values: &mut crate::sql::Values, index: usize, row: &&AppendRow| {
-        let (device, client_msg_id) = row.key();
-        values.int(index as u64).blob(device.as_bytes()).text(client_msg_id.as_str());
+        let (client_msg_id, device) = row.key();
+        values.int(index as u64).text(client_msg_id.as_str()).blob(device.as_bytes());
     };
     let take = |row: &sqlx::sqlite::SqliteRow| {
         let mut columns = Columns::of(row);
@@ -204,7 +204,7 @@ async fn memberships<'a>(work: &mut Work<'_>, rows: &[&'a AppendRow]) -> Result<
 
 /// What becomes of each row, as if one came after the other.
 fn decide(rows: &[&AppendRow], mut stored: HashMap<usize, Earlier>, memberships: &Memberships<'_>) -> Vec<RowOutcome> {
-    let mut in_batch: HashMap<(DeviceId, &ClientMsgId), Earlier> = HashMap::with_capacity(rows.len());
+    let mut in_batch: HashMap<(&ClientMsgId, DeviceId), Earlier> = HashMap::with_capacity(rows.len());
     let mut heads: HashMap<ConversationId, Seq> = HashMap::with_capacity(memberships.len());
     let mut outcomes = Vec::with_capacity(rows.len());
     for (index, row) in rows.iter().enumerate() {
@@ -249,7 +249,7 @@ async fn store(work: &mut Work<'_>, new: &mut [(&AppendRow, Seq)]) -> Result<(),
     new.sort_unstable_by(|(one, _), (other, _)| one.key().cmp(&other.key()));
     let remembered = REMEMBER
         .execute(work.connection, new, |values, (AppendRow { append, content_hash }, seq)| {
-            values.blob(append.author.device.as_bytes()).text(append.client_msg_id.as_str());
+            values.text(append.client_msg_id.as_str()).blob(append.author.device.as_bytes());
             values.blob(append.conversation.as_bytes()).int(seq.get()).blob(append.id.as_bytes());
             values.int(append.sent_at.get()).blob(content_hash);
         })

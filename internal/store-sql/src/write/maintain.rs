@@ -46,8 +46,8 @@ impl Command for Maintain {
     type Output = Maintained;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Maintained, sqlx::Error> {
-        const PURGE: &str = "DELETE FROM sends WHERE (device, client_msg_id) IN \
-             (SELECT device, client_msg_id FROM sends WHERE sent_at < ? ORDER BY sent_at LIMIT ?)";
+        const PURGE: &str = "DELETE FROM sends WHERE (client_msg_id, device) IN \
+             (SELECT client_msg_id, device FROM sends WHERE sent_at < ? ORDER BY sent_at LIMIT ?)";
         let oldest = self.now.get().saturating_sub(SENDS_KEPT_MS);
         let sends_forgotten = sql::execute(work.connection, PURGE, Values::new().int(oldest).int(STEP_ROWS)).await?;
         const NEXT: &str = "SELECT conversation FROM sweeps LIMIT 1";

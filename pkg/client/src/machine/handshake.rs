@@ -1,6 +1,6 @@
 //! The life of a connection: connect, hello, welcome, resume; how it ends and when the next begins.
 
-use super::{ConnectError, Effect, Machine, staged::Output};
+use super::{ConnectError, Effect, Machine};
 use crate::{Change, DisconnectReason, Event, StopReason, TokenReason};
 use lockstep_protocol::{ClientFrame, Code, Epoch, ErrorFrame, Hello, Resume, Shown, Welcome};
 use std::time::{Duration, Instant};
@@ -129,6 +129,10 @@ impl Machine {
             self.replica.drop_offsets();
             self.staged.change(Change::OffsetsDropped);
         }
+        if self.replica.cursors.is_empty() {
+            self.replica.set_epoch(epoch);
+            self.staged.change(Change::Epoch(epoch));
+        }
         self.limits = limits;
         self.counters.connects += 1;
         self.phase = Phase::Live(Live { heard_at: now, epoch, caught_up_at: None });
@@ -239,30 +243,6 @@ impl Machine {
         self.outbox.disconnected();
         self.reads.disconnected();
         self.sends_paused_until = None;
-    }
-
-    pub(super) fn fail_storing(&mut self, now: Instant, changes: Vec<Change>, error: &str) {
-        self.replica.revert();
-        // What was staged while the store was busy builds on what it did not take.
-        let (mut outputs, later) = self.staged.take_failed();
-        for change in changes.into_iter().chain(later) {
-            if let Change::OutboxAdded(item) = change {
-                self.outbox.remove(&item.client_msg_id);
-                let outcome = Err(crate::SendError::Store(error.to_owned()));
-                outputs.push(Output::Answer { client_msg_id: item.client_msg_id, outcome });
-            }
-        }
-        for output in outputs {
-            match output {
-                // Delivered again on the next connection.
-                Output::Event(
-                    Event::Entry(_) | Event::Skip { .. } | Event::Reset { .. } | Event::Offsets(_) | Event::CaughtUp,
-                )
-                | Output::Ack { .. } => {}
-                other => self.staged.push(other),
-            }
-        }
-        self.disconnect(now, DisconnectReason::Store(error.to_owned()));
     }
 }
 

@@ -226,7 +226,29 @@ impl Machine {
     /// The changes of the last [`Effect::Store`] are not in the store. The connection is given up: the next one shows
     /// what the store has.
     pub fn handle_store_failed(&mut self, now: Instant, changes: Vec<Change>, error: &str) {
-        self.fail_storing(now, changes, error);
+        self.replica.revert();
+        self.outbox.reopen();
+        // What was staged while the store was busy builds on what it did not take.
+        let (outputs, later) = self.staged.take_failed();
+        for change in changes.into_iter().chain(later) {
+            if let Change::OutboxAdded(item) = change {
+                self.outbox.remove(&item.client_msg_id);
+                let outcome = Err(SendError::Store(error.to_owned()));
+                self.effects.push_back(Effect::Answer { client_msg_id: item.client_msg_id, outcome });
+            }
+        }
+        for output in outputs {
+            match output {
+                // Delivered, or answered, again on the next connection.
+                Output::Event(
+                    Event::Entry(_) | Event::Skip { .. } | Event::Reset { .. } | Event::Offsets(_) | Event::CaughtUp,
+                )
+                | Output::Ack { .. }
+                | Output::Answer { .. } => {}
+                other => self.staged.push(other),
+            }
+        }
+        self.disconnect(now, DisconnectReason::Store(error.to_owned()));
     }
 
     /// When [`Machine::handle_timeout`] is to be called, if nothing else happens.
@@ -310,8 +332,10 @@ impl Machine {
                     self.effects.push_back(Effect::Saved(client_msg_id));
                 }
             }
-            Output::Answer { client_msg_id, outcome } => {
-                self.effects.push_back(Effect::Answer { client_msg_id, outcome });
+            Output::Answer { position, outcome } => {
+                if let Some(OutboxItem { client_msg_id, .. }) = self.outbox.take(position) {
+                    self.effects.push_back(Effect::Answer { client_msg_id, outcome });
+                }
             }
             Output::Ack { connection, conversation, seq, bytes, at } => {
                 if connection == self.connection && self.is_live() {

@@ -31,6 +31,8 @@ pub(super) enum ItemState {
     Ready(Option<Instant>),
     /// It was sent.
     InFlight { reference: Ref, at: Instant },
+    /// The server has answered; the store has yet to let it go.
+    Answered,
 }
 
 impl Outbox {
@@ -76,6 +78,7 @@ impl Outbox {
         Some(item.item.client_msg_id.clone())
     }
 
+    /// The store does not have it, or does not any more.
     pub(super) fn take(&mut self, position: u64) -> Option<OutboxItem> {
         self.set(position, ItemState::Ready(None));
         let item = self.items.remove(&position)?.item;
@@ -99,10 +102,19 @@ impl Outbox {
 
     /// What was sent on the connection that is gone may or may not have arrived: all of it is sent again.
     pub(super) fn disconnected(&mut self) {
-        for item in self.items.values_mut().filter(|item| item.state != ItemState::Saving) {
-            item.state = ItemState::Ready(None);
+        for item in self.items.values_mut() {
+            if let ItemState::InFlight { .. } | ItemState::Ready(_) = item.state {
+                item.state = ItemState::Ready(None);
+            }
         }
         self.in_flight = 0;
+    }
+
+    /// The store did not let the answered messages go.
+    pub(super) fn reopen(&mut self) {
+        for item in self.items.values_mut().filter(|item| item.state == ItemState::Answered) {
+            item.state = ItemState::Ready(None);
+        }
     }
 
     /// The messages that are first of their target, and their states: a later one waits for its answer, so that a
@@ -111,6 +123,7 @@ impl Outbox {
         let mut targets: HashSet<&Target> = HashSet::new();
         self.items
             .iter()
+            .filter(|(_, item)| item.state != ItemState::Answered)
             .filter(move |(_, item)| targets.insert(&item.item.target))
             .map(|(position, item)| (*position, item.state))
     }

@@ -85,7 +85,7 @@ impl Machine {
                 ItemState::Ready(_) if !has_room => None,
                 ItemState::Ready(from) => from.max(self.sends_paused_until),
                 ItemState::InFlight { at, .. } => Some(at + ANSWER_TIMEOUT),
-                ItemState::Saving => None,
+                ItemState::Saving | ItemState::Answered => None,
             })
             .min()
     }
@@ -97,12 +97,13 @@ impl Machine {
         }
     }
 
+    /// The answer is given out once the store has let the message go. If it fails to, the message is sent again, and
+    /// the server says the same again.
     fn settle_send(&mut self, position: u64, outcome: impl FnOnce(ClientMsgId) -> Result<Sent, SendError>) {
-        let Some(item) = self.outbox.take(position) else { return };
-        let client_msg_id = item.client_msg_id;
-        let outcome = outcome(client_msg_id.clone());
+        let Some(client_msg_id) = self.outbox.get(position).map(|item| item.item.client_msg_id.clone()) else { return };
+        self.outbox.set(position, ItemState::Answered);
         self.staged.change(Change::OutboxRemoved(client_msg_id.clone()));
-        self.staged.push(Output::Answer { client_msg_id, outcome });
+        self.staged.push(Output::Answer { position, outcome: outcome(client_msg_id) });
     }
 
     /// A request was refused.

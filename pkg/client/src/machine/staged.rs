@@ -1,7 +1,7 @@
 //! Changes that wait for the store, and what may be said once they are in it.
 
 use crate::{Change, Event, SendError, Sent};
-use lockstep_protocol::{ClientMsgId, ConversationId, Seq};
+use lockstep_protocol::{ConversationId, Seq};
 use std::time::Instant;
 
 /// Something to be said.
@@ -11,8 +11,8 @@ pub(super) enum Output {
     Event(Event),
     /// A message is in the outbox at this position.
     Saved(u64),
-    /// A message has its answer.
-    Answer { client_msg_id: ClientMsgId, outcome: Result<Sent, SendError> },
+    /// The message at this position has its answer, and is gone from the outbox.
+    Answer { position: u64, outcome: Result<Sent, SendError> },
     /// To the server: everything up to here is stored.
     Ack { connection: u64, conversation: ConversationId, seq: Seq, bytes: usize, at: Instant },
 }

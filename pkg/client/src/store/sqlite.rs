@@ -43,7 +43,7 @@ impl SqliteStore {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .locking_mode(SqliteLockingMode::Exclusive)
-            .busy_timeout(Duration::from_secs(1))
+            .busy_timeout(Duration::from_millis(250))
             // With NORMAL a power cut could take back a message that `enqueue` has promised to keep, and entries that
             // the server will not deliver again once retention has passed them. A device writes little.
             .synchronous(SqliteSynchronous::Full);

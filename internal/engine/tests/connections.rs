@@ -1,0 +1,90 @@
+//! Who is let in, who replaces whom, and who is sent away.
+
+mod common;
+
+use common::{House, claim, soon, user};
+use lockstep_engine::{Claim, EngineConfig};
+use lockstep_model::{Code, DeviceId, OffsetsVersion, TokenGeneration};
+
+#[tokio::test]
+async fn a_newer_connection_replaces_the_older() {
+    let house = House::new().await;
+    let phone = house.device("ana").await;
+    let mut first = house.resume(&phone).await;
+    let second = house.resume(&phone).await;
+    assert!(second.connection.generation > first.connection.generation);
+    assert_eq!(first.closed().await, Code::Replaced);
+    house.engine.disconnect(&first.connection, Vec::new()).await;
+    assert_eq!(house.engine.connections(), 1);
+    assert!(!second.connection.mailbox.is_closed());
+}
+
+#[tokio::test]
+async fn a_removed_device_is_closed_and_stays_out() {
+    let house = House::new().await;
+    let phone = house.device("ana").await;
+    let mut live = house.resume(&phone).await;
+    house.engine.remove_device(phone.id).await.unwrap();
+    assert_eq!(live.closed().await, Code::DeviceRemoved);
+    assert_eq!(house.try_connect(&phone).await.unwrap_err(), Code::DeviceRemoved);
+    assert_eq!(house.engine.authorize(&claim(&phone)).await, Err(Code::DeviceRemoved));
+    // Again: nothing changes.
+    assert!(house.engine.remove_device(phone.id).await.unwrap().removed_at.is_some());
+    assert_eq!(house.engine.remove_device(DeviceId::generate()).await, Err(Code::NoSuchDevice));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removal_leaves_no_connection_that_was_coming_in() {
+    let house = House::new().await;
+    for _ in 0..50 {
+        let phone = house.device("ana").await;
+        let (engine, device) = (house.engine.clone(), phone.clone());
+        let coming = tokio::spawn(async move { engine.connect(claim(&device), None, OffsetsVersion::ZERO).await });
+        house.engine.remove_device(phone.id).await.unwrap();
+        match soon(coming).await.unwrap() {
+            Ok(admission) => assert!(admission.connection.mailbox.is_closed(), "it slipped in behind the removal"),
+            Err(code) => assert_eq!(code, Code::DeviceRemoved),
+        }
+    }
+}
+
+#[tokio::test]
+async fn foreign_claims_are_refused() {
+    let house = House::new().await;
+    let phone = house.device("ana").await;
+    house.device("ben").await;
+    let cases = [
+        (Claim { user: user("ben"), ..claim(&phone) }, Code::TokenInvalid),
+        (Claim { device: DeviceId::generate(), ..claim(&phone) }, Code::DeviceRemoved),
+    ];
+    for (claim, code) in cases {
+        assert_eq!(house.engine.authorize(&claim).await, Err(code));
+        assert_eq!(house.engine.connect(claim, None, OffsetsVersion::ZERO).await.unwrap_err(), code);
+    }
+    let newer = Claim { token_generation: TokenGeneration(7), ..claim(&phone) };
+    assert!(house.engine.authorize(&newer).await.is_ok());
+    assert_eq!(house.engine.connections(), 0);
+}
+
+#[tokio::test]
+async fn the_number_of_connections_is_bounded() {
+    let house = House::with(EngineConfig { connections_max: 1, ..EngineConfig::default() }).await;
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let first = house.resume(&ana).await;
+    assert_eq!(house.try_connect(&ben).await.unwrap_err(), Code::Overloaded);
+    house.engine.disconnect(&first.connection, Vec::new()).await;
+    assert!(house.try_connect(&ben).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_stop_sends_everybody_away_and_finishes() {
+    let house = House::new().await;
+    let phone = house.device("ana").await;
+    let mut live = house.resume(&phone).await;
+    let engine = house.engine.clone();
+    let stopping = tokio::spawn(async move { engine.stop().await });
+    assert_eq!(live.closed().await, Code::ShuttingDown);
+    assert_eq!(house.try_connect(&phone).await.unwrap_err(), Code::ShuttingDown);
+    house.engine.disconnect(&live.connection, Vec::new()).await;
+    soon(stopping).await.unwrap();
+}

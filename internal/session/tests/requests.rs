@@ -1,0 +1,102 @@
+//! What a device asks, its limits, and the end.
+
+mod common;
+use common::{Driver, check};
+use lockstep_model::{Ask, Code};
+use lockstep_session::{Effect, Request};
+use std::time::Duration;
+
+const OPEN: &str = "> open a 5..5\ncaught_up\n";
+
+#[test]
+fn sends_and_read_offsets_are_answered() {
+    let cases = [
+        "> send 1\nask append 1\n> sent 1\nsent 1",
+        "> send 1\nask append 1\n> unsent 1 try_again\nfailed 1 try_again\n> send 1\nask append 1",
+        "> send 1\nask append 1\n> unsent 1 device_removed\nclose device_removed",
+        "> read 1 a 5\nask advance 1 a 5\n> read_done 1\ndone 1",
+        "> read 1 a 5\nask advance 1 a 5\n> read_refused 1 try_again\nfailed 1 try_again",
+        "> read 1 a 6\nfailed 1 read_beyond\n> entry a 6\nentry a 6\n> read 2 a 6\nask advance 2 a 6",
+        "> read 1 x 1\nfailed 1 no_such_conversation",
+        "> malformed bad_body\nfailed bad_body",
+        "> malformed frame_too_large\nclose frame_too_large",
+    ];
+    for case in cases {
+        check(&format!("{OPEN}{case}"));
+    }
+}
+
+#[test]
+fn sends_beyond_the_rate_are_refused_until_it_allows() {
+    check(&format!(
+        "> set sends_burst 2\n> set sends_per_second 10\n{OPEN}> send 1\nask append 1\n> send 2\nask append 2
+         > send 3\nfailed 3 rate_limited retry after 101 ms\n> wait 99ms\n> send 4\nfailed 4 rate_limited retry after 2 ms
+         > wait 1ms\n> send 5\nask append 5\n> send 6\nfailed 6 rate_limited retry after 101 ms"
+    ));
+}
+
+#[test]
+fn a_flood_closes() {
+    let mut driver = Driver::default();
+    driver.run("open a 0..0");
+    // Hello and resume were two of the burst.
+    for _ in 0..1_998 {
+        driver.session.handle_request(Request::Heartbeat, driver.now);
+    }
+    assert!(!driver.session.is_closed());
+    driver.wait(Duration::from_millis(2));
+    assert!(driver.run("heartbeat").is_empty());
+    assert_eq!(driver.run("heartbeat"), ["close flood"]);
+    assert!(driver.session.is_closed());
+}
+
+#[test]
+fn while_answers_are_due_no_more_is_asked() {
+    check(&format!(
+        "> set sends_waiting_max 2\n{OPEN}> send 1\nask append 1\n> wants?\ntrue\n> read 2 a 5\nask advance 2 a 5
+         > wants?\nfalse\n> sent 1\nsent 1\n> wants?\ntrue\n> send 3\nask append 3\n> wants?\nfalse
+         > read_refused 2 try_again\nfailed 2 try_again\n> wants?\ntrue"
+    ));
+}
+
+#[test]
+fn offsets_are_told_once_and_in_order() {
+    let cases = [
+        "> offsets 3..4\noffsets v4 a 1\n> offsets 3..4\n> offsets 2..6\noffsets v6 a 1\n> offsets 1..5",
+        // Some went missing: the store is asked, once.
+        "> offsets 4..5\nask recheck v3\n> offsets 5..6\n> offsets 3..6\noffsets v6 a 1\n> offsets 7..8\nask recheck v6",
+        // Or again, if it has not answered within a heartbeat.
+        "> offsets 4..5\nask recheck v3\n> wait 25s\nheartbeat\n> offsets 5..6\nask recheck v3",
+    ];
+    for case in cases {
+        check(&format!("{OPEN}{case}"));
+    }
+    check("> offsets 0..1\n> hello\nauthenticate t epoch 1 v2\n> admit\nwelcome\n> offsets 3..4\noffsets v4 a 1");
+}
+
+#[test]
+fn after_an_overflow_everything_is_rechecked() {
+    check("> open a 5..5, b 0..0\ncaught_up\n> offsets 3..9\noffsets v9 a 1\n> overflow\nask recheck a b v9");
+}
+
+#[test]
+fn the_end_keeps_what_was_asked_and_drops_what_was_told() {
+    let mut driver = Driver::default();
+    driver.run("open a 5..5");
+    driver.session.handle_request(Request::Ack(vec![common::offset(common::conversation('x'), 1)]), driver.now);
+    driver
+        .session
+        .handle_notice(lockstep_model::Notice::Entry(common::entry(common::conversation('a'), 6, 0)), driver.now);
+    driver.session.handle_request(Request::Ack(vec![common::offset(common::conversation('a'), 6)]), driver.now);
+    driver.session.close(Code::ShuttingDown);
+    driver.session.close(Code::Replaced);
+    driver.drain();
+    let acked = Effect::Ask(Ask::Acked { conversation: common::conversation('a'), seq: lockstep_model::Seq::new(6) });
+    assert_eq!(driver.effects, [acked, Effect::Close(Code::ShuttingDown)]);
+    driver.effects.clear();
+    for late in
+        ["entry a 7", "head a 9", "page a 7..9 head 9", "ack a 6", "send 1", "overflow", "offsets 3..4", "wait 99s"]
+    {
+        assert!(driver.run(late).is_empty(), "{late} after the end");
+    }
+}
