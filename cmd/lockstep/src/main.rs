@@ -1,2 +1,48 @@
-//! x
-fn main(){}
+//! The program: starts the server, and gives operators and the curious their commands.
+//!
+//! The commands are thin: the server's own are in `internal/server`, those that administer a running one go through its
+//! admin socket. Only tokens and answers go to standard output; what is said to people about them goes to standard error.
+
+mod admin;
+mod cli;
+mod commands;
+mod demo;
+mod serve;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use cli::{Cli, Command};
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let outcome = runtime.block_on(run(Cli::parse()));
+    // What has not ended by now is not waited for.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        None => serve::run(cli.serve).await,
+        Some(Command::Serve(args)) => serve::run(args).await,
+        Some(Command::Demo(args)) => demo::run(args).await.context("the demo failed"),
+        Some(Command::Token(command)) => commands::token(command).await,
+        Some(Command::Device(command)) => commands::device(command).await,
+        Some(Command::Conversation(command)) => commands::conversation(command).await,
+    }
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    eprintln!("lockstep: {error:#}");
+    ExitCode::FAILURE
+}

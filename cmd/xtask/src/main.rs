@@ -17,7 +17,8 @@ usage: cargo xtask <command>
 
   ci     lint, then test: what every change has to pass
   lint   format, clippy, docs and tidy
-  tidy   the project's own rules: arrows between crates, crate docs, file lengths, words, lints, licences, bans
+  tidy   the project's own rules: arrows between crates, crate docs, file lengths, words, links,
+         licences, bans and more
   test   checks the machine, builds the workspace and runs all its tests
 ";
 

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod licences;
+mod links;
 mod manifests;
 mod repository;
 mod sources;
@@ -43,6 +44,7 @@ const RULES: &[(&str, Rule)] = &[
     ("file lengths", sources::lengths),
     ("forbidden words", sources::words),
     ("unsafe code", sources::unsafe_code),
+    ("links between pages", links::check),
     ("licences", licences::allowed),
     ("banned crates", licences::banned),
 ];

@@ -2,9 +2,7 @@
 
 use crate::api::store_failed;
 use crate::{Connection, Engine};
-use lockstep_model::{
-    Code, ConversationId, Device, DeviceId, Epoch, OffsetsVersion, TokenGeneration, UnixMs, UserId,
-};
+use lockstep_model::{Code, ConversationId, Device, DeviceId, Epoch, OffsetsVersion, TokenGeneration, UnixMs, UserId};
 use lockstep_ports::{Connected, DirectoryRefusal, Mailbox, OffsetsChange};
 use std::sync::Arc;
 

@@ -92,7 +92,9 @@ impl Connections {
             waiting.iter().for_each(|mailbox| mailbox.close(code));
         }
         let live = self.of(user);
-        live.iter().filter(|connection| connection.device == device).for_each(|connection| connection.mailbox.close(code));
+        live.iter()
+            .filter(|connection| connection.device == device)
+            .for_each(|connection| connection.mailbox.close(code));
     }
 
     /// Closes all connections.

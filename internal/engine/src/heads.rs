@@ -14,7 +14,13 @@ use tokio_util::task::TaskTracker;
 /// Conversations in one question to the store, where memory does not tell.
 const BOUNDS_PER_QUERY_MAX: usize = 1_000;
 
-pub(crate) fn start(ports: &Ports, publisher: &Arc<Publisher>, period: Duration, tasks: &TaskTracker, stopping: &CancellationToken) {
+pub(crate) fn start(
+    ports: &Ports,
+    publisher: &Arc<Publisher>,
+    period: Duration,
+    tasks: &TaskTracker,
+    stopping: &CancellationToken,
+) {
     let (ports, publisher, stopping) = (ports.clone(), Arc::clone(publisher), stopping.clone());
     tasks.spawn(async move {
         let mut ticks = tokio::time::interval(period);
@@ -49,9 +55,10 @@ async fn tell_heads(ports: &Ports, mark: HeadMark) -> Result<(), StoreError> {
 async fn tell_all_heads(ports: &Ports) -> Result<(), StoreError> {
     for topics in ports.broker.topics().chunks(BOUNDS_PER_QUERY_MAX) {
         let bounds = ports.log.bounds(topics.to_vec()).await?;
-        let heads = topics.iter().zip(bounds).filter_map(|(conversation, bounds)| {
-            Some(Offset { conversation: *conversation, seq: bounds?.head })
-        });
+        let heads = topics
+            .iter()
+            .zip(bounds)
+            .filter_map(|(conversation, bounds)| Some(Offset { conversation: *conversation, seq: bounds?.head }));
         ports.broker.signal_heads(&heads.collect::<Vec<_>>());
     }
     Ok(())

@@ -9,7 +9,9 @@ use crate::{Connection, EngineConfig, Ports};
 use lockstep_model::{
     Code, ConversationId, ConversationKind, Notice, Ref, SendOutcome, Sent, SharedEntry, UnixMs, UserId,
 };
-use lockstep_ports::{Append, AppendRefusal, Appended, Committed, Directory, DirectoryRefusal, MessageLog, NewConversation};
+use lockstep_ports::{
+    Append, AppendRefusal, Appended, Committed, Directory, DirectoryRefusal, MessageLog, NewConversation,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};

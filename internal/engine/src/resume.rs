@@ -36,7 +36,8 @@ impl Engine {
             Ok(followed) => followed,
             Err(error) => return give_up(&connection, &error),
         };
-        let shown: HashMap<ConversationId, Cursor> = shown.into_iter().map(|row| (row.conversation, row.cursor)).collect();
+        let shown: HashMap<ConversationId, Cursor> =
+            shown.into_iter().map(|row| (row.conversation, row.cursor)).collect();
         let foreign = match self.foreign(&followed, &shown, verify).await {
             Ok(foreign) => foreign,
             Err(error) => return give_up(&connection, &error),
@@ -57,8 +58,7 @@ impl Engine {
     /// between the log and the consumer.
     async fn open_followed(&self, connection: &Arc<Connection>) -> Result<Vec<Followed>, StoreError> {
         let mark = self.0.ports.log.mark();
-        let mut followed =
-            self.0.ports.directory.followed(connection.user.clone(), connection.device).await?;
+        let mut followed = self.0.ports.directory.followed(connection.user.clone(), connection.device).await?;
         let topics: Vec<_> = followed.iter().map(|row| row.conversation).collect();
         self.0.ports.broker.open(&topics, &connection.mailbox).await;
         let heads = self.heads_since(mark, &topics).await?;

@@ -5,8 +5,8 @@ mod common;
 use common::{House, Live, user};
 use lockstep_engine::Slice;
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, EntryId, FeedChange, Notice, OffsetsVersion, ResumePoint, Seq,
-    Shown, Target,
+    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, EntryId, FeedChange, Notice, OffsetsVersion, ResumePoint,
+    Seq, Shown, Target,
 };
 
 async fn entry(live: &mut Live, conversation: ConversationId) -> (u64, String) {
@@ -65,9 +65,8 @@ async fn the_same_send_twice_reaches_nobody_again() {
     let mut live = house.resume(&ben).await;
     let author = lockstep_engine::Author { user: ana.user.clone(), device: ana.id };
     let id = ClientMsgId::new("m1").unwrap();
-    let send = |text: &str| {
-        house.engine.send(author.clone(), Target::Conversation(group), id.clone(), Body::text(text))
-    };
+    let send =
+        |text: &str| house.engine.send(author.clone(), Target::Conversation(group), id.clone(), Body::text(text));
     let first = send("once").await.unwrap();
     let again = send("once").await.unwrap();
     assert_eq!((again.seq, again.id, again.duplicate), (first.seq, first.id, true));
@@ -103,7 +102,9 @@ async fn many_at_once_are_committed_together_and_published_in_order() {
 async fn resumed(house: &House, device: &lockstep_model::Device, shown: Vec<Shown>, verify: bool) -> Vec<ResumePoint> {
     let mut live = house.connect(device).await;
     live.ask(Ask::Resume { shown, verify });
-    let Notice::Resumed(points) = live.find(|notice| matches!(notice, Notice::Resumed(_))).await else { unreachable!() };
+    let Notice::Resumed(points) = live.find(|notice| matches!(notice, Notice::Resumed(_))).await else {
+        unreachable!()
+    };
     points
 }
 
@@ -173,7 +174,11 @@ async fn what_no_consumer_brought_is_found_by_its_head() {
     let author = Author { user: ana.user.clone(), device: ana.id };
     let (client_msg_id, body) = (ClientMsgId::random(), Body::text("lost"));
     let (id, sent_at, kind) = (EntryId::generate(), lockstep_model::UnixMs::now(), lockstep_model::Kind::Message);
-    house.store.append(vec![Append { conversation: group, author, client_msg_id, kind, body, id, sent_at }]).await.unwrap();
+    house
+        .store
+        .append(vec![Append { conversation: group, author, client_msg_id, kind, body, id, sent_at }])
+        .await
+        .unwrap();
     let head = live.find(|notice| matches!(notice, Notice::Head(head) if head.conversation == group)).await;
     assert_eq!(head, Notice::Head(lockstep_model::Offset { conversation: group, seq: Seq::new(1) }));
 }

@@ -21,7 +21,5 @@ use axum::Router;
 
 /// All routes of the native doors.
 pub fn router(state: GatewayState) -> Router {
-    rest::routes()
-        .route("/v1/ws", axum::routing::get(ws::upgrade))
-        .with_state(state)
+    rest::routes().route("/v1/ws", axum::routing::get(ws::upgrade)).with_state(state)
 }

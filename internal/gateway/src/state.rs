@@ -21,6 +21,8 @@ pub struct GatewayConfig {
     pub session: SessionConfig,
     /// Largest frame from a device. A larger one closes the connection with `frame_too_large`.
     pub frame_bytes_max: usize,
+    /// How long a device may take nothing of what is written to it. Then it is closed with `slow_reader`.
+    pub write_timeout: Duration,
     /// The bounds of a REST request's body.
     pub request: BodyLimits,
 }
@@ -30,6 +32,7 @@ impl Default for GatewayConfig {
         Self {
             session: SessionConfig::default(),
             frame_bytes_max: limits::FRAME_BYTES_MAX,
+            write_timeout: Duration::from_secs(30),
             request: BodyLimits { bytes_max: 256 * 1024, timeout: Duration::from_secs(10) },
         }
     }

@@ -5,6 +5,16 @@
 //!
 //! No policy about messages or devices stands here, and the environment is read nowhere but in [`Config::load`].
 
+pub mod admin;
 pub mod config;
+mod descriptors;
+mod http;
+mod running;
+mod start;
+mod tasks;
+mod telemetry;
 
 pub use config::{Config, ConfigError, Flags};
+pub use running::{Running, Signals, StopError};
+pub use start::{Server, StartError};
+pub use telemetry::{Telemetry, TelemetryError};

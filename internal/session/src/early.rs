@@ -30,9 +30,19 @@ impl Early {
         self.missed = true;
     }
 
-    /// What was heard, and whether more was missed.
-    pub(crate) fn take(&mut self) -> (Vec<Offset>, bool) {
-        let Self { heads, missed } = std::mem::take(self);
-        (heads, missed)
+    /// Whether something was missed. It stays so: nobody knows whether it was of a conversation that is yet to come.
+    pub(crate) fn is_missed(&self) -> bool {
+        self.missed
+    }
+
+    /// All that was heard.
+    pub(crate) fn take_all(&mut self) -> Vec<Offset> {
+        std::mem::take(&mut self.heads)
+    }
+
+    /// What was heard of one conversation.
+    pub(crate) fn take(&mut self, conversation: ConversationId) -> Option<Offset> {
+        let index = self.heads.iter().position(|noted| noted.conversation == conversation)?;
+        Some(self.heads.swap_remove(index))
     }
 }

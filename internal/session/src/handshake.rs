@@ -66,24 +66,18 @@ impl Session {
             self.announce_reset(point);
             self.handle_head(point.conversation, point.head);
         }
-        self.heed_early();
+        for Offset { conversation, seq } in self.early.take_all() {
+            self.handle_head(conversation, seq);
+        }
+        if self.early.is_missed() {
+            self.recheck();
+        }
         for topic in self.topics.behind() {
             topic.marks.set_catching_up(true);
             self.catching_up += 1;
         }
         if self.catching_up == 0 {
             self.emit(Event::CaughtUp);
-        }
-    }
-
-    /// Turns to what was heard before the conversations were followed.
-    fn heed_early(&mut self) {
-        let (heads, missed) = self.early.take();
-        for Offset { conversation, seq } in heads {
-            self.handle_head(conversation, seq);
-        }
-        if missed {
-            self.recheck();
         }
     }
 
@@ -102,8 +96,12 @@ impl Session {
             return;
         }
         self.announce_reset(&point);
-        self.handle_head(point.conversation, point.head);
-        self.heed_early();
+        let ResumePoint { conversation, head, .. } = point;
+        let heard = self.early.take(conversation).map_or(head, |early| early.seq.max(head));
+        self.handle_head(conversation, heard);
+        if self.early.is_missed() {
+            self.ask(Ask::Recheck { conversations: vec![conversation], offsets_version: self.offsets_version });
+        }
     }
 
     fn announce_reset(&mut self, point: &ResumePoint) {

@@ -21,8 +21,6 @@ pub struct Session {
     /// The user's feed, and the store's identity, once the device is let in.
     pub(crate) home: Option<(ConversationId, Epoch)>,
     pub(crate) offsets_version: OffsetsVersion,
-    /// Whether the engine was asked, since the last heartbeat, for offset changes that went missing.
-    pub(crate) offsets_asked: bool,
     pub(crate) topics: Topics,
     /// Conversations in log mode that wait for their turn to read, first come first served.
     pub(crate) read_queue: VecDeque<ConversationId>,
@@ -68,7 +66,6 @@ impl Session {
             effects: VecDeque::new(),
             home: None,
             offsets_version: OffsetsVersion::ZERO,
-            offsets_asked: false,
             topics: Topics::default(),
             read_queue: VecDeque::new(),
             reads: 0,
@@ -161,11 +158,11 @@ impl Session {
         self.topics.conversations()
     }
 
-    /// Everything may have been missed: the engine compares with the store, at the latest once it has opened the
-    /// conversations.
+    /// Everything may have been missed: the engine compares with the store, now or once the conversations are open.
     pub(crate) fn recheck(&mut self) {
+        self.early.note_missed();
         if !matches!(self.phase, Phase::Open) {
-            return self.early.note_missed();
+            return;
         }
         let conversations = self.topics.conversations().collect();
         self.ask(Ask::Recheck { conversations, offsets_version: self.offsets_version });
@@ -176,14 +173,11 @@ impl Session {
             return;
         }
         if since > self.offsets_version {
-            // Changes in between went missing or come later: the store has them all. It is asked once, not for each.
-            if !std::mem::replace(&mut self.offsets_asked, true) {
-                self.ask(Ask::Recheck { conversations: Vec::new(), offsets_version: self.offsets_version });
-            }
-            return;
+            // Changes in between went missing or come later: the store has them all. Each time, since an earlier answer
+            // under way may lack this change.
+            return self.ask(Ask::Recheck { conversations: Vec::new(), offsets_version: self.offsets_version });
         }
         self.offsets_version = version;
-        self.offsets_asked = false;
         self.emit(Event::Offsets { version, offsets });
     }
 

@@ -67,7 +67,6 @@ impl Session {
         self.heartbeats_missed += 1;
         self.heartbeat_at = now + self.config.heartbeat;
         self.emit(Event::Heartbeat);
-        self.offsets_asked = false;
         // A quiet connection keeps no memory of its bursts.
         self.window.trim();
         if self.effects.capacity() > 16 {

@@ -246,3 +246,11 @@ fn the_feed_tells_of_further_conversations() {
          entry c 4",
     );
 }
+
+#[test]
+fn what_was_missed_while_a_conversation_was_opened_is_asked_for() {
+    let full =
+        "> set held_max 1\n> open a 0..0\ncaught_up\n> entry b 1\n> entry c 1\n> followed b 0..0\nask recheck b v3";
+    check(&format!("{full}\nask read b from 1 count 128 head 1\n> followed c 0..0\nask recheck c v3"));
+    check("> open a 0..0\ncaught_up\n> overflow\nask recheck a v3\n> followed b 0..0\nask recheck b v3");
+}

@@ -137,6 +137,7 @@ fn writing(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
         // A log that grew under load is cut back to this at the next checkpoint.
         .pragma("journal_size_limit", (64 * 1024 * 1024).to_string())
         .pragma("cache_size", "-65536")
+        .pragma("temp_store", "memory")
         .thread_name(|_| "lockstep-write".into());
     match options.database_bytes_max {
         Some(bytes) => connect.pragma("max_page_count", (bytes / PAGE_BYTES).max(1).to_string()),

@@ -26,4 +26,6 @@ pub use event::{Counters, DisconnectReason, Event, SendError, Sent, StopReason};
 pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
 pub use token::{FixedToken, TokenError, TokenReason, TokenSource};
 
+/// For implementations of [`TokenSource`] and [`LocalStore`].
+pub use async_trait::async_trait;
 pub use lockstep_protocol as protocol;

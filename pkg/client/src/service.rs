@@ -133,8 +133,7 @@ impl Service {
 
     async fn wait(&mut self) -> Woken {
         let deadline = self.machine.poll_timeout().map(tokio::time::Instant::from_std);
-        // With too many events untaken nothing is read and no connection is opened: the server, or its absence, waits.
-        let may_read = self.untaken.len() < self.config.events_max.max(1);
+        let may_read = self.may_read(0);
         tokio::select! {
             command = self.commands.recv() => Woken::Command(command),
             outcome = poll_option(&mut self.connecting), if may_read => Woken::Connected(outcome),
@@ -150,6 +149,12 @@ impl Service {
             },
             () = sleep_option(deadline) => Woken::Timeout,
         }
+    }
+
+    /// With too many events untaken nothing is read and no connection is opened: the server, or its absence, waits. One
+    /// frame more than the bound may be read, and what the connection's end has to tell.
+    fn may_read(&self, events_staged: usize) -> bool {
+        self.untaken.len() + events_staged < self.config.events_max.max(1)
     }
 
     fn take_commands(&mut self, first: Option<Command>) {
@@ -190,7 +195,8 @@ impl Service {
                 Incoming::Closed(code) => return self.machine.handle_closed(now(), code),
             }
             turns += 1;
-            next = self.socket.as_mut().filter(|_| turns < TURN_MAX).and_then(Socket::read_ready);
+            let may_read = turns < TURN_MAX && self.may_read(self.machine.events_staged());
+            next = self.socket.as_mut().filter(|_| may_read).and_then(Socket::read_ready);
         }
     }
 

@@ -17,7 +17,7 @@ fn has_workspace_lints(manifest: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::repository::{Crate, TextFile};
+    use super::super::repository::{Crate, File};
     use super::*;
 
     #[test]
@@ -30,7 +30,7 @@ mod tests {
         ];
         for (manifest, fine) in cases {
             let repository = Repository {
-                files: vec![TextFile { path: "pkg/x/Cargo.toml".into(), text: manifest.into() }],
+                files: vec![File { path: "pkg/x/Cargo.toml".into(), text: manifest.into() }],
                 crates: vec![Crate { folder: "pkg/x".into(), ..Crate::default() }],
                 ..Repository::default()
             };

@@ -10,20 +10,20 @@ use std::path::Path;
 /// Everything that a rule may look at. Small enough to be written down in a test.
 #[derive(Debug, Default)]
 pub(super) struct Repository {
-    /// All text files, with paths relative to the root.
-    pub(super) files: Vec<TextFile>,
+    /// All files, with paths relative to the root.
+    pub(super) files: Vec<File>,
     /// The crates of the workspace.
     pub(super) crates: Vec<Crate>,
     /// The crates from elsewhere that the lock file pins.
     pub(super) foreign: Vec<ForeignCrate>,
 }
 
-/// A text file.
+/// A file.
 #[derive(Debug, Default)]
-pub(super) struct TextFile {
+pub(super) struct File {
     /// Its path from the root, with `/` between the parts.
     pub(super) path: String,
-    /// What stands in it.
+    /// What stands in it, if it is text.
     pub(super) text: String,
 }
 
@@ -118,7 +118,7 @@ impl Repository {
     }
 
     /// The Rust files.
-    pub(super) fn rust_files(&self) -> impl Iterator<Item = &TextFile> {
+    pub(super) fn rust_files(&self) -> impl Iterator<Item = &File> {
         self.files.iter().filter(|file| file.path.ends_with(".rs"))
     }
 }
@@ -126,9 +126,9 @@ impl Repository {
 /// Folders that tools fill.
 const NOT_OURS: &[&str] = &[".git", "node_modules", "lockstep-data"];
 
-/// Collects the text files below a folder. It walks the folders itself rather than asking git, so that it works in an
+/// Collects the files below a folder. It walks the folders itself rather than asking git, so that it works in an
 /// unpacked archive and sees what is not committed yet.
-fn collect_files(root: &Path, folder: &str, files: &mut Vec<TextFile>) -> Result<()> {
+fn collect_files(root: &Path, folder: &str, files: &mut Vec<File>) -> Result<()> {
     let full = root.join(folder);
     // Cargo marks its target folders with this file, whatever their name.
     if full.join("CACHEDIR.TAG").exists() {
@@ -142,11 +142,9 @@ fn collect_files(root: &Path, folder: &str, files: &mut Vec<TextFile>) -> Result
         if kind.is_dir() && !NOT_OURS.contains(&name.as_str()) {
             collect_files(root, &path, files)?;
         } else if kind.is_file() {
-            // What is not UTF-8 is no text.
             let bytes = fs::read(item.path()).with_context(|| format!("cannot read {path}"))?;
-            if let Ok(text) = String::from_utf8(bytes) {
-                files.push(TextFile { path, text });
-            }
+            // What is not UTF-8 is no text: the file is there, but no rule reads it.
+            files.push(File { path, text: String::from_utf8(bytes).unwrap_or_default() });
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! How the source files read: crate docs, lengths, words that must not stand in them, unsafe code.
 
 use super::Finding;
-use super::repository::{Repository, TextFile};
+use super::repository::{File, Repository};
 
 /// A file that is longer is split.
 const LINES_MAX: usize = 600;
@@ -73,7 +73,7 @@ pub(super) fn unsafe_code(repository: &Repository) -> Vec<Finding> {
     files.flat_map(|file| occurrences(file, &table)).collect()
 }
 
-fn occurrences(file: &TextFile, words: &[(&str, &str)]) -> Vec<Finding> {
+fn occurrences(file: &File, words: &[(&str, &str)]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in file.text.lines().enumerate() {
         for (word, advice) in words.iter().filter(|(word, _)| line.contains(word)) {
@@ -91,7 +91,7 @@ mod tests {
 
     fn repository(path: &str, text: &str) -> Repository {
         Repository {
-            files: vec![TextFile { path: path.into(), text: text.into() }],
+            files: vec![File { path: path.into(), text: text.into() }],
             crates: vec![Crate { roots: vec![path.into()], ..Crate::default() }],
             ..Repository::default()
         }

@@ -4,7 +4,8 @@
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Admission, Author, Claim, Connection, Engine, EngineConfig, Ports};
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Device, DeviceKind, Notice, OffsetsVersion, SendOutcome, Target, UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, Device, DeviceKind, Notice, OffsetsVersion, SendOutcome, Target,
+    UserId,
 };
 use lockstep_ports::{Broker, Wakeup};
 use lockstep_store_sql::{SqliteOptions, SqliteStore};

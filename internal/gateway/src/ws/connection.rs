@@ -4,8 +4,8 @@ use super::socket::{Incoming, Socket, WriteError};
 use super::translate;
 use crate::GatewayState;
 use axum::extract::ws::WebSocket;
-use lockstep_model::{Code, Epoch, Notice, OffsetsVersion};
 use lockstep_engine::{Connection, Mailbox, Wakeup};
+use lockstep_model::{Code, Epoch, Notice, OffsetsVersion};
 use lockstep_protocol::ClientLimits;
 use lockstep_session::{Admitted, Effect, Event, Session};
 use std::future::poll_fn;
@@ -38,7 +38,7 @@ impl From<WriteError> for End {
 pub(crate) async fn run(socket: WebSocket, state: GatewayState) {
     let mut shell = Shell {
         session: Session::new(Arc::clone(&state.session), Instant::now()),
-        socket: Socket::new(socket),
+        socket: Socket::new(socket, state.config.write_timeout),
         limits: state.client_limits,
         state,
         connection: None,

@@ -3,8 +3,8 @@
 use super::translate::goodbye;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::{FutureExt, Sink as _, SinkExt as _, StreamExt as _};
-use lockstep_model::{Code, limits};
 use lockstep_engine::Mailbox;
+use lockstep_model::{Code, limits};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
@@ -13,8 +13,6 @@ use tokio_tungstenite::tungstenite;
 
 /// Largest frame that the server writes: a full batch of the largest bodies.
 pub(crate) const FRAME_BYTES_MAX: usize = limits::ENTRIES_PER_FRAME_MAX * (limits::BODY_BYTES_MAX + 1_024);
-/// How long a device may take nothing of what is written to it. Then it is closed with `slow_reader`.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long the goodbye may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -41,11 +39,12 @@ pub(crate) enum WriteError {
 pub(crate) struct Socket {
     inner: WebSocket,
     unflushed: bool,
+    write_timeout: Duration,
 }
 
 impl Socket {
-    pub(crate) fn new(inner: WebSocket) -> Self {
-        Self { inner, unflushed: false }
+    pub(crate) fn new(inner: WebSocket, write_timeout: Duration) -> Self {
+        Self { inner, unflushed: false, write_timeout }
     }
 
     /// The next frame of the device. Pings are answered below this.
@@ -97,7 +96,7 @@ impl Socket {
                 _ => Poll::Pending,
             }
         });
-        tokio::time::timeout(WRITE_TIMEOUT, written).await.unwrap_or(Err(WriteError::Closed(Code::SlowReader)))
+        tokio::time::timeout(self.write_timeout, written).await.unwrap_or(Err(WriteError::Closed(Code::SlowReader)))
     }
 
     /// Tells the device why, closes, and waits a moment for it to have read that: a socket that is dropped with unread

@@ -1,9 +1,7 @@
 //! The client of the admin socket: one short HTTP/1.1 connection per request.
 
-use super::wire::{
-    DeviceList, GroupInfo, GroupRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
-};
 use super::socket_path;
+use super::wire::{DeviceList, GroupInfo, GroupRequest, TokenGrant, TokenRequest, UserInfo, UserRequest};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, header};
@@ -120,7 +118,12 @@ impl AdminClient {
         }
     }
 
-    async fn one_request(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Bytes, AdminError> {
+    async fn one_request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Bytes, AdminError> {
         let stream = UnixStream::connect(&self.path)
             .await
             .map_err(|source| AdminError::Connect { path: self.path.clone(), source })?;

@@ -119,10 +119,7 @@ impl Config {
         Self::from_sources(flags, environment.map(|(name, value)| (name, value.to_string_lossy().into_owned())))
     }
 
-    fn from_sources(
-        flags: &Flags,
-        environment: impl Iterator<Item = (String, String)>,
-    ) -> Result<Self, ConfigError> {
+    fn from_sources(flags: &Flags, environment: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let figment = sources(flags, environment)?;
         let config: Self = figment
             .extract()

@@ -91,23 +91,41 @@ fn wrong_configurations_name_key_value_and_fix() {
         (file("listen = 8080"), "test.toml sets listen to 8080: it must be an address and a port"),
         (file("lisen = '127.0.0.1:1'"), "test.toml sets lisen, which is no setting: did you mean listen?"),
         (file("colour = 'red'"), "test.toml sets colour, which is no setting: known here are listen, data, "),
-        (file("[limits]\nheart_beat_ms = 1"), "test.toml sets limits.heart_beat_ms, which is no setting: did you mean heartbeat_ms?"),
-        (file("[limits]\nheartbeat_ms = 99"), "test.toml sets limits.heartbeat_ms to 99: it must be a whole number from 100 to 600000"),
-        (file("[limits]\nheartbeat_ms = -1"), "test.toml sets limits.heartbeat_ms to -1: it must be a whole number from 100 to 600000"),
-        (file("[limits]\nheartbeat_ms = '25s'"), "test.toml sets limits.heartbeat_ms to \"25s\": it must be a whole number from 100 to 600000"),
+        (
+            file("[limits]\nheart_beat_ms = 1"),
+            "test.toml sets limits.heart_beat_ms, which is no setting: did you mean heartbeat_ms?",
+        ),
+        (
+            file("[limits]\nheartbeat_ms = 99"),
+            "test.toml sets limits.heartbeat_ms to 99: it must be a whole number from 100 to 600000",
+        ),
+        (
+            file("[limits]\nheartbeat_ms = -1"),
+            "test.toml sets limits.heartbeat_ms to -1: it must be a whole number from 100 to 600000",
+        ),
+        (
+            file("[limits]\nheartbeat_ms = '25s'"),
+            "test.toml sets limits.heartbeat_ms to \"25s\": it must be a whole number from 100 to 600000",
+        ),
         (file("limits = 5"), "test.toml sets limits to 5: it must be a table"),
         (file("token_ttl_s = 0"), "test.toml sets token_ttl_s to 0: it must be a whole number from 1 to 2592000"),
         (file("data = ''"), "test.toml sets data to \"\": it must be a folder"),
         (file("[log]\nformat = 'xml'"), "test.toml sets log.format to \"xml\": it must be \"text\" or \"json\""),
         (environment(&[("LOCKSTEP_LISTEN", "x")]), "the environment variable LOCKSTEP_LISTEN sets listen to \"x\": "),
-        (environment(&[("LOCKSTEP_NAME", "x")]), "the environment variable LOCKSTEP_NAME sets name, which is no setting"),
+        (
+            environment(&[("LOCKSTEP_NAME", "x")]),
+            "the environment variable LOCKSTEP_NAME sets name, which is no setting",
+        ),
         (
             environment(&[("LOCKSTEP_LIMITS__WINDOW_ENTRIES", "0")]),
             "the environment variable LOCKSTEP_LIMITS__WINDOW_ENTRIES sets limits.window_entries to 0: it must be a whole number from 1 to",
         ),
         (flags(Flags { listen: Some("1".into()), ..Flags::default() }), "the command line sets listen to \"1\": "),
         (log(Some("XML"), None), "the command line sets log.format to \"XML\": it must be \"text\" or \"json\""),
-        (log(None, Some("loud=loud")), "the command line sets log.level to \"loud=loud\": it must be a level such as \"info\""),
+        (
+            log(None, Some("loud=loud")),
+            "the command line sets log.level to \"loud=loud\": it must be a level such as \"info\"",
+        ),
     ];
     for (sources, expected) in cases {
         let text = sources.file.to_owned();

@@ -4,10 +4,11 @@ use super::entries::{self, NewEntry};
 use super::job::Batch;
 use super::work::Work;
 use crate::row::Columns;
-use crate::sql::RowsSql;
-use lockstep_model::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Sender, Sent, Seq, UserId};
+use crate::sql::{RowsSql, Values};
+use lockstep_model::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Sender, Sent, Seq};
 use lockstep_ports::{Append, AppendRefusal, Appended};
 use sha2::{Digest, Sha256};
+use sqlx::sqlite::SqliteRow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -33,29 +34,23 @@ struct Earlier {
     content_hash: [u8; 32],
 }
 
-static EARLIER: LazyLock<RowsSql> = LazyLock::new(|| {
+/// Where a row stands: the send that it repeats, and the head of its conversation if its author is a member there.
+static FIND: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
-        3,
-        "WITH want (i, client_msg_id, device) AS (VALUES {rows}) \
-         SELECT w.i, s.conversation, s.seq, s.entry_id, s.sent_at, s.content_hash FROM want w \
-         CROSS JOIN sends s ON s.client_msg_id = w.client_msg_id AND s.device = w.device",
-    )
-});
-
-static MEMBERSHIPS: LazyLock<RowsSql> = LazyLock::new(|| {
-    RowsSql::new(
-        3,
-        "WITH want (i, conversation, user) AS (VALUES {rows}) \
-         SELECT w.i, c.head FROM want w CROSS JOIN conversations c ON c.id = w.conversation \
-         WHERE EXISTS (SELECT 1 FROM members m \
-                       WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL)",
+        5,
+        "WITH want (i, client_msg_id, device, conversation, user) AS (VALUES {rows}) \
+         SELECT w.i, c.head, s.seq, s.conversation, s.entry_id, s.sent_at, s.content_hash FROM want w \
+         LEFT JOIN sends s ON s.client_msg_id = w.client_msg_id AND s.device = w.device \
+         LEFT JOIN conversations c ON c.id = w.conversation AND EXISTS \
+           (SELECT 1 FROM members m WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) \
+         WHERE w.i IS NOT NULL",
     )
 });
 
 static REMEMBER: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         7,
-        "INSERT INTO sends (client_msg_id, device, conversation, seq, entry_id, sent_at, content_hash) \
+        "INSERT OR FAIL INTO sends (client_msg_id, device, conversation, seq, entry_id, sent_at, content_hash) \
          SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
     )
 });
@@ -74,10 +69,6 @@ impl AppendRow {
 
     fn key(&self) -> (&ClientMsgId, DeviceId) {
         (&self.append.client_msg_id, self.append.author.device)
-    }
-
-    fn membership(&self) -> (ConversationId, &UserId) {
-        (self.append.conversation, &self.append.author.user)
     }
 
     /// What a row is answered whose `client_msg_id` has been used before.
@@ -142,9 +133,8 @@ fn entry(append: Append, seq: Seq) -> Entry {
 }
 
 async fn append(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<RowOutcome>, sqlx::Error> {
-    let earlier = earlier_sends(work, rows).await?;
-    let memberships = memberships(work, rows).await?;
-    let outcomes = decide(rows, earlier, &memberships);
+    let found = find(work, rows).await?;
+    let outcomes = decide(rows, &found);
     let new = rows.iter().zip(&outcomes).filter_map(|(row, outcome)| match outcome {
         RowOutcome::New(seq) => Some((*row, *seq)),
         _ => None,
@@ -156,73 +146,55 @@ async fn append(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<RowOutco
     Ok(outcomes)
 }
 
-/// The sends that are stored already, by the row's place in the batch.
-async fn earlier_sends(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<HashMap<usize, Earlier>, sqlx::Error> {
-    let mut found = HashMap::new();
-    let bind = |values: &mut crate::sql::Values, index: usize, row: &&AppendRow| {
-        let (client_msg_id, device) = row.key();
-        values.int(index as u64).text(client_msg_id.as_str()).blob(device.as_bytes());
-    };
-    let take = |row: &sqlx::sqlite::SqliteRow| {
-        let mut columns = Columns::of(row);
-        let index = columns.index()?;
-        let sent = Sent {
-            conversation: columns.conversation_id()?,
-            seq: columns.seq()?,
-            id: EntryId::from_bytes(columns.bytes()?),
-            sent_at: columns.time()?,
-            duplicate: true,
-        };
-        found.insert(index, Earlier { sent, content_hash: columns.bytes()? });
-        Ok(())
-    };
-    EARLIER.fetch(work.connection, rows, bind, take).await?;
-    Ok(found)
+/// What the database knows about a row.
+#[derive(Default)]
+struct Found {
+    earlier: Option<Earlier>,
+    /// The conversation's head, if the author is a member.
+    head: Option<Seq>,
 }
 
-type Memberships<'a> = HashMap<(ConversationId, &'a UserId), Seq>;
-
-/// The heads of those conversations whose authors are members.
-async fn memberships<'a>(work: &mut Work<'_>, rows: &[&'a AppendRow]) -> Result<Memberships<'a>, sqlx::Error> {
-    let mut wanted: Vec<(ConversationId, &UserId)> = rows.iter().map(|row| row.membership()).collect();
-    wanted.sort_unstable();
-    wanted.dedup();
-    let mut found = HashMap::with_capacity(wanted.len());
-    let bind = |values: &mut crate::sql::Values, index: usize, (conversation, user): &(ConversationId, &UserId)| {
-        values.int(index as u64).blob(conversation.as_bytes()).text(user.as_str());
+async fn find(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<Found>, sqlx::Error> {
+    let mut found: Vec<Found> = Vec::new();
+    found.resize_with(rows.len(), Found::default);
+    let bind = |values: &mut Values, index: usize, row: &&AppendRow| {
+        let Append { conversation, author, client_msg_id, .. } = &row.append;
+        values.int(index as u64).text(client_msg_id.as_str()).blob(author.device.as_bytes());
+        values.blob(conversation.as_bytes()).text(author.user.as_str());
     };
-    let take = |row: &sqlx::sqlite::SqliteRow| {
+    let take = |row: &SqliteRow| {
         let mut columns = Columns::of(row);
-        if let Some(membership) = wanted.get(columns.index()?) {
-            found.insert(*membership, columns.seq()?);
+        let Some(found) = found.get_mut(columns.index()?) else { return Ok(()) };
+        found.head = columns.optional_int()?.map(Seq::new);
+        if let Some(seq) = columns.optional_int()?.map(Seq::new) {
+            let (conversation, id) = (columns.conversation_id()?, EntryId::from_bytes(columns.bytes()?));
+            let sent = Sent { conversation, seq, id, sent_at: columns.time()?, duplicate: true };
+            found.earlier = Some(Earlier { sent, content_hash: columns.bytes()? });
         }
         Ok(())
     };
-    MEMBERSHIPS.fetch(work.connection, &wanted, bind, take).await?;
+    FIND.fetch(work.connection, rows, bind, take).await?;
     Ok(found)
 }
 
 /// What becomes of each row, as if one came after the other.
-fn decide(rows: &[&AppendRow], mut stored: HashMap<usize, Earlier>, memberships: &Memberships<'_>) -> Vec<RowOutcome> {
+fn decide(rows: &[&AppendRow], found: &[Found]) -> Vec<RowOutcome> {
     let mut in_batch: HashMap<(&ClientMsgId, DeviceId), Earlier> = HashMap::with_capacity(rows.len());
-    let mut heads: HashMap<ConversationId, Seq> = HashMap::with_capacity(memberships.len());
+    let mut heads: HashMap<ConversationId, Seq> = HashMap::with_capacity(rows.len());
     let mut outcomes = Vec::with_capacity(rows.len());
-    for (index, row) in rows.iter().enumerate() {
-        let append = &row.append;
-        if let Some(earlier) = stored.remove(&index).as_ref().or_else(|| in_batch.get(&row.key())) {
+    for (row, found) in rows.iter().zip(found) {
+        let Append { conversation, id, sent_at, .. } = row.append;
+        if let Some(earlier) = found.earlier.as_ref().or_else(|| in_batch.get(&row.key())) {
             outcomes.push(row.compare(earlier));
-            continue;
-        }
-        let Some(&head) = memberships.get(&row.membership()) else {
+        } else if let Some(head) = found.head {
+            let head = heads.entry(conversation).or_insert(head);
+            *head = head.next();
+            let sent = Sent { conversation, seq: *head, id, sent_at, duplicate: true };
+            in_batch.insert(row.key(), Earlier { sent, content_hash: row.content_hash });
+            outcomes.push(RowOutcome::New(*head));
+        } else {
             outcomes.push(RowOutcome::Refused(AppendRefusal::NotMember));
-            continue;
-        };
-        let head = heads.entry(append.conversation).or_insert(head);
-        *head = head.next();
-        let (conversation, seq, id, sent_at) = (append.conversation, *head, append.id, append.sent_at);
-        let sent = Sent { conversation, seq, id, sent_at, duplicate: true };
-        in_batch.insert(row.key(), Earlier { sent, content_hash: row.content_hash });
-        outcomes.push(RowOutcome::New(seq));
+        }
     }
     outcomes
 }

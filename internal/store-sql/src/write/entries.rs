@@ -8,10 +8,12 @@ use lockstep_model::{
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+// OR FAIL here and elsewhere: a failed statement is undone with its transaction or savepoint, so SQLite need not be able
+// to undo it alone, which would cost a copy of every page that it changes.
 static INSERT: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         9,
-        "INSERT INTO entries (conversation, seq, id, kind, sender, sender_device, client_msg_id, body, sent_at) \
+        "INSERT OR FAIL INTO entries (conversation, seq, id, kind, sender, sender_device, client_msg_id, body, sent_at) \
          SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
     )
 });
@@ -19,7 +21,7 @@ static INSERT: LazyLock<RowsSql> = LazyLock::new(|| {
 static MOVE_HEADS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         3,
-        "UPDATE conversations SET head = v.column2, active_at = max(active_at, v.column3) \
+        "UPDATE OR FAIL conversations SET head = v.column2, active_at = max(active_at, v.column3) \
          FROM (VALUES {rows}) AS v WHERE id = v.column1",
     )
 });

@@ -286,6 +286,11 @@ impl Machine {
         }
     }
 
+    /// How many events, at most, wait for the next store call.
+    pub fn events_staged(&self) -> usize {
+        self.staged.len()
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         self.counters

@@ -35,6 +35,11 @@ impl Staged {
         self.outputs.push(output);
     }
 
+    /// Outputs that wait.
+    pub(super) fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// Whether something waits and nothing is being stored.
     pub(super) fn is_pending(&self) -> bool {
         self.storing.is_none() && !(self.changes.is_empty() && self.outputs.is_empty())

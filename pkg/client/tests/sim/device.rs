@@ -8,21 +8,21 @@ use lockstep_client::{DisconnectReason, Event, LocalStore, MemoryStore, OutboxIt
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-pub struct Device {
-    pub store: MemoryStore,
+pub(crate) struct Device {
+    pub(crate) store: MemoryStore,
     machine: Machine,
-    pub now: Instant,
+    pub(crate) now: Instant,
     seed: u64,
     /// The store refuses the next changes.
-    pub store_fails: bool,
+    pub(crate) store_fails: bool,
     /// The server refuses the next connections.
-    pub unreachable: u32,
+    pub(crate) unreachable: u32,
     /// Messages that were taken, in order.
-    pub sends: Vec<(ConversationId, ClientMsgId)>,
-    pub answers: HashMap<ClientMsgId, Vec<Result<Sent, SendError>>>,
+    pub(crate) sends: Vec<(ConversationId, ClientMsgId)>,
+    pub(crate) answers: HashMap<ClientMsgId, Vec<Result<Sent, SendError>>>,
     /// Entries given out per conversation since its last reset.
-    pub entries: BTreeMap<ConversationId, Vec<Entry>>,
-    pub gaps: u32,
+    pub(crate) entries: BTreeMap<ConversationId, Vec<Entry>>,
+    pub(crate) gaps: u32,
 }
 
 fn settings() -> Settings {
@@ -34,7 +34,7 @@ fn done<T>(future: impl Future<Output = T>) -> T {
 }
 
 impl Device {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let (store, now) = (MemoryStore::with_history(usize::MAX), Instant::now());
         let machine = Machine::new(settings(), done(store.load()).expect("a state"), seed, now);
         Self {
@@ -52,13 +52,13 @@ impl Device {
     }
 
     /// The process ends and begins anew on the same store.
-    pub fn restart(&mut self, server: &mut Server) {
+    pub(crate) fn restart(&mut self, server: &mut Server) {
         server.connection = None;
         self.seed += 1;
         self.machine = Machine::new(settings(), done(self.store.load()).expect("a state"), self.seed, self.now);
     }
 
-    pub fn send(&mut self, server: &mut Server, conversation: ConversationId) {
+    pub(crate) fn send(&mut self, server: &mut Server, conversation: ConversationId) {
         let client_msg_id = ClientMsgId::new(&format!("m{}", self.sends.len())).expect("an id");
         let body = Body::text(client_msg_id.as_str());
         let target = Target::Conversation(conversation);
@@ -67,13 +67,13 @@ impl Device {
         self.drain(server);
     }
 
-    pub fn read(&mut self, server: &mut Server, offset: Offset) {
+    pub(crate) fn read(&mut self, server: &mut Server, offset: Offset) {
         self.machine.handle_read(self.now, offset).expect("room");
         self.drain(server);
     }
 
     /// Takes so many frames of the server before anything is stored.
-    pub fn receive(&mut self, server: &mut Server, frames: usize) {
+    pub(crate) fn receive(&mut self, server: &mut Server, frames: usize) {
         for _ in 0..frames {
             let Some(frame) = server.connection.as_mut().and_then(|c| c.to_device.pop_front()) else { break };
             self.machine.handle_frame(self.now, frame);
@@ -81,14 +81,14 @@ impl Device {
         self.drain(server);
     }
 
-    pub fn disconnected(&mut self, server: &mut Server) {
+    pub(crate) fn disconnected(&mut self, server: &mut Server) {
         if server.connection.take().is_some() {
             self.machine.handle_closed(self.now, None);
             self.drain(server);
         }
     }
 
-    pub fn pass(&mut self, server: &mut Server, time: Duration) {
+    pub(crate) fn pass(&mut self, server: &mut Server, time: Duration) {
         let end = self.now + time;
         while let Some(at) = self.machine.poll_timeout().filter(|at| *at <= end) {
             self.now = self.now.max(at);
@@ -103,20 +103,20 @@ impl Device {
     }
 
     /// How long until the machine wants to do something.
-    pub fn idle(&self) -> Option<Duration> {
+    pub(crate) fn idle(&self) -> Option<Duration> {
         self.machine.poll_timeout().map(|at| at.saturating_duration_since(self.now))
     }
 
-    pub fn stored(&self) -> BTreeMap<ConversationId, u64> {
+    pub(crate) fn stored(&self) -> BTreeMap<ConversationId, u64> {
         let state = done(self.store.load()).expect("a state");
         state.cursors.into_iter().map(|(id, cursor)| (id, cursor.seq.get())).collect()
     }
 
-    pub fn history(&self, conversation: ConversationId) -> Vec<Entry> {
+    pub(crate) fn history(&self, conversation: ConversationId) -> Vec<Entry> {
         done(self.store.history(conversation, usize::MAX)).expect("a history")
     }
 
-    pub fn drain(&mut self, server: &mut Server) {
+    pub(crate) fn drain(&mut self, server: &mut Server) {
         while let Some(effect) = self.machine.poll_effect() {
             match effect {
                 Effect::Connect(_) if self.unreachable > 0 => {

@@ -8,43 +8,43 @@ use lockstep_client::protocol::{
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-pub const WINDOW: u64 = 8;
+pub(crate) const WINDOW: u64 = 8;
 
-pub fn conversation(n: u8) -> ConversationId {
+pub(crate) fn conversation(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
 }
 
 /// The user's feed.
-pub fn feed() -> ConversationId {
+pub(crate) fn feed() -> ConversationId {
     conversation(0)
 }
 
 #[derive(Default)]
-pub struct Server {
+pub(crate) struct Server {
     epoch: u8,
     next_entry: u64,
-    pub logs: BTreeMap<ConversationId, Log>,
+    pub(crate) logs: BTreeMap<ConversationId, Log>,
     /// What every `client_msg_id` got.
     taken: HashMap<ClientMsgId, (ConversationId, Seq, EntryId)>,
     offsets_version: u64,
-    pub offsets: BTreeMap<ConversationId, Seq>,
+    pub(crate) offsets: BTreeMap<ConversationId, Seq>,
     /// Answers that the next requests get instead of success.
-    pub refusals: VecDeque<Code>,
+    pub(crate) refusals: VecDeque<Code>,
     /// How far below the shown cursors delivery begins.
-    pub repeat: u64,
-    pub connection: Option<Connection>,
+    pub(crate) repeat: u64,
+    pub(crate) connection: Option<Connection>,
 }
 
 #[derive(Default)]
-pub struct Log {
-    pub entries: Vec<Entry>,
-    pub floor: u64,
+pub(crate) struct Log {
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) floor: u64,
 }
 
 #[derive(Default)]
-pub struct Connection {
-    pub to_server: VecDeque<ClientFrame>,
-    pub to_device: VecDeque<ServerFrame>,
+pub(crate) struct Connection {
+    pub(crate) to_server: VecDeque<ClientFrame>,
+    pub(crate) to_device: VecDeque<ServerFrame>,
     verify: bool,
     welcomed: bool,
     shown: Vec<Shown>,
@@ -58,7 +58,13 @@ struct Delivery {
 }
 
 impl Server {
-    pub fn append(&mut self, conversation: ConversationId, sender: &str, id: Option<ClientMsgId>, body: Body) -> Entry {
+    pub(crate) fn append(
+        &mut self,
+        conversation: ConversationId,
+        sender: &str,
+        id: Option<ClientMsgId>,
+        body: Body,
+    ) -> Entry {
         self.next_entry += 1;
         let mut bytes = [self.epoch; 16];
         bytes[..8].copy_from_slice(&self.next_entry.to_be_bytes());
@@ -79,14 +85,14 @@ impl Server {
     }
 
     /// Old entries of a conversation are given up.
-    pub fn retain_from(&mut self, conversation: ConversationId, dropped: u64) {
+    pub(crate) fn retain_from(&mut self, conversation: ConversationId, dropped: u64) {
         if let Some(log) = self.logs.get_mut(&conversation) {
             log.floor = (log.floor + dropped).min(log.entries.len() as u64);
         }
     }
 
     /// The store is restored from a copy that lacks the last entries.
-    pub fn restore(&mut self, lost: usize) {
+    pub(crate) fn restore(&mut self, lost: usize) {
         self.epoch += 1;
         self.connection = None;
         self.offsets.clear();
@@ -101,7 +107,7 @@ impl Server {
     }
 
     /// Takes one frame of the device. `stored` says where the device's store stands.
-    pub fn take(&mut self, stored: &BTreeMap<ConversationId, u64>) {
+    pub(crate) fn take(&mut self, stored: &BTreeMap<ConversationId, u64>) {
         let Some(connection) = &mut self.connection else { return };
         let Some(frame) = connection.to_server.pop_front() else { return };
         assert!(
@@ -181,7 +187,7 @@ impl Server {
     }
 
     /// Delivers what the windows allow: single entries, or a batch if there are several.
-    pub fn deliver(&mut self) {
+    pub(crate) fn deliver(&mut self) {
         let Some(connection) = &mut self.connection else { return };
         let Some(delivery) = &mut connection.delivery else { return };
         let mut behind = false;

@@ -1,0 +1,319 @@
+//! `lockstep chat`: a device in a terminal, line by line, on the Rust SDK. Works when piped.
+
+mod input;
+mod screen;
+
+use anyhow::{Context, Result, bail};
+use input::Line;
+use lockstep_client::protocol::{Body, ConversationId, Seq, Target, UserId};
+use lockstep_client::{
+    Client, ClientConfig, Event, Events, FixedToken, SendError, Sent, SqliteStore, StopReason, TokenError, TokenReason,
+    TokenSource,
+};
+use screen::Screen;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// Chat as one device of a user. Each line of the input is a message; lines that begin with `/` are commands.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The user to be.
+    #[arg(long = "as", value_name = "USER")]
+    user: String,
+    /// The name of the device; it is made if need be.
+    #[arg(long, default_value = "terminal")]
+    device_name: String,
+    /// The server's data folder, whose admin socket gives out tokens.
+    #[arg(long, default_value = "./lockstep-data")]
+    data: PathBuf,
+    /// The server's WebSocket door.
+    #[arg(long, default_value = "ws://127.0.0.1:8080/v1/ws")]
+    server: String,
+    /// An access token, instead of asking the admin socket.
+    #[arg(long, env = "LOCKSTEP_TOKEN", hide_env_values = true)]
+    token: Option<Secret>,
+    /// Talk to this user.
+    #[arg(long, value_name = "USER", conflicts_with = "conversation")]
+    with: Option<UserId>,
+    /// Talk in this conversation.
+    #[arg(long, value_name = "ID")]
+    conversation: Option<ConversationId>,
+    /// The file that keeps what this device has; by default one per user and device in the data folder.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// Stay for so long, also after the end of the input.
+    #[arg(long, value_name = "SECONDS")]
+    for_seconds: Option<u64>,
+    /// Stay until so many messages were shown, also after the end of the input.
+    #[arg(long, value_name = "COUNT")]
+    until_count: Option<u64>,
+}
+
+/// A token, which is never shown.
+#[derive(Clone)]
+struct Secret(String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(token: &str) -> Self {
+        Self(token.to_owned())
+    }
+}
+
+/// Asks the running server for a token whenever one is wanted.
+struct AdminTokens {
+    data: PathBuf,
+    user: String,
+    device_name: String,
+}
+
+#[lockstep_client::async_trait]
+impl TokenSource for AdminTokens {
+    async fn token(&self, _reason: TokenReason) -> Result<String, TokenError> {
+        let token = crate::admin::user_token(&self.data, &self.user, &self.device_name, "main").await;
+        token.map_err(|error| TokenError::Unavailable(format!("{error:#}")))
+    }
+}
+
+/// Runs the chat until the input ends, the limits are reached, or the server says to stop.
+///
+/// # Errors
+///
+/// If it cannot start, the server says to stop, a message was refused, or `--until-count` was not reached.
+pub async fn run(args: Args) -> Result<()> {
+    let user: UserId = args.user.parse().context("--as")?;
+    let path = match &args.store {
+        Some(path) => path.clone(),
+        None => args.data.join("chat").join(format!("{}-{}.db", file_part(&args.user), file_part(&args.device_name))),
+    };
+    let store = open_store(&path).await?;
+    let tokens: Arc<dyn TokenSource> = match &args.token {
+        Some(Secret(token)) => Arc::new(FixedToken::new(token.as_str())),
+        None => Arc::new(AdminTokens {
+            data: args.data.clone(),
+            user: args.user.clone(),
+            device_name: args.device_name.clone(),
+        }),
+    };
+    let (client, events) = Client::start(ClientConfig::new(args.server.as_str(), tokens, Arc::new(store.clone())));
+    let mut chat = Chat::new(&args, user, client.clone());
+    let outcome = chat.talk(events).await;
+    client.stop().await;
+    store.close().await;
+    outcome?;
+    chat.verdict()
+}
+
+async fn open_store(path: &Path) -> Result<SqliteStore> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    }
+    let opened = SqliteStore::open(path).await;
+    opened.with_context(|| format!("{}; does another chat use it? --device-name makes another device", path.display()))
+}
+
+/// A name as part of a file name: what could mean something to a file system is written as its code.
+fn file_part(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
+    name.chars().map(|c| if plain(c) { c.to_string() } else { format!("%{:x}", c as u32) }).collect()
+}
+
+struct Chat {
+    client: Client,
+    user: UserId,
+    screen: Screen,
+    target: Option<Target>,
+    /// The newest entry shown of each conversation.
+    newest: HashMap<ConversationId, Seq>,
+    answers: JoinSet<Result<Sent, SendError>>,
+    refused: u64,
+    shown: u64,
+    until_count: Option<u64>,
+    deadline: Option<Instant>,
+    input_ended: bool,
+    quit: bool,
+}
+
+impl Chat {
+    fn new(args: &Args, user: UserId, client: Client) -> Self {
+        let target = args.with.clone().map(Target::User).or(args.conversation.map(Target::Conversation));
+        Self {
+            client,
+            user,
+            screen: Screen::default(),
+            target,
+            newest: HashMap::new(),
+            answers: JoinSet::new(),
+            refused: 0,
+            shown: 0,
+            until_count: args.until_count,
+            deadline: args.for_seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds)),
+            input_ended: false,
+            quit: false,
+        }
+    }
+
+    async fn talk(&mut self, mut events: Events) -> Result<()> {
+        let mut lines = input::lines();
+        while !self.is_over() {
+            let deadline = self.deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(3_600));
+            tokio::select! {
+                line = lines.recv(), if !self.input_ended => match line {
+                    Some(line) => self.take_line(&line).await?,
+                    None => self.input_ended = true,
+                },
+                event = events.next() => match event {
+                    Some(Event::Stopped(reason)) => return stopped(reason),
+                    Some(event) => self.take_event(event)?,
+                    None => bail!("the client has ended"),
+                },
+                Some(answer) = self.answers.join_next() => self.take_answer(answer?)?,
+                () = tokio::time::sleep_until(deadline) => self.quit |= self.deadline.is_some(),
+            }
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        let stays = self.deadline.is_some() || self.until_count.is_some();
+        let counted = self.until_count.is_some_and(|count| self.shown >= count);
+        let answered = self.answers.is_empty();
+        self.quit || answered && (counted || self.input_ended && !stays)
+    }
+
+    /// Whether all went well, for the exit code.
+    fn verdict(&self) -> Result<()> {
+        if self.refused > 0 {
+            bail!("{} messages were refused", self.refused);
+        }
+        if let Some(count) = self.until_count.filter(|count| self.shown < *count && !self.was_asked_to_quit()) {
+            bail!("only {} of {count} messages came", self.shown);
+        }
+        Ok(())
+    }
+
+    fn was_asked_to_quit(&self) -> bool {
+        self.quit && self.deadline.is_none_or(|deadline| Instant::now() < deadline)
+    }
+
+    async fn take_line(&mut self, line: &str) -> Result<()> {
+        match input::parse(line) {
+            Ok(Line::Nothing) => Ok(()),
+            Ok(Line::Text(text)) => self.send(&text).await,
+            Ok(Line::To(user)) => self.turn_to(Target::User(user)),
+            Ok(Line::In(conversation)) => self.turn_to(Target::Conversation(conversation)),
+            Ok(Line::Read) => self.read().await,
+            Ok(Line::Who) => self.who(),
+            Ok(Line::Help) => self.screen.note(input::HELP),
+            Ok(Line::Quit) => {
+                self.quit = true;
+                Ok(())
+            }
+            Err(why) => self.screen.note(&why),
+        }
+    }
+
+    async fn send(&mut self, text: &str) -> Result<()> {
+        let Some(target) = self.target.clone() else {
+            self.refused += 1;
+            return self.screen.note("to whom? /to USER or /in ID says it");
+        };
+        match self.client.enqueue(target, Body::text(text)).await {
+            Ok(pending) => drop(self.answers.spawn(pending.answer())),
+            Err(error) => {
+                self.refused += 1;
+                self.screen.note(&format!("not sent: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn turn_to(&mut self, target: Target) -> Result<()> {
+        let name = match &target {
+            Target::User(user) => user.to_string(),
+            Target::Conversation(conversation) => conversation.to_string(),
+        };
+        self.target = Some(target);
+        self.screen.note(&format!("talking to {name}"))
+    }
+
+    /// The conversation that lines go to.
+    fn conversation(&self) -> Option<ConversationId> {
+        match self.target.as_ref()? {
+            Target::User(peer) => Some(ConversationId::direct(&self.user, peer)),
+            Target::Conversation(conversation) => Some(*conversation),
+        }
+    }
+
+    async fn read(&mut self) -> Result<()> {
+        let place = self.conversation().and_then(|id| Some((id, *self.newest.get(&id)?)));
+        let Some((conversation, seq)) = place else { return self.screen.note("nothing to read here yet") };
+        match self.client.read(conversation, seq).await {
+            Ok(()) => self.screen.note(&format!("read up to {seq}")),
+            Err(error) => self.screen.note(&format!("not read: {error}")),
+        }
+    }
+
+    fn who(&self) -> Result<()> {
+        let counters = self.client.counters();
+        let place = self.conversation().map_or_else(|| "no conversation".to_owned(), |id| id.to_string());
+        self.screen.note(&format!(
+            "{} in {place}; {} entries taken, {} connections, {} messages wait",
+            self.user,
+            counters.entries,
+            counters.connects,
+            self.answers.len()
+        ))
+    }
+
+    fn take_answer(&mut self, answer: Result<Sent, SendError>) -> Result<()> {
+        match answer {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                self.refused += 1;
+                self.screen.note(&format!("not sent: {error}"))
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: Event) -> Result<()> {
+        match event {
+            Event::Entry(entry) => {
+                self.newest.insert(entry.conversation, entry.seq);
+                self.shown += u64::from(self.screen.entry(&entry)?);
+                Ok(())
+            }
+            Event::Answered { outcome, .. } => self.take_answer(outcome),
+            other => self.screen.event(&other),
+        }
+    }
+}
+
+fn stopped(reason: StopReason) -> Result<()> {
+    match reason {
+        StopReason::Asked => Ok(()),
+        other => bail!("the server and this device have parted: {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_file_names() {
+        let cases = [("ana", "ana"), ("a/b", "a%2fb"), ("a-b", "a%2db"), ("../x", "..%2fx"), ("é", "%e9")];
+        for (name, expected) in cases {
+            assert_eq!(file_part(name), expected);
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What is printed. Nothing that came over the wire may move the cursor or change colours.
+
+use anyhow::Result;
+use lockstep_client::Event;
+use lockstep_client::protocol::{Entry, Kind, UnixMs};
+use std::io::Write;
+
+/// The standard output.
+#[derive(Debug, Default)]
+pub(super) struct Screen;
+
+impl Screen {
+    /// Prints an entry. True if it is something that a person or service said.
+    pub(super) fn entry(&self, entry: &Entry) -> Result<bool> {
+        if entry.kind == Kind::System {
+            self.note(&format!("{}{}", entry.body.type_name(), subject(entry)))?;
+            return Ok(false);
+        }
+        let text = match &*entry.body.type_name() {
+            "text" => entry.body.text_field("text").unwrap_or_default(),
+            other => format!("[{other}]"),
+        };
+        let Entry { conversation, seq, sender, sent_at, .. } = entry;
+        // The end of an id is its random part.
+        let short = &conversation.to_string()[28..];
+        self.line(&format!("{} {short} #{seq} {sender}: {text}", clock(*sent_at)))?;
+        Ok(true)
+    }
+
+    /// Prints what happened to the connection.
+    pub(super) fn event(&self, event: &Event) -> Result<()> {
+        match event {
+            Event::Connected { user, device, .. } => self.note(&format!("connected as {user}, device {device}")),
+            Event::CaughtUp => self.note("caught up"),
+            Event::Disconnected { reason, retry_in } => {
+                self.note(&format!("disconnected: {reason}, again in {:.1} s", retry_in.as_secs_f64()))
+            }
+            Event::Skip { conversation, from, to, .. } => {
+                self.note(&format!("{conversation}: {from} to {to} are not there any more, or not for this user"))
+            }
+            Event::Reset { conversation, .. } => self.note(&format!("{conversation} begins anew")),
+            Event::Offsets(offsets) => {
+                offsets.iter().try_for_each(|read| self.note(&format!("{}: read up to {}", read.conversation, read.seq)))
+            }
+            Event::ReadRefused { code, .. } => self.note(&format!("not read: {code}")),
+            Event::Entry(_) | Event::Answered { .. } | Event::Stopped(_) => Ok(()),
+        }
+    }
+
+    /// Prints a word of the program's own.
+    pub(super) fn note(&self, text: &str) -> Result<()> {
+        self.line(&format!("* {text}"))
+    }
+
+    fn line(&self, text: &str) -> Result<()> {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{}", harmless(text))?;
+        Ok(out.flush()?)
+    }
+}
+
+/// What a system entry is about.
+fn subject(entry: &Entry) -> String {
+    let field = ["conversation", "device"].into_iter().find_map(|name| entry.body.text_field(name));
+    field.map(|subject| format!(" {subject}")).unwrap_or_default()
+}
+
+/// Control characters could steer the terminal.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// The time of day, UTC.
+fn clock(at: UnixMs) -> String {
+    let seconds = at.get() / 1_000 % 86_400;
+    format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_texts() {
+        assert_eq!(clock(UnixMs::new(86_400_000 + 3_723_999)), "01:02:03");
+        assert_eq!(harmless("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\u{fffd}c");
+    }
+}

@@ -1,0 +1,99 @@
+//! Two `lockstep chat` processes talk through a real server, piped: what scripts and people without a terminal see.
+
+use anyhow::{Context, Result, ensure};
+use lockstep_testkit::ServerProcess;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+
+/// How long a line may take: far longer than it ever should.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A `lockstep chat`, killed when it is dropped.
+struct Chat {
+    user: &'static str,
+    child: Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    seen: Vec<String>,
+}
+
+impl Chat {
+    /// Starts a chat that ends once it has shown so many messages.
+    fn start(server: &ServerProcess, user: &'static str, peer: &str, until_count: usize) -> Result<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
+        command.args(["chat", "--as", user, "--with", peer, "--server", &server.door()]);
+        command.arg("--data").arg(server.data()).arg("--until-count").arg(until_count.to_string());
+        command.env_remove("LOCKSTEP_TOKEN").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn()?;
+        let input = child.stdin.take().context("the chat has an input")?;
+        let output = BufReader::new(child.stdout.take().context("the chat has an output")?).lines();
+        Ok(Self { user, child, input, output, seen: Vec::new() })
+    }
+
+    async fn say(&mut self, text: &str) -> Result<()> {
+        Ok(self.input.write_all(format!("{text}\n").as_bytes()).await?)
+    }
+
+    /// Reads up to a line with this text.
+    async fn wait_for(&mut self, text: &str) -> Result<()> {
+        loop {
+            let line = tokio::time::timeout(PATIENCE, self.output.next_line()).await;
+            let line = line.with_context(|| format!("{} does not see {text:?}, but {:#?}", self.user, self.seen))??;
+            let line = line.with_context(|| format!("{} ended after {:#?}", self.user, self.seen))?;
+            self.seen.push(line);
+            if self.seen.last().is_some_and(|line| line.contains(text)) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits for its end and returns the messages that it showed, without time and conversation.
+    async fn messages(mut self) -> Result<Vec<String>> {
+        while let Some(line) = tokio::time::timeout(PATIENCE, self.output.next_line()).await?? {
+            self.seen.push(line);
+        }
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await??;
+        ensure!(status.success(), "{} ended with {status} after {:#?}", self.user, self.seen);
+        let messages = self.seen.iter().filter(|line| !line.starts_with('*'));
+        Ok(messages.filter_map(|line| line.split_once('#')).map(|(_, message)| message.to_owned()).collect())
+    }
+}
+
+#[tokio::test]
+async fn two_people_chat_through_pipes() -> Result<()> {
+    let server = ServerProcess::start(env!("CARGO_BIN_EXE_lockstep")).await?;
+    let mut ben = Chat::start(&server, "ben", "ana", 4)?;
+    // From here on there is a user of that name.
+    ben.wait_for("caught up").await?;
+    let mut ana = Chat::start(&server, "ana", "ben", 4)?;
+    ana.say("Hello Ben!").await?;
+    ben.wait_for("Hello Ben!").await?;
+    ben.say("Hello Ana, are you well?").await?;
+    ana.wait_for("are you well?").await?;
+    // Several lines at once, one of them empty, one with a slash in front.
+    ana.say("Very.\n\n//quit is what I typed").await?;
+    let expected =
+        ["1 ana: Hello Ben!", "2 ben: Hello Ana, are you well?", "3 ana: Very.", "4 ana: /quit is what I typed"];
+    assert_eq!(ana.messages().await?, expected);
+    assert_eq!(ben.messages().await?, expected);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_chat_goes_on_where_it_stopped() -> Result<()> {
+    let server = ServerProcess::start(env!("CARGO_BIN_EXE_lockstep")).await?;
+    server.token("ben", "phone", "main").await?;
+    let mut ana = Chat::start(&server, "ana", "ben", 1)?;
+    ana.say("The first.").await?;
+    assert_eq!(ana.messages().await?, ["1 ana: The first."]);
+    // The same device again: it has the first one, and shows only what is new.
+    let mut ana = Chat::start(&server, "ana", "ben", 1)?;
+    ana.say("The second.").await?;
+    assert_eq!(ana.messages().await?, ["2 ana: The second."]);
+    // Another user's new device gets all of it.
+    let ben = Chat::start(&server, "ben", "ana", 2)?;
+    assert_eq!(ben.messages().await?, ["1 ana: The first.", "2 ana: The second."]);
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! The WebSocket door over real sockets: what it answers to right and wrong input.
+
+mod frames;
+mod handshake;
+mod house;
+mod lives;
+mod tokens;
+mod transport;

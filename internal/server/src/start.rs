@@ -1,0 +1,236 @@
+//! The start, in order: folder and lock, key, engine, sockets. What fails leaves nothing open.
+
+use crate::admin::{self, AdminListener, AdminSocket, AdminState, SocketError};
+use crate::http::{self, Ending, HttpLimits};
+use crate::running::Running;
+use crate::tasks::Tasks;
+use crate::{Config, Telemetry, descriptors};
+use axum::serve::ListenerExt;
+use lockstep_auth::{KeyError, Tokens};
+use lockstep_broker_embedded::EmbeddedBroker;
+use lockstep_engine::{Engine, EngineConfig, Ports};
+use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState};
+use lockstep_model::UnixMs;
+use lockstep_store_sql::{OpenError, SqliteOptions, SqliteStore};
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// Connections that the system keeps while the accept loop is busy; more are refused by it.
+const BACKLOG: u32 = 4_096;
+/// Administrators at work at once; more wait.
+const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// How often what the store no longer needs is deleted.
+const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
+/// How often the metrics' histograms are put in order, so that they do not grow between two readings.
+const METRICS_PERIOD: Duration = Duration::from_secs(5);
+
+/// Why the server did not start. Nothing was left open.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder.
+    #[error("the data folder {} cannot be made: create it, or name another one with --data", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The signing key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The address.
+    #[error("{address} cannot be listened on: is another server there? Name another address with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The admin socket.
+    #[error(transparent)]
+    Admin(#[from] SocketError),
+}
+
+/// Starts servers.
+#[derive(Debug)]
+pub struct Server;
+
+impl Server {
+    /// Starts a server. When this returns, devices can connect and the admin socket answers.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`], in words that name what to do.
+    pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
+        make_folder(&config.data)?;
+        let limits = &config.limits;
+        descriptors::raise_limit(limits.connections_max.saturating_add(limits.http_connections_max));
+        let options = SqliteOptions {
+            conversations_per_user_max: limits.conversations_per_user_max as u32,
+            ..SqliteOptions::default()
+        };
+        let store = SqliteStore::open(&config.data, options).await?;
+        match open_doors(&config).await {
+            Ok(doors) => Ok(run(config, telemetry, store, doors)),
+            Err(error) => {
+                store.close().await;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// All that can still fail once the store is open.
+struct Doors {
+    tokens: Arc<Tokens>,
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    admin_socket: AdminSocket,
+    admin_listener: AdminListener,
+}
+
+async fn open_doors(config: &Config) -> Result<Doors, StartError> {
+    let tokens = Arc::new(Tokens::open(&config.data)?);
+    let address = config.listen;
+    let (listener, local_addr) = listen(address).map_err(|source| StartError::Listen { address, source })?;
+    let (admin_socket, admin_listener) = AdminSocket::bind(&config.data)?;
+    Ok(Doors { tokens, listener, local_addr, admin_socket, admin_listener })
+}
+
+fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
+    let Doors { tokens, listener, local_addr, admin_socket, admin_listener } = doors;
+    let ports = Ports {
+        log: Arc::new(store.clone()),
+        directory: Arc::new(store.clone()),
+        offsets: Arc::new(store.clone()),
+        broker: Arc::new(EmbeddedBroker::new()),
+    };
+    let engine = Engine::start(ports, engine_config(&config));
+    let tasks = Tasks::default();
+    let ending = Ending::default();
+    let metrics = telemetry.metrics().clone();
+    let rendered = metrics.clone();
+    let gateway = GatewayState::new(
+        engine.clone(),
+        Arc::clone(&tokens),
+        gateway_config(&config),
+        ending.stopping.clone(),
+        move || rendered.render(),
+    );
+    let sockets = gateway.sockets.clone();
+    let http_limits = http_limits(&config);
+
+    let listener = listener.tap_io(|stream| {
+        // Without this a frame may wait for the acknowledgement of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    let public = http::serve(listener, lockstep_gateway::router(gateway), http_limits, ending.clone(), tasks.tracker());
+    tasks.spawn_vital("public listener", public);
+    let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config));
+    let admin_limits = HttpLimits { connections_max: ADMIN_CONNECTIONS_MAX, ..http_limits };
+    let admin = http::serve(admin_listener, admin::router(admin_state), admin_limits, ending.clone(), tasks.tracker());
+    tasks.spawn_vital("admin listener", admin);
+    let maintained = store.clone();
+    tasks.spawn_periodic("store maintenance", MAINTENANCE_PERIOD, ending.stopping.clone(), move || {
+        let store = maintained.clone();
+        async move { maintain(&store).await }
+    });
+    tasks.spawn_periodic("metrics upkeep", METRICS_PERIOD, ending.stopping.clone(), move || {
+        metrics.run_upkeep();
+        std::future::ready(())
+    });
+
+    tracing::info!(%local_addr, data = %config.data.display(), epoch = %engine.epoch(), "the server runs");
+    if !local_addr.ip().is_loopback() {
+        tracing::warn!("tokens pass in clear text beyond this machine: put a proxy with TLS in front");
+    }
+    let stop_timeout = Duration::from_millis(config.limits.stop_timeout_ms);
+    Running { local_addr, data: config.data, stop_timeout, engine, store, sockets, ending, tasks, admin_socket }
+}
+
+async fn maintain(store: &SqliteStore) {
+    match store.maintain(UnixMs::now()).await {
+        Ok(done) => tracing::info!(done.sends_forgotten, done.entries_deleted, "the store was maintained"),
+        Err(error) => tracing::warn!(%error, "the store could not be maintained; it is tried again later"),
+    }
+}
+
+/// Makes the folder for this user only: it holds the key and everybody's messages.
+fn make_folder(path: &Path) -> Result<(), StartError> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| StartError::Folder { path: path.to_owned(), source })
+}
+
+fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restarted server takes its port again although old connections still linger.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let local_addr = listener.local_addr()?;
+    Ok((listener, local_addr))
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    let limits = &config.limits;
+    EngineConfig {
+        mailbox_max: limits.mailbox_max as u32,
+        appends_waiting_max: limits.appends_waiting_max as usize,
+        ring_bytes_max: limits.ring_bytes_max as usize,
+        connections_max: limits.connections_max as usize,
+        conversations_per_user_max: limits.conversations_per_user_max as usize,
+        // Tail loss is found within one heartbeat (I4).
+        heads_period: EngineConfig::default().heads_period.min(Duration::from_millis(limits.heartbeat_ms)),
+        ..EngineConfig::default()
+    }
+}
+
+fn gateway_config(config: &Config) -> GatewayConfig {
+    let limits = &config.limits;
+    let mut gateway = GatewayConfig {
+        frame_bytes_max: limits.frame_bytes_max as usize,
+        request: body_limits(config),
+        ..GatewayConfig::default()
+    };
+    let session = &mut gateway.session;
+    session.heartbeat = Duration::from_millis(limits.heartbeat_ms);
+    session.hello_timeout = Duration::from_millis(limits.hello_timeout_ms);
+    session.ack_timeout = Duration::from_millis(limits.ack_timeout_ms);
+    session.age_max = Duration::from_secs(limits.session_age_s);
+    session.window_entries = limits.window_entries;
+    session.window_bytes = limits.window_bytes as usize;
+    session.shown_max = limits.conversations_per_user_max as usize + 1;
+    session.sends_per_second = limits.sends_per_second as u32;
+    session.sends_burst = limits.sends_burst as u32;
+    session.frames_per_second = limits.frames_per_second as u32;
+    session.frames_burst = limits.frames_burst as u32;
+    gateway
+}
+
+fn body_limits(config: &Config) -> BodyLimits {
+    BodyLimits {
+        bytes_max: config.limits.request_bytes_max as usize,
+        timeout: Duration::from_millis(config.limits.request_timeout_ms),
+    }
+}
+
+fn http_limits(config: &Config) -> HttpLimits {
+    HttpLimits {
+        connections_max: config.limits.http_connections_max as usize,
+        header_timeout: Duration::from_millis(config.limits.header_timeout_ms),
+        age_max: Duration::from_secs(config.limits.http_connection_age_s),
+    }
+}

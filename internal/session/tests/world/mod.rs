@@ -1,0 +1,383 @@
+//! A model of what is around a session: logs, a broker that loses, duplicates and reorders, an engine that answers late,
+//! and a device that checks what it gets.
+
+mod device;
+mod log;
+
+use crate::common::{Driver, FEED, admitted, conversation, epoch, offset};
+use device::Device;
+use lockstep_model::{Ask, Code, ConversationId, Notice, OffsetsVersion, Page, ResumePoint, Seq, SharedEntry, Shown};
+use lockstep_session::{Admitted, Effect, Hello, Request, SessionConfig};
+use log::Log;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// What may happen. Numbers that pick something are taken modulo what there is.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Append {
+        log: usize,
+        count: u64,
+    },
+    /// The user becomes a member of a further conversation.
+    Join,
+    Retain {
+        log: usize,
+        count: u64,
+    },
+    /// The broker brings one of the entries that it carries, whichever, and perhaps keeps it to bring it again.
+    Bring {
+        pick: usize,
+        again: bool,
+    },
+    Lose {
+        pick: usize,
+    },
+    /// The oldest of what the broker carries do not fit the mailbox.
+    Overflow {
+        count: usize,
+    },
+    /// A head signal; `beyond` what the log has.
+    Head {
+        log: usize,
+        beyond: u64,
+    },
+    /// The engine reads what was asked, giving fewer entries than wanted if it likes; the answer is on its way.
+    Read {
+        pick: usize,
+        fewer: u32,
+    },
+    /// The oldest answer arrives.
+    Answer,
+    /// The device acknowledges all but the last few.
+    Ack {
+        log: usize,
+        lag: u64,
+    },
+    AckAll,
+    AckBeyond {
+        log: usize,
+    },
+    Wait {
+        ms: u64,
+    },
+    OffsetsChange {
+        lost: bool,
+    },
+    /// The device connects anew. Entries that are appended before the answer to its resume arrive before it.
+    Reconnect {
+        show: Show,
+        early: u64,
+    },
+    /// The store is restored from a copy that lacks the last entries; all connect anew.
+    Restore {
+        lacking: u64,
+        show: Show,
+    },
+}
+
+/// Where a device that connects says it stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Show {
+    /// Where it does.
+    Equal,
+    /// Lower: it has lost some.
+    Lower(u64),
+    /// Nothing: the stored cursor counts.
+    Unknown,
+}
+
+pub(crate) struct World {
+    driver: Driver,
+    config: SessionConfig,
+    /// Those of which the user is a member, the feed first.
+    logs: Vec<Log>,
+    incarnation: u8,
+    offsets_version: u64,
+    carried: Vec<SharedEntry>,
+    reads: Vec<Asked>,
+    answers: VecDeque<Notice>,
+    stored: BTreeMap<ConversationId, u64>,
+    device: Device,
+}
+
+struct Asked {
+    conversation: ConversationId,
+    from: u64,
+    count: u32,
+    head: u64,
+}
+
+impl World {
+    pub(crate) fn new(config: SessionConfig) -> Self {
+        let logs = [FEED, conversation('a'), conversation('b')].map(Log::new).into();
+        let mut world = Self {
+            driver: Driver::with(config.clone()),
+            config,
+            logs,
+            incarnation: 1,
+            offsets_version: 0,
+            carried: Vec::new(),
+            reads: Vec::new(),
+            answers: VecDeque::new(),
+            stored: BTreeMap::new(),
+            device: Device::default(),
+        };
+        world.connect(Show::Equal, 0);
+        world
+    }
+
+    pub(crate) fn apply(&mut self, op: &Op) {
+        match *op {
+            Op::Append { log, count } => self.append(log % self.logs.len(), count),
+            Op::Join => self.join(),
+            Op::Retain { log, count } => {
+                // What the feed tells is kept: who is offline for longer than that takes all anew.
+                let log = 1 + log % (self.logs.len() - 1);
+                self.logs[log].raise_floor(count);
+            }
+            Op::Bring { pick, again } if !self.carried.is_empty() => {
+                let pick = pick % self.carried.len();
+                let entry = if again { self.carried[pick].clone() } else { self.carried.remove(pick) };
+                self.notice(Notice::Entry(entry));
+            }
+            Op::Lose { pick } if !self.carried.is_empty() => drop(self.carried.remove(pick % self.carried.len())),
+            Op::Overflow { count } => {
+                self.carried.drain(..count.min(self.carried.len()));
+                self.notice(Notice::Overflowed);
+            }
+            Op::Head { log, beyond } => self.signal_head(log % self.logs.len(), beyond),
+            Op::Read { pick, fewer } if !self.reads.is_empty() => self.read(pick % self.reads.len(), fewer),
+            Op::Answer => self.answer(),
+            Op::Ack { log, lag } => self.ack(vec![log % self.logs.len()], lag),
+            Op::AckAll => self.ack((0..self.logs.len()).collect(), 0),
+            Op::AckBeyond { log } => self.ack_beyond(log % self.logs.len()),
+            Op::Wait { ms } => self.wait(Duration::from_millis(ms)),
+            Op::OffsetsChange { lost } => self.change_offsets(lost),
+            Op::Reconnect { show, early } => self.connect(show, early),
+            Op::Restore { lacking, show } => self.restore(lacking, show),
+            Op::Bring { .. } | Op::Lose { .. } | Op::Read { .. } => {}
+        }
+    }
+
+    /// Everybody does what is theirs to do: then the device has everything, and what comes next is live. What the broker
+    /// still carries is lost if it may lose, and the heads are signalled once; else it arrives, and that has to be enough.
+    pub(crate) fn settle_and_check(&mut self, may_lose: bool) {
+        let carried: Vec<_> = self.carried.drain(..).collect();
+        if may_lose {
+            (0..self.logs.len()).for_each(|log| self.signal_head(log, 0));
+        } else {
+            carried.into_iter().for_each(|entry| self.notice(Notice::Entry(entry)));
+        }
+        self.change_offsets(false);
+        self.work_off();
+        self.device.check_complete(&self.logs, self.offsets_version);
+        for log in 0..self.logs.len() {
+            self.append(log, 1);
+            self.carried.drain(..).collect::<Vec<_>>().into_iter().for_each(|entry| self.notice(Notice::Entry(entry)));
+            assert!(self.reads.is_empty(), "{:?} is not live after all", self.logs[log].conversation);
+            self.ack((0..self.logs.len()).collect(), 0);
+        }
+        self.device.check_complete(&self.logs, self.offsets_version);
+    }
+
+    fn work_off(&mut self) {
+        let mut rounds = 0;
+        while !self.reads.is_empty() || !self.answers.is_empty() || self.device.has_unacked() {
+            (0..self.reads.len()).rev().for_each(|pick| self.read(pick, 0));
+            (0..self.answers.len()).for_each(|_| self.answer());
+            self.ack((0..self.logs.len()).collect(), 0);
+            self.wait(self.config.reorder_grace);
+            rounds += 1;
+            assert!(rounds < 2_000, "it never comes to rest");
+        }
+    }
+
+    fn append(&mut self, log: usize, count: u64) {
+        for _ in 0..count {
+            self.carried.push(self.logs[log].append(self.incarnation, None));
+        }
+    }
+
+    fn join(&mut self) {
+        let letter = ['j', 'k', 'l'].get(self.logs.len() - 3);
+        if let Some(joined) = letter.map(|letter| conversation(*letter)) {
+            self.logs.push(Log::new(joined));
+            let added = self.logs[0].append(self.incarnation, Some(joined));
+            self.carried.push(added);
+        }
+    }
+
+    fn read(&mut self, pick: usize, fewer: u32) {
+        let Asked { conversation, from, count, head } = self.reads.remove(pick);
+        let log = self.log(conversation);
+        // An answer that ends below what is wanted would have to say that the log ends there.
+        let count = count.saturating_sub(fewer).max(1);
+        let page: Page = log.page(from, count);
+        assert!(head >= from, "a read of nothing");
+        self.answers.push_back(Notice::Page(page));
+    }
+
+    fn answer(&mut self) {
+        if let Some(notice) = self.answers.pop_front() {
+            match &notice {
+                Notice::Page(page) => self.device.reading.retain(|it| *it != page.conversation),
+                Notice::Followed(point) => self.device.begin(point),
+                _ => {}
+            }
+            self.notice(notice);
+        }
+    }
+
+    fn signal_head(&mut self, log: usize, beyond: u64) {
+        let log = &self.logs[log];
+        self.notice(Notice::Head(offset(log.conversation, log.head() + beyond)));
+    }
+
+    fn ack(&mut self, logs: Vec<usize>, lag: u64) {
+        let cursors = logs.into_iter().filter_map(|log| self.device.ack(self.logs[log].conversation, lag)).collect();
+        self.request(Request::Ack(cursors));
+    }
+
+    fn ack_beyond(&mut self, log: usize) {
+        let conversation = self.logs[log].conversation;
+        if let Some(next) = self.device.next(conversation) {
+            self.request(Request::Ack(vec![offset(conversation, next)]));
+        }
+    }
+
+    fn change_offsets(&mut self, lost: bool) {
+        self.offsets_version += 1;
+        if !lost {
+            self.notice(offsets(self.offsets_version - 1, self.offsets_version));
+        }
+    }
+
+    fn wait(&mut self, time: Duration) {
+        self.driver.wait(time);
+        self.absorb();
+        if std::mem::take(&mut self.device.heartbeat) {
+            self.request(Request::Heartbeat);
+        }
+    }
+
+    fn restore(&mut self, lacking: u64, show: Show) {
+        self.incarnation += 1;
+        for log in &mut self.logs[1..] {
+            log.truncate(lacking);
+            // Cursors are restored with the log.
+            let stored = self.stored.entry(log.conversation).or_default();
+            *stored = (*stored).min(log.head());
+        }
+        // A device that comes from another epoch shows what it has.
+        self.connect(if matches!(show, Show::Unknown) { Show::Equal } else { show }, 0);
+    }
+
+    fn connect(&mut self, show: Show, early: u64) {
+        self.driver = Driver::with(self.config.clone());
+        self.carried.clear();
+        self.reads.clear();
+        self.answers.clear();
+        let (feed, shown) = self.device.shown(show, &self.logs);
+        let hello = Hello {
+            reference: None,
+            token: "t".into(),
+            epoch: self.device.epoch,
+            feed,
+            offsets_version: OffsetsVersion::new(self.device.offsets_version()),
+        };
+        self.request(Request::Hello(hello));
+        let missed = (self.device.offsets_version() + 1..=self.offsets_version).map(|it| offset(FEED, it)).collect();
+        let version = OffsetsVersion::new(self.offsets_version);
+        let now_epoch = epoch(self.incarnation);
+        let admitted = Admitted { epoch: now_epoch, offsets: missed, offsets_version: version, ..admitted() };
+        self.driver.session.handle_admitted(admitted, self.driver.now);
+        self.absorb();
+        self.driver.session.handle_request(Request::Resume { shown, more: false }, self.driver.now);
+        self.driver.drain();
+        let effects = std::mem::take(&mut self.driver.effects);
+        let [Effect::Ask(Ask::Resume { shown, verify })] = effects.as_slice() else { panic!("resume: {effects:?}") };
+        let points: Vec<_> = self.logs.iter().map(|log| self.point(log, shown, *verify)).collect();
+        for point in &points {
+            self.device.begin(point);
+            // The shown cursor wins over the stored one, downwards too.
+            self.stored.insert(point.conversation, self.device.next(point.conversation).map_or(0, |next| next - 1));
+        }
+        self.append(1, early);
+        self.carried.drain(..).collect::<Vec<_>>().into_iter().for_each(|entry| self.notice(Notice::Entry(entry)));
+        self.notice(Notice::Resumed(points));
+    }
+
+    fn point(&self, log: &Log, shown: &[Shown], verify: bool) -> ResumePoint {
+        let shown = shown.iter().find(|it| it.conversation == log.conversation).map(|it| it.cursor);
+        let stored = self.stored.get(&log.conversation).copied().unwrap_or(0);
+        let seq = shown.map_or(stored, |cursor| cursor.seq.get());
+        let is_known = || shown.is_none_or(|it| seq == 0 || (it.entry.is_some() && it.entry == log.id_at(seq)));
+        ResumePoint {
+            conversation: log.conversation,
+            cursor: Seq::new(seq.min(log.head())),
+            floor: Seq::new(log.floor),
+            head: Seq::new(log.head()),
+            reset: verify && !is_known(),
+        }
+    }
+
+    fn log(&self, conversation: ConversationId) -> &Log {
+        self.logs.iter().find(|log| log.conversation == conversation).expect("a log that the session may know")
+    }
+
+    fn request(&mut self, request: Request) {
+        self.driver.session.handle_request(request, self.driver.now);
+        self.absorb();
+    }
+
+    fn notice(&mut self, notice: Notice) {
+        self.driver.session.handle_notice(notice, self.driver.now);
+        self.absorb();
+    }
+
+    /// Does what the session says.
+    fn absorb(&mut self) {
+        self.driver.drain();
+        for effect in std::mem::take(&mut self.driver.effects) {
+            match effect {
+                Effect::Authenticate { .. } => {}
+                Effect::Ask(ask) => self.asked(ask),
+                Effect::Emit(event) => self.device.take(event, &self.logs, &self.config),
+                Effect::Close(code) => {
+                    assert!(code == Code::AckTimeout && self.device.has_unacked(), "closed with {code}");
+                    return self.connect(Show::Equal, 0);
+                }
+            }
+        }
+    }
+
+    fn asked(&mut self, ask: Ask) {
+        match ask {
+            Ask::Read { conversation, from, count, head } => {
+                self.device.check_read(conversation, from.get(), count, &self.config);
+                self.reads.push(Asked { conversation, from: from.get(), count, head: head.get() });
+            }
+            Ask::Acked { conversation, seq } => {
+                self.device.check_acked(conversation, seq.get());
+                self.stored.insert(conversation, seq.get());
+            }
+            Ask::Follow(conversation) => {
+                let point = self.point(self.log(conversation), &[], false);
+                self.answers.push_back(Notice::Followed(point));
+            }
+            Ask::Recheck { conversations, offsets_version } => {
+                let head = |it: &ConversationId| Notice::Head(offset(*it, self.log(*it).head()));
+                self.answers.extend(conversations.iter().map(head).collect::<Vec<_>>());
+                self.answers.push_back(offsets(offsets_version.get(), self.offsets_version));
+            }
+            other => panic!("nobody wanted {other:?}"),
+        }
+    }
+}
+
+/// Each version changes the feed's offset to its number, so that the device can tell which changes it was told.
+fn offsets(since: u64, version: u64) -> Notice {
+    let offsets = (since + 1..=version).map(|it| offset(FEED, it)).collect();
+    Notice::Offsets { since: OffsetsVersion::new(since), version: OffsetsVersion::new(version), offsets }
+}
