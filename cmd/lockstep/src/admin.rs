@@ -5,7 +5,7 @@ use lockstep_server::admin::{AdminClient, AdminError, TokenGrant, TokenRequest};
 use std::path::Path;
 
 /// A client of the server that runs on this data folder.
-pub fn client(data: &Path) -> AdminClient {
+pub(crate) fn client(data: &Path) -> AdminClient {
     AdminClient::new(data)
 }
 
@@ -14,7 +14,7 @@ pub fn client(data: &Path) -> AdminClient {
 /// # Errors
 ///
 /// If no server runs on this data folder, or it refuses.
-pub async fn user_token(data: &Path, user: &str, device_name: &str, kind: &str) -> Result<String> {
+pub(crate) async fn user_token(data: &Path, user: &str, device_name: &str, kind: &str) -> Result<String> {
     let request =
         TokenRequest { user: user.to_owned(), device_name: device_name.to_owned(), kind: kind.to_owned(), ttl_s: None };
     Ok(grant(data, request).await?.token)
@@ -25,7 +25,7 @@ pub async fn user_token(data: &Path, user: &str, device_name: &str, kind: &str) 
 /// # Errors
 ///
 /// As [`user_token`].
-pub async fn grant(data: &Path, request: TokenRequest) -> Result<TokenGrant> {
+pub(crate) async fn grant(data: &Path, request: TokenRequest) -> Result<TokenGrant> {
     explain(data, client(data).token(&request).await)
 }
 
@@ -34,7 +34,7 @@ pub async fn grant(data: &Path, request: TokenRequest) -> Result<TokenGrant> {
 /// # Errors
 ///
 /// The one that was passed in.
-pub fn explain<T>(data: &Path, result: Result<T, AdminError>) -> Result<T> {
+pub(crate) fn explain<T>(data: &Path, result: Result<T, AdminError>) -> Result<T> {
     match result {
         Err(error @ AdminError::Connect { .. }) => Err(error).with_context(|| {
             format!(

@@ -149,7 +149,7 @@ impl Chat {
         Self {
             client,
             user,
-            screen: Screen::default(),
+            screen: Screen,
             target,
             newest: HashMap::new(),
             answers: JoinSet::new(),

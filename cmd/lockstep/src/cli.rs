@@ -9,17 +9,19 @@ use std::path::PathBuf;
 /// A multi-device message sync server. Without a command it serves.
 #[derive(Debug, Parser)]
 #[command(name = "lockstep", version, args_conflicts_with_subcommands = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub(crate) command: Option<Command>,
     #[command(flatten)]
-    pub serve: ServeArgs,
+    pub(crate) serve: ServeArgs,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the server.
     Serve(ServeArgs),
+    /// Chat as one device of a user, in this terminal.
+    Chat(crate::chat::Args),
     /// Show on this machine what Lockstep does: a server, three devices, a crash. Needs no set-up.
     Demo(crate::demo::Args),
     /// Issue access tokens.
@@ -35,38 +37,38 @@ pub enum Command {
 
 /// How to serve. Settings: defaults < lockstep.toml < LOCKSTEP_* (such as LOCKSTEP_LIMITS__HEARTBEAT_MS) < these.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     /// The address to listen on; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
-    pub listen: Option<String>,
+    pub(crate) listen: Option<String>,
     #[command(flatten)]
-    pub place: Place,
+    pub(crate) place: Place,
     /// How long an access token is good for [default: 900]
     #[arg(long, value_name = "SECONDS")]
-    pub token_ttl_s: Option<u64>,
+    pub(crate) token_ttl_s: Option<u64>,
     /// How log lines are written: text or json [default: text]
     #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<String>,
+    pub(crate) log_format: Option<String>,
     /// What is logged: a level, or directives such as info,lockstep_engine=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
-    pub log_level: Option<String>,
+    pub(crate) log_level: Option<String>,
     /// Also make sample users with devices, and say how to chat as them
     #[arg(long)]
-    pub dev: bool,
+    pub(crate) dev: bool,
     /// Print the effective configuration and exit
     #[arg(long)]
-    pub check_config: bool,
+    pub(crate) check_config: bool,
 }
 
 /// Which server is meant.
 #[derive(Debug, Args)]
-pub struct Place {
+pub(crate) struct Place {
     /// The server's data folder [default: lockstep-data]
     #[arg(long, value_name = "FOLDER")]
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// A configuration file instead of lockstep.toml
     #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
+    pub(crate) config: Option<PathBuf>,
 }
 
 impl Place {
@@ -75,7 +77,7 @@ impl Place {
     /// # Errors
     ///
     /// If the configuration is wrong.
-    pub fn data_folder(&self) -> Result<PathBuf> {
+    pub(crate) fn data_folder(&self) -> Result<PathBuf> {
         let flags = Flags { file: self.config.clone(), data: self.data.clone(), ..Flags::default() };
         Ok(Config::load(&flags)?.data)
     }
@@ -83,7 +85,7 @@ impl Place {
 
 impl ServeArgs {
     /// The part of the configuration that was said here.
-    pub fn flags(&self) -> Flags {
+    pub(crate) fn flags(&self) -> Flags {
         Flags {
             file: self.place.config.clone(),
             listen: self.listen.clone(),
@@ -95,34 +97,34 @@ impl ServeArgs {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum TokenCommand {
+pub(crate) enum TokenCommand {
     /// Print a token for a user's device; user and device are made if need be.
     User(TokenUser),
 }
 
 #[derive(Debug, Args)]
-pub struct TokenUser {
+pub(crate) struct TokenUser {
     /// Whose token
     #[arg(value_name = "USER", required_unless_present = "user_flag")]
-    pub user: Option<String>,
+    pub(crate) user: Option<String>,
     /// Whose token, as a flag
     #[arg(long = "user", value_name = "USER", conflicts_with = "user")]
-    pub user_flag: Option<String>,
+    pub(crate) user_flag: Option<String>,
     /// The name of the user's device
     #[arg(long, visible_alias = "device", value_name = "NAME")]
-    pub device_name: String,
+    pub(crate) device_name: String,
     /// What the device is to its user: main (keeps the history) or sub
     #[arg(long, value_name = "KIND", default_value = "main", value_parser = ["main", "sub"])]
-    pub kind: String,
+    pub(crate) kind: String,
     /// How long the token is good for, in seconds [default: the server's setting]
     #[arg(long, value_name = "SECONDS")]
-    pub ttl: Option<u64>,
+    pub(crate) ttl: Option<u64>,
     #[command(flatten)]
-    pub place: Place,
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Subcommand)]
-pub enum DeviceCommand {
+pub(crate) enum DeviceCommand {
     /// Print a user's devices: id, kind, name, when it was last seen (milliseconds since 1970).
     List {
         /// Whose devices
@@ -141,7 +143,7 @@ pub enum DeviceCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ConversationCommand {
+pub(crate) enum ConversationCommand {
     /// Make a group and print its id.
     Create {
         /// The group's title

@@ -11,11 +11,15 @@ use std::io::Write;
 /// # Errors
 ///
 /// If no server runs there, or it refuses; so for the others.
-pub async fn token(command: TokenCommand) -> Result<()> {
+pub(crate) async fn token(command: TokenCommand) -> Result<()> {
     let TokenCommand::User(args) = command;
     let user = args.user.or(args.user_flag).context("say whose token: --user USER")?;
+    let kind = args.kind.clone();
     let request = TokenRequest { user, device_name: args.device_name, kind: args.kind, ttl_s: args.ttl };
     let grant = admin::grant(&args.place.data_folder()?, request).await?;
+    if grant.kind != kind {
+        eprintln!("note: the device was there already, and is a {} device", grant.kind);
+    }
     answer(&grant.token)
 }
 
@@ -24,7 +28,7 @@ pub async fn token(command: TokenCommand) -> Result<()> {
 /// # Errors
 ///
 /// See [`token`].
-pub async fn device(command: DeviceCommand) -> Result<()> {
+pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
     match command {
         DeviceCommand::List { user, place } => {
             let data = place.data_folder()?;
@@ -49,7 +53,7 @@ pub async fn device(command: DeviceCommand) -> Result<()> {
 /// # Errors
 ///
 /// See [`token`].
-pub async fn conversation(command: ConversationCommand) -> Result<()> {
+pub(crate) async fn conversation(command: ConversationCommand) -> Result<()> {
     let ConversationCommand::Create { title, members, place } = command;
     let data = place.data_folder()?;
     let request = GroupRequest { title, members, creator: None };

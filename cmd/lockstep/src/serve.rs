@@ -14,7 +14,7 @@ const SAMPLES: &[(&str, &str, &str)] = &[("ana", "phone", "main"), ("ana", "lapt
 /// # Errors
 ///
 /// If the configuration is wrong, the server cannot start, or it did not stop in order.
-pub async fn run(args: ServeArgs) -> Result<()> {
+pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     let config = Config::load(&args.flags())?;
     if args.check_config {
         return say(config.to_toml().trim_end());
@@ -45,9 +45,10 @@ async fn introduce(running: &Running, dev: bool) -> Result<()> {
         admin::user_token(running.data(), user, device, kind).await.context("the sample users cannot be made")?;
     }
     say("Sample users: ana (phone, laptop) and ben (phone). Chat as them, each in a terminal of its own:")?;
-    for (user, device, kind) in SAMPLES {
-        let sub = if *kind == "sub" { " --sub" } else { "" };
-        say(&format!("  lockstep chat --as {user} --device {device}{sub} --data {place}"))?;
+    for (user, device, _) in SAMPLES {
+        let peer = if *user == "ana" { "ben" } else { "ana" };
+        let who = format!("--as {user} --device-name {device} --with {peer}");
+        say(&format!("  lockstep chat {who} --data {place} --server ws://{address}/v1/ws"))?;
     }
     Ok(())
 }

@@ -48,6 +48,8 @@ impl EmbeddedBroker {
         }
         if consumers.is_empty() {
             slot.remove();
+        } else if consumers.len() <= consumers.capacity() / 2 {
+            consumers.shrink_to_fit();
         }
     }
 }

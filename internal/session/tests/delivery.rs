@@ -115,6 +115,13 @@ fn a_skip_waits_until_what_was_delivered_is_acknowledged() {
          entries a 9..11
          caught_up",
     );
+    // From then on a part of the window is enough again.
+    check(&format!(
+        "> set window_entries 4\n{OPEN}> entry a 6\nentry a 6\n> head a 20\nask read a from 7 count 3 head 20
+         > page a skip 7..7 head 20\n> ack a 6\nask acked a 6\nask read a from 7 count 4 head 20
+         > page a skip 7..7 8..11 head 20\nskip a 7..7\nask acked a 7\nentries a 8..11
+         > ack a 8\nask acked a 8\nask read a from 12 count 1 head 20"
+    ));
     // Also if the log ends before the skip does.
     check(&format!(
         "{OPEN}> entry a 6\nentry a 6\n> head a 8\nask read a from 7 count 128 head 8\n> page a skip 7..7 head 6

@@ -17,7 +17,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => pick.clone().prop_map(|pick| Op::Lose { pick }),
         1 => (0..8_usize).prop_map(|count| Op::Overflow { count }),
         2 => (log.clone(), prop_oneof![3 => Just(0), 1 => 1..1_000_u64]).prop_map(|(log, beyond)| Op::Head { log, beyond }),
-        6 => (pick, 0..4_u32).prop_map(|(pick, fewer)| Op::Read { pick, fewer }),
+        6 => (pick, 0..4_u32, any::<bool>()).prop_map(|(pick, fewer, stale)| Op::Read { pick, fewer, stale }),
         6 => Just(Op::Answer),
         6 => (log.clone(), 0..6_u64).prop_map(|(log, lag)| Op::Ack { log, lag }),
         2 => Just(Op::AckAll),
@@ -49,7 +49,7 @@ fn config() -> impl Strategy<Value = SessionConfig> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 60_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn in_order_once_bounded_and_nothing_lost(config in config(), ops in prop::collection::vec(op(), 0..150)) {

@@ -33,7 +33,7 @@ pub(crate) enum Incoming {
     Closed(Option<u16>),
 }
 
-pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(crate) struct Socket(Box<WebSocketStream<MaybeTlsStream<TcpStream>>>);
 
 /// Gets a token and opens a connection.
 pub(crate) async fn connect(config: ClientConfig, reason: TokenReason) -> Result<(Socket, String), ConnectError> {
@@ -53,7 +53,7 @@ pub(crate) async fn connect(config: ClientConfig, reason: TokenReason) -> Result
     // Nagle off: a send is one small packet that somebody waits for.
     let connecting = connect_async_with_config(request, Some(websocket), true);
     match tokio::time::timeout(config.connect_timeout, connecting).await {
-        Ok(Ok((stream, _))) => Ok((Socket(stream), token)),
+        Ok(Ok((stream, _))) => Ok((Socket(Box::new(stream)), token)),
         Ok(Err(error)) => Err(unreachable(error)),
         Err(_) => Err(ConnectError::Unreachable("the server did not answer in time".to_owned())),
     }
@@ -91,6 +91,6 @@ impl Socket {
 
     /// Says goodbye, or completes the server's, as far as that is possible at once.
     pub(crate) async fn close(mut self) {
-        let _ = tokio::time::timeout(CLOSE_TIMEOUT, self.0.close(None)).await;
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, WebSocketStream::close(&mut *self.0, None)).await;
     }
 }

@@ -2,7 +2,8 @@
 
 mod fake;
 
-use fake::{FakeConnection, FakeServer, conversation, entry, event, welcome, within};
+use fake::frames::{conversation, entry, welcome};
+use fake::{FakeConnection, FakeServer, event, within};
 use lockstep_client::protocol::{
     Body, ClientFrame, ClientMsgId, Code, Cursor, EntryId, Offset, Send, Seq, ServerFrame, Target, UnixMs,
 };

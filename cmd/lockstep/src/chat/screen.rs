@@ -6,7 +6,7 @@ use lockstep_client::protocol::{Entry, Kind, UnixMs};
 use std::io::Write;
 
 /// The standard output.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Screen;
 
 impl Screen {
@@ -39,9 +39,9 @@ impl Screen {
                 self.note(&format!("{conversation}: {from} to {to} are not there any more, or not for this user"))
             }
             Event::Reset { conversation, .. } => self.note(&format!("{conversation} begins anew")),
-            Event::Offsets(offsets) => {
-                offsets.iter().try_for_each(|read| self.note(&format!("{}: read up to {}", read.conversation, read.seq)))
-            }
+            Event::Offsets(offsets) => offsets
+                .iter()
+                .try_for_each(|read| self.note(&format!("{}: read up to {}", read.conversation, read.seq))),
             Event::ReadRefused { code, .. } => self.note(&format!("not read: {code}")),
             Event::Entry(_) | Event::Answered { .. } | Event::Stopped(_) => Ok(()),
         }

@@ -39,6 +39,7 @@ impl Device {
     /// Connects, and waits until everything that was missed is there.
     pub(super) async fn come(&mut self) -> Result<()> {
         let before = self.seen.borrow().caught_up;
+        self.seen.send_modify(|seen| seen.stopped = None);
         let (client, events) = Client::start(self.config.clone());
         self.running = Some((client, tokio::spawn(record(events, self.seen.clone()))));
         self.wait("caught up", |seen| seen.caught_up > before).await
@@ -104,7 +105,6 @@ impl Device {
 
 /// Writes down what the SDK hands out, until it stops.
 async fn record(mut events: Events, seen: Arc<watch::Sender<Seen>>) {
-    seen.send_modify(|seen| seen.stopped = None);
     while let Some(event) = events.next().await {
         seen.send_modify(|seen| match event {
             Event::Connected { .. } => seen.connects += 1,

@@ -87,6 +87,11 @@ impl Socket {
         mailbox: Option<&Mailbox>,
         mut poll: impl FnMut(Pin<&mut WebSocket>, &mut std::task::Context<'_>) -> Poll<Result<(), axum::Error>>,
     ) -> Result<(), WriteError> {
+        // Nearly always the socket takes it at once, and then a timer would cost more than the frame.
+        let at_once = poll_fn(|context| Poll::Ready(poll(Pin::new(&mut self.inner), context))).await;
+        if let Poll::Ready(done) = at_once {
+            return done.map_err(|_| WriteError::Gone);
+        }
         let written = poll_fn(|context| {
             if let Poll::Ready(done) = poll(Pin::new(&mut self.inner), context) {
                 return Poll::Ready(done.map_err(|_| WriteError::Gone));

@@ -11,7 +11,7 @@ pub struct TokenRequest {
     pub user: String,
     /// The device's name.
     pub device_name: String,
-    /// `main` or `sub`.
+    /// `main` or `sub`, if the device is to be made.
     pub kind: String,
     /// How long the token is good for, in seconds; the configured time if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +27,8 @@ pub struct TokenGrant {
     pub user: String,
     /// Of which device.
     pub device: String,
+    /// What the device is: it may have been there already.
+    pub kind: String,
     /// Until when it is good, in milliseconds since 1970.
     pub expires_at: u64,
 }

@@ -9,6 +9,7 @@ pub use limits::Limits;
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -163,6 +164,8 @@ fn sources(flags: &Flags, environment: impl Iterator<Item = (String, String)>) -
     let mut variables = Vec::new();
     for (name, value) in environment {
         match name.strip_prefix(ENVIRONMENT_PREFIX) {
+            // The chat's, which is no setting of a server.
+            Some("TOKEN") => {}
             Some("CONFIG") => file = file.or(Some(PathBuf::from(value))),
             Some(key) => variables.push(Named {
                 name: format!("the environment variable {name}"),
@@ -173,12 +176,12 @@ fn sources(flags: &Flags, environment: impl Iterator<Item = (String, String)>) -
         }
     }
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
-    if let Some(path) = &file {
-        // figment would take a missing file for an empty one.
-        let readable = std::fs::File::open(path).and_then(|file| file.metadata());
-        readable.map_err(|source| ConfigError::File { path: path.clone(), source })?;
+    let path = file.as_deref().unwrap_or(Path::new(DEFAULT_FILE));
+    match std::fs::read(path) {
+        Ok(_) => figment = figment.merge(Toml::file_exact(path)),
+        Err(error) if file.is_none() && error.kind() == io::ErrorKind::NotFound => {}
+        Err(source) => return Err(ConfigError::File { path: path.to_owned(), source }),
     }
-    figment = figment.merge(Toml::file_exact(file.as_deref().unwrap_or(Path::new(DEFAULT_FILE))));
     for variable in variables {
         figment = figment.merge(variable);
     }

@@ -2,16 +2,11 @@
 
 use super::*;
 
+#[derive(Default)]
 struct Sources<'a> {
     file: &'a str,
     environment: &'a [(&'a str, &'a str)],
     flags: Flags,
-}
-
-impl Default for Sources<'_> {
-    fn default() -> Self {
-        Self { file: "", environment: &[], flags: Flags::default() }
-    }
 }
 
 impl Sources<'_> {
@@ -40,7 +35,12 @@ fn flags(flags: Flags) -> Sources<'static> {
 #[test]
 fn later_sources_win() {
     let ours = Flags { listen: Some("127.0.0.1:3".into()), ..Flags::default() };
-    let variables = [("LOCKSTEP_LISTEN", "127.0.0.1:2"), ("LOCKSTEP_LIMITS__HEARTBEAT_MS", "2000"), ("OTHER", "x")];
+    let variables = [
+        ("LOCKSTEP_LISTEN", "127.0.0.1:2"),
+        ("LOCKSTEP_LIMITS__HEARTBEAT_MS", "2000"),
+        ("LOCKSTEP_TOKEN", "x"),
+        ("OTHER", "x"),
+    ];
     let text = "listen = '127.0.0.1:1'\ntoken_ttl_s = 60\n[limits]\nheartbeat_ms = 1000\nack_timeout_ms = 1000\n";
     let config = Sources { file: text, environment: &variables, flags: ours }.load().unwrap();
     let mut expected = Config { listen: "127.0.0.1:3".parse().unwrap(), token_ttl_s: 60, ..Config::default() };

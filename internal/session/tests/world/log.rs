@@ -58,14 +58,24 @@ impl Log {
         self.at(seq).map(|entry| entry.id)
     }
 
-    pub(crate) fn page(&self, from: u64, count: u32) -> Page {
+    /// A page of the log as it stood when its head was this.
+    pub(crate) fn page(&self, from: u64, count: u32, head: u64) -> Page {
         let skip = (from < self.floor).then(|| Skip {
             from: Seq::new(from),
             to: Seq::new(self.floor - 1),
             reason: SkipReason::Retention,
         });
         let first = from.max(self.floor);
-        let entries = (first..first + u64::from(count)).map_while(|seq| self.at(seq).cloned()).collect();
-        Page { conversation: self.conversation, from: Seq::new(from), skip, entries, head: Seq::new(self.head()) }
+        let entries = (first..first + u64::from(count))
+            .take_while(|seq| *seq <= head)
+            .map_while(|seq| self.at(seq).cloned())
+            .collect();
+        Page {
+            conversation: self.conversation,
+            from: Seq::new(from),
+            skip,
+            entries,
+            head: Seq::new(head.max(self.floor - 1)),
+        }
     }
 }

@@ -6,7 +6,7 @@ mod log;
 
 use crate::common::{Driver, FEED, admitted, conversation, epoch, offset};
 use device::Device;
-use lockstep_model::{Ask, Code, ConversationId, Notice, OffsetsVersion, Page, ResumePoint, Seq, SharedEntry, Shown};
+use lockstep_model::{Ask, Code, ConversationId, Notice, OffsetsVersion, ResumePoint, Seq, SharedEntry, Shown};
 use lockstep_session::{Admitted, Effect, Hello, Request, SessionConfig};
 use log::Log;
 use std::collections::{BTreeMap, VecDeque};
@@ -42,10 +42,12 @@ pub(crate) enum Op {
         log: usize,
         beyond: u64,
     },
-    /// The engine reads what was asked, giving fewer entries than wanted if it likes; the answer is on its way.
+    /// The engine reads what was asked, giving fewer entries than wanted if it likes, perhaps from a memory that reaches
+    /// no further than what the session has heard of; the answer is on its way.
     Read {
         pick: usize,
         fewer: u32,
+        stale: bool,
     },
     /// The oldest answer arrives.
     Answer,
@@ -147,7 +149,9 @@ impl World {
                 self.notice(Notice::Overflowed);
             }
             Op::Head { log, beyond } => self.signal_head(log % self.logs.len(), beyond),
-            Op::Read { pick, fewer } if !self.reads.is_empty() => self.read(pick % self.reads.len(), fewer),
+            Op::Read { pick, fewer, stale } if !self.reads.is_empty() => {
+                self.read(pick % self.reads.len(), fewer, stale)
+            }
             Op::Answer => self.answer(),
             Op::Ack { log, lag } => self.ack(vec![log % self.logs.len()], lag),
             Op::AckAll => self.ack((0..self.logs.len()).collect(), 0),
@@ -184,7 +188,7 @@ impl World {
     fn work_off(&mut self) {
         let mut rounds = 0;
         while !self.reads.is_empty() || !self.answers.is_empty() || self.device.has_unacked() {
-            (0..self.reads.len()).rev().for_each(|pick| self.read(pick, 0));
+            (0..self.reads.len()).rev().for_each(|pick| self.read(pick, 0, false));
             (0..self.answers.len()).for_each(|_| self.answer());
             self.ack((0..self.logs.len()).collect(), 0);
             self.wait(self.config.reorder_grace);
@@ -208,14 +212,12 @@ impl World {
         }
     }
 
-    fn read(&mut self, pick: usize, fewer: u32) {
+    fn read(&mut self, pick: usize, fewer: u32, stale: bool) {
         let Asked { conversation, from, count, head } = self.reads.remove(pick);
-        let log = self.log(conversation);
-        // An answer that ends below what is wanted would have to say that the log ends there.
-        let count = count.saturating_sub(fewer).max(1);
-        let page: Page = log.page(from, count);
         assert!(head >= from, "a read of nothing");
-        self.answers.push_back(Notice::Page(page));
+        let log = self.log(conversation);
+        let head = if stale { log.head().min(head) } else { log.head() };
+        self.answers.push_back(Notice::Page(log.page(from, count.saturating_sub(fewer).max(1), head)));
     }
 
     fn answer(&mut self) {

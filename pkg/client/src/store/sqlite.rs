@@ -70,7 +70,9 @@ impl SqliteStore {
         let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut *tx).await.map_err(&failed)?;
         match version {
             SCHEMA_VERSION => {}
-            0 => drop(tx.execute(SCHEMA).await.map_err(&failed)?),
+            0 => {
+                tx.execute(SCHEMA).await.map_err(&failed)?;
+            }
             _ => return Err(StoreError("the store was made by a later version".to_owned())),
         }
         tx.commit().await.map_err(&failed)

@@ -1,9 +1,11 @@
 //! A server that does exactly what a test says.
 
+pub(crate) mod frames;
+
+use frames::welcome;
 use futures_util::{SinkExt, StreamExt};
 use lockstep_client::protocol::{
-    Body, ClientFrame, ClientLimits, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, ErrorFrame, Hello, Kind,
-    Resume, Sender, Seq, ServerFrame, UnixMs, UserId, Welcome, decode_client, encode_server,
+    ClientFrame, Code, ErrorFrame, Hello, Resume, ServerFrame, decode_client, encode_server,
 };
 use lockstep_client::{
     Client, ClientConfig, Event, Events, LocalStore, TokenError, TokenReason, TokenSource, async_trait,
@@ -125,42 +127,6 @@ impl FakeConnection {
         let frame = CloseFrame { code: code.spec().close.into(), reason: code.name().into() };
         let _ = within(self.0.send(Message::Close(Some(frame)))).await;
         while self.next().await.is_some() {}
-    }
-}
-
-pub(crate) fn conversation(n: u8) -> ConversationId {
-    ConversationId::from_bytes([n; 16])
-}
-
-pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
-    ServerFrame::Welcome(Box::new(Welcome {
-        reference: None,
-        epoch: Epoch::from_bytes([1; 16]),
-        user: UserId::new("ana").expect("a user"),
-        device: DeviceId::from_bytes([2; 16]),
-        feed: conversation(0),
-        server_time: UnixMs::ZERO,
-        limits: ClientLimits {
-            heartbeat_ms,
-            ack_timeout_ms: 45_000,
-            frame_bytes_max: 262_144,
-            body_bytes_max: 65_536,
-            window_entries: 256,
-        },
-    }))
-}
-
-pub(crate) fn entry(n: u8, seq: u64) -> Entry {
-    Entry {
-        conversation: conversation(n),
-        seq: Seq::new(seq),
-        id: EntryId::from_bytes([seq as u8; 16]),
-        kind: Kind::Message,
-        sender: Sender::from_stored("ben"),
-        sender_device: None,
-        client_msg_id: None,
-        body: Body::text("hi"),
-        sent_at: UnixMs::ZERO,
     }
 }
 

@@ -1,1 +1,0 @@
-//! One suite per port: an adapter conforms if its suite passes.

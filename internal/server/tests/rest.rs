@@ -1,0 +1,435 @@
+//! REST over real sockets: what is answered, and every wrong request with its code and sentence.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{House, exchange, request};
+
+/// Two users, a direct conversation of theirs, and one that only ben is in.
+struct Scene {
+    house: House,
+    ana: String,
+    laptop: String,
+    ben: String,
+    direct: String,
+    bens: String,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        Self::set_in(House::start().await).await
+    }
+
+    async fn set_in(house: House) -> Self {
+        let ana = house.token("ana", "phone", "main").await;
+        let laptop = house.token("ana", "laptop", "sub").await;
+        let ben = house.token("ben", "phone", "main").await;
+        let made = house.ask(&ana, "POST", "/v1/conversations", Some(r#"{"kind":"direct","user":"ben"}"#)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let direct = made.json()["id"].as_str().unwrap().to_owned();
+        let made = house.ask(&ben, "POST", "/v1/conversations", Some(r#"{"kind":"group","members":[]}"#)).await;
+        assert_eq!(made.status, 201, "{made:?}");
+        let bens = made.json()["id"].as_str().unwrap().to_owned();
+        Self { house, ana, laptop, ben, direct, bens }
+    }
+
+    async fn send(&self, key: &str, body: &str) -> support::Answer {
+        let path = format!("/v1/conversations/{}/messages", self.direct);
+        let key = format!("Idempotency-Key: {key}");
+        self.house.ask_with(&self.ana, "POST", &path, &[&key], Some(body)).await
+    }
+
+    async fn get(&self, token: &str, path: &str) -> Value {
+        let answer = self.house.ask(token, "GET", path, None).await;
+        assert_eq!(answer.status, 200, "{path}: {answer:?}");
+        answer.json()
+    }
+
+    async fn end(self) {
+        self.house.running.stop().await.unwrap();
+    }
+}
+
+fn text(words: &str) -> String {
+    json!({"body": {"type": "text", "text": words}}).to_string()
+}
+
+#[tokio::test]
+async fn a_message_is_stored_once_and_read_back() {
+    let scene = Scene::set().await;
+    let first = scene.send("key-1", &text("hello")).await;
+    assert_eq!(
+        (first.status, first.json()["seq"].clone(), first.json()["duplicate"].clone()),
+        (201, json!(1), json!(false))
+    );
+    assert_eq!(first.header("cache-control"), Some("no-store"));
+    let again = scene.send("\"key-1\"", &text("hello")).await;
+    let mut expected = first.json();
+    expected["duplicate"] = json!(true);
+    assert_eq!((again.status, again.json()), (200, expected));
+    scene.send("key-1", &text("other")).await.problem(409, "duplicate_id");
+
+    let path = format!("/v1/conversations/{}/messages", scene.direct);
+    let page = scene.get(&scene.ben, &path).await;
+    assert_eq!((&page["floor"], &page["head"]), (&json!(1), &json!(1)));
+    let entry = &page["entries"][0];
+    assert_eq!(entry["body"], json!({"type": "text", "text": "hello"}));
+    assert_eq!(
+        (&entry["sender"], &entry["client_msg_id"], &entry["id"]),
+        (&json!("ana"), &json!("key-1"), &first.json()["id"])
+    );
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn history_is_read_in_pages() {
+    let scene = Scene::set().await;
+    for number in 1..=5 {
+        assert_eq!(scene.send(&format!("key-{number}"), &text("hello")).await.status, 201);
+    }
+    let cases: [(&str, &[u64]); 7] = [
+        ("", &[1, 2, 3, 4, 5]),
+        ("?limit=2", &[4, 5]),
+        ("?before=4&limit=2", &[2, 3]),
+        ("?before=1", &[]),
+        ("?after=0&limit=2", &[1, 2]),
+        ("?after=3", &[4, 5]),
+        ("?after=5&colour=red", &[]),
+    ];
+    for (query, expected) in cases {
+        let page = scene.get(&scene.ana, &format!("/v1/conversations/{}/messages{query}", scene.direct)).await;
+        let seqs: Vec<_> =
+            page["entries"].as_array().unwrap().iter().map(|entry| entry["seq"].as_u64().unwrap()).collect();
+        assert_eq!(seqs, expected, "{query}");
+        assert_eq!(page["head"], 5);
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn conversations_and_members_are_listed_in_pages() {
+    let scene = Scene::set().await;
+    let body = json!({"kind": "group", "title": "Team", "members": ["ben", "ana"]}).to_string();
+    let group = scene.house.ask(&scene.ana, "POST", "/v1/conversations", Some(&body)).await;
+    assert_eq!((group.status, &group.json()["title"], &group.json()["kind"]), (201, &json!("Team"), &json!("group")));
+    let again = json!({"kind": "direct", "user": "ana"}).to_string();
+    let direct = scene.house.ask(&scene.ben, "POST", "/v1/conversations", Some(&again)).await;
+    assert_eq!(
+        (direct.status, &direct.json()["id"], &direct.json()["peer"]),
+        (200, &json!(scene.direct), &json!("ana"))
+    );
+
+    let (mut seen, mut path) = (Vec::new(), "/v1/conversations?limit=1".to_owned());
+    loop {
+        let page = scene.get(&scene.ana, &path).await;
+        for one in page["conversations"].as_array().unwrap() {
+            assert_eq!(one["member"], true);
+            seen.push((one["id"].as_str().unwrap().to_owned(), one["peer"].clone()));
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        path = format!("/v1/conversations?limit=1&cursor={next}");
+    }
+    seen.sort_by_key(|(_, peer)| peer.is_null());
+    let team = group.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(seen, [(scene.direct.clone(), json!("ben")), (team.clone(), Value::Null)]);
+
+    let members = format!("/v1/conversations/{team}/members");
+    let all = scene.get(&scene.ana, &members).await;
+    assert_eq!((all["members"].as_array().unwrap().len(), &all["next"]), (2, &Value::Null));
+    let first = scene.get(&scene.ana, &format!("{members}?limit=1")).await;
+    let next = first["next"].as_str().unwrap();
+    let second = scene.get(&scene.ana, &format!("{members}?limit=1&cursor={next}")).await;
+    assert_eq!((&second["members"][0], &second["next"]), (&all["members"][1], &Value::Null));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_main_device_removes_any_of_its_user_and_a_sub_only_itself() {
+    let scene = Scene::set().await;
+    let devices = scene.get(&scene.laptop, "/v1/devices").await["devices"].clone();
+    let found: Vec<_> = devices.as_array().unwrap().iter().map(|d| (&d["name"], &d["kind"], &d["current"])).collect();
+    assert_eq!(
+        found,
+        [(&json!("phone"), &json!("main"), &json!(false)), (&json!("laptop"), &json!("sub"), &json!(true))]
+    );
+    let (phone, laptop) = (devices[0]["id"].as_str().unwrap(), devices[1]["id"].as_str().unwrap());
+
+    let remove =
+        async |token: &str, id: &str| scene.house.ask(token, "DELETE", &format!("/v1/devices/{id}"), None).await;
+    remove(&scene.laptop, phone).await.problem(403, "forbidden");
+    remove(&scene.ben, laptop).await.problem(404, "no_such_device");
+    remove(&scene.ana, "0190c5a1-7d2e-7cc3-9f0e-3f1d5c1f0a11").await.problem(404, "no_such_device");
+    assert_eq!(remove(&scene.ana, laptop).await.status, 204);
+    assert_eq!(remove(&scene.ana, laptop).await.status, 204);
+    remove(&scene.laptop, laptop).await.problem(401, "device_removed");
+    assert_eq!(remove(&scene.ana, phone).await.status, 204);
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn wrong_requests_are_answered_with_code_and_sentence() {
+    let scene = Scene::set().await;
+    let messages = format!("/v1/conversations/{}/messages", scene.direct);
+    let (bens_messages, bens_members) =
+        (format!("/v1/conversations/{}/messages", scene.bens), format!("/v1/conversations/{}/members", scene.bens));
+    let json = "Content-Type: application/json";
+    let auth = &*format!("Authorization: Bearer {}", scene.ana);
+    let key = "Idempotency-Key: key";
+    let long_key = &*format!("Idempotency-Key: {}", "k".repeat(65));
+    let deep = format!(r#"{{"body":{{"type":"x","v":{}{}}}}}"#, "[".repeat(40), "]".repeat(40));
+    let large = json!({"body": {"type": "x", "v": "a".repeat(70_000)}}).to_string();
+    let crowd = json!({"kind": "group", "members": vec!["ben"; 1_001]}).to_string();
+    let wrong = |method: &str, path: &str, headers: &[&str], body: &str, status: u16, code, words| {
+        let what = format!("{method} {path} {headers:?} {}", &body[..body.len().min(60)]);
+        (what, request(method, path, headers, body), status, code, words)
+    };
+    let cases: Vec<(String, String, u16, &str, &str)> = vec![
+        // Where.
+        wrong("GET", "/", &[], "", 404, "no_such_route", "nothing at this path"),
+        wrong("GET", "/v1/nothing", &[auth], "", 404, "no_such_route", "nothing at this path"),
+        wrong("PUT", "/v1/devices", &[auth], "", 405, "method_not_allowed", "does not take this method"),
+        wrong("DELETE", "/healthz", &[], "", 405, "method_not_allowed", "does not take this method"),
+        // Who.
+        wrong("GET", "/v1/devices", &[], "", 401, "token_invalid", "Send the header \"Authorization: Bearer\""),
+        wrong(
+            "GET",
+            "/v1/devices",
+            &["Authorization: Basic YTpi"],
+            "",
+            401,
+            "token_invalid",
+            "\"Bearer\", a space, the token",
+        ),
+        wrong(
+            "GET",
+            "/v1/devices",
+            &["Authorization: Bearer"],
+            "",
+            401,
+            "token_invalid",
+            "\"Bearer\", a space, the token",
+        ),
+        wrong("GET", "/v1/devices", &[auth, auth], "", 401, "token_invalid", "one Authorization header"),
+        wrong(
+            "GET",
+            "/v1/devices",
+            &["Authorization: Bearer secret"],
+            "",
+            401,
+            "token_invalid",
+            "not one of this server's",
+        ),
+        // Which conversation.
+        wrong(
+            "GET",
+            "/v1/conversations/x/messages",
+            &[auth],
+            "",
+            400,
+            "bad_request",
+            "In the path, a conversation id must be a UUID",
+        ),
+        wrong(
+            "GET",
+            "/v1/conversations/%FF/members",
+            &[auth],
+            "",
+            400,
+            "bad_request",
+            "The id in the path is not UTF-8",
+        ),
+        wrong("DELETE", "/v1/devices/x", &[auth], "", 400, "bad_request", "In the path, a device id must be a UUID"),
+        wrong("GET", &bens_messages, &[auth], "", 404, "no_such_conversation", "not a member"),
+        wrong("GET", &bens_members, &[auth], "", 404, "no_such_conversation", "not a member"),
+        wrong("POST", &bens_messages, &[auth, key, json], &text("x"), 404, "no_such_conversation", "not a member"),
+        // Parameters.
+        wrong(
+            "GET",
+            &format!("{messages}?limit=0"),
+            &[auth],
+            "",
+            400,
+            "bad_request",
+            "\"limit\" must be from 1 to 200",
+        ),
+        wrong(
+            "GET",
+            &format!("{messages}?limit=201"),
+            &[auth],
+            "",
+            400,
+            "bad_request",
+            "\"limit\" must be from 1 to 200",
+        ),
+        wrong("GET", &format!("{messages}?limit=x"), &[auth], "", 400, "bad_request", "limit: invalid digit"),
+        wrong("GET", &format!("{messages}?before=-1"), &[auth], "", 400, "bad_request", "before: invalid digit"),
+        wrong(
+            "GET",
+            &format!("{messages}?before=1&after=1"),
+            &[auth],
+            "",
+            400,
+            "bad_request",
+            "\"before\" or \"after\", not both",
+        ),
+        wrong("GET", "/v1/conversations?cursor=x", &[auth], "", 400, "bad_request", "\"cursor\" must be the \"next\""),
+        // Bodies.
+        wrong("POST", &messages, &[auth, key], &text("x"), 400, "bad_request", "Content-Type: application/json"),
+        wrong(
+            "POST",
+            &messages,
+            &[auth, key, "Content-Type: text/plain"],
+            &text("x"),
+            400,
+            "bad_request",
+            "Content-Type",
+        ),
+        wrong("POST", &messages, &[auth, key, json], "", 400, "bad_json", "EOF while parsing"),
+        wrong("POST", &messages, &[auth, key, json], "{\"body\":", 400, "bad_json", "EOF while parsing"),
+        wrong("POST", &messages, &[auth, key, json], "{}", 400, "bad_request", "missing field `body`"),
+        wrong(
+            "POST",
+            &messages,
+            &[auth, key, json],
+            r#"{"body":"secret"}"#,
+            400,
+            "bad_body",
+            "JSON object with a \"type\"",
+        ),
+        wrong(
+            "POST",
+            &messages,
+            &[auth, key, json],
+            r#"{"body":{"text":"secret"}}"#,
+            400,
+            "bad_body",
+            "JSON object with a \"type\"",
+        ),
+        wrong("POST", &messages, &[auth, key, json], &deep, 400, "bad_body", "more than 32 levels deep"),
+        wrong("POST", &messages, &[auth, key, json], &large, 413, "body_too_large", "at most 65536 are allowed"),
+        // Names.
+        wrong("POST", &messages, &[auth, json], &text("x"), 400, "bad_request", "Send one Idempotency-Key header"),
+        wrong(
+            "POST",
+            &messages,
+            &[auth, key, key, json],
+            &text("x"),
+            400,
+            "bad_request",
+            "Send one Idempotency-Key header",
+        ),
+        wrong(
+            "POST",
+            &messages,
+            &[auth, long_key, json],
+            &text("x"),
+            400,
+            "bad_request",
+            "must have 1 to 64 characters",
+        ),
+        // New conversations.
+        wrong(
+            "POST",
+            "/v1/conversations",
+            &[auth, json],
+            r#"{"user":"ben"}"#,
+            400,
+            "bad_request",
+            "missing field `kind`",
+        ),
+        wrong(
+            "POST",
+            "/v1/conversations",
+            &[auth, json],
+            r#"{"kind":"secret"}"#,
+            400,
+            "bad_request",
+            "`group` or `direct`",
+        ),
+        wrong(
+            "POST",
+            "/v1/conversations",
+            &[auth, json],
+            r#"{"kind":"direct","user":"service:x"}"#,
+            400,
+            "bad_request",
+            "a user id must not begin",
+        ),
+        wrong(
+            "POST",
+            "/v1/conversations",
+            &[auth, json],
+            r#"{"kind":"direct","user":"nobody"}"#,
+            404,
+            "no_such_user",
+            "no such user",
+        ),
+        wrong(
+            "POST",
+            "/v1/conversations",
+            &[auth, json],
+            r#"{"kind":"group","members":["nobody"]}"#,
+            404,
+            "no_such_user",
+            "no such user",
+        ),
+        wrong(
+            "POST",
+            "/v1/conversations",
+            &[auth, json],
+            r#"{"kind":"group","members":[],"title":""}"#,
+            400,
+            "bad_request",
+            "\"title\" must have 1 to 128",
+        ),
+        wrong("POST", "/v1/conversations", &[auth, json], &crowd, 400, "bad_request", "at most 1000 members"),
+    ];
+    for (what, request, status, code, words) in cases {
+        let answer = exchange(scene.house.address(), &request).await;
+        let sentence = answer.problem(status, code);
+        assert!(sentence.contains(words), "{what}: {sentence}");
+        assert!(!answer.body.contains("secret"), "{what}: {answer:?}");
+        assert_eq!(answer.header("allow").is_some(), status == 405, "{what}: {answer:?}");
+    }
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn sends_have_a_rate() {
+    let house = House::start_with(|config| {
+        config.limits.sends_burst = 2;
+        config.limits.sends_per_second = 1;
+    });
+    let scene = Scene::set_in(house.await).await;
+    let mut taken = 0;
+    // A machine that is too slow for the third to be refused will sooner or later be fast enough.
+    let refused = loop {
+        let answer = scene.send(&format!("key-{taken}"), &text("x")).await;
+        if answer.status != 201 {
+            break answer;
+        }
+        taken += 1;
+    };
+    assert!(taken >= 2, "{taken}");
+    refused.problem(429, "rate_limited");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    assert!((1..=1_000).contains(&refused.json()["retry_after_ms"].as_u64().unwrap()));
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn operators_see_the_server() {
+    let scene = Scene::set().await;
+    let get = async |path: &str| exchange(scene.house.address(), &request("GET", path, &[], "")).await;
+    for (path, kind, words) in [
+        ("/healthz", "text/plain; charset=utf-8", "ok\n"),
+        ("/readyz", "text/plain; charset=utf-8", "ready\n"),
+        ("/.well-known/jwks.json", "application/jwk-set+json", "\"crv\":\"Ed25519\""),
+        ("/metrics", "text/plain; version=0.0.4; charset=utf-8", ""),
+    ] {
+        let answer = get(path).await;
+        assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{path}");
+        assert!(answer.body.contains(words), "{path}: {answer:?}");
+    }
+    scene.end().await;
+}
