@@ -5,13 +5,12 @@ mod screen;
 
 use anyhow::{Context, Result, bail};
 use input::Line;
-use lockstep_client::protocol::{Body, ConversationId, Seq, Target, UserId};
+use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Client, ClientConfig, Event, Events, FixedToken, SendError, Sent, SqliteStore, StopReason, TokenError, TokenReason,
-    TokenSource,
+    Client, ClientConfig, Event, Events, FixedToken, LocalStore, SendError, Sent, SqliteStore, StopReason, TokenError,
+    TokenReason, TokenSource,
 };
 use screen::Screen;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +19,7 @@ use tokio::time::Instant;
 
 /// Chat as one device of a user. Each line of the input is a message; lines that begin with `/` are commands.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// The user to be.
     #[arg(long = "as", value_name = "USER")]
     user: String,
@@ -89,7 +88,7 @@ impl TokenSource for AdminTokens {
 /// # Errors
 ///
 /// If it cannot start, the server says to stop, a message was refused, or `--until-count` was not reached.
-pub async fn run(args: Args) -> Result<()> {
+pub(crate) async fn run(args: Args) -> Result<()> {
     let user: UserId = args.user.parse().context("--as")?;
     let path = match &args.store {
         Some(path) => path.clone(),
@@ -105,7 +104,7 @@ pub async fn run(args: Args) -> Result<()> {
         }),
     };
     let (client, events) = Client::start(ClientConfig::new(args.server.as_str(), tokens, Arc::new(store.clone())));
-    let mut chat = Chat::new(&args, user, client.clone());
+    let mut chat = Chat::new(&args, user, client.clone(), store.clone());
     let outcome = chat.talk(events).await;
     client.stop().await;
     store.close().await;
@@ -129,11 +128,10 @@ fn file_part(name: &str) -> String {
 
 struct Chat {
     client: Client,
+    store: SqliteStore,
     user: UserId,
     screen: Screen,
     target: Option<Target>,
-    /// The newest entry shown of each conversation.
-    newest: HashMap<ConversationId, Seq>,
     answers: JoinSet<Result<Sent, SendError>>,
     refused: u64,
     shown: u64,
@@ -144,14 +142,14 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(args: &Args, user: UserId, client: Client) -> Self {
+    fn new(args: &Args, user: UserId, client: Client, store: SqliteStore) -> Self {
         let target = args.with.clone().map(Target::User).or(args.conversation.map(Target::Conversation));
         Self {
             client,
+            store,
             user,
             screen: Screen,
             target,
-            newest: HashMap::new(),
             answers: JoinSet::new(),
             refused: 0,
             shown: 0,
@@ -255,8 +253,10 @@ impl Chat {
     }
 
     async fn read(&mut self) -> Result<()> {
-        let place = self.conversation().and_then(|id| Some((id, *self.newest.get(&id)?)));
-        let Some((conversation, seq)) = place else { return self.screen.note("nothing to read here yet") };
+        let nothing = "nothing to read here yet";
+        let Some(conversation) = self.conversation() else { return self.screen.note(nothing) };
+        let newest = self.store.history(conversation, 1).await?.pop();
+        let Some(Entry { seq, .. }) = newest else { return self.screen.note(nothing) };
         match self.client.read(conversation, seq).await {
             Ok(()) => self.screen.note(&format!("read up to {seq}")),
             Err(error) => self.screen.note(&format!("not read: {error}")),
@@ -288,7 +288,6 @@ impl Chat {
     fn take_event(&mut self, event: Event) -> Result<()> {
         match event {
             Event::Entry(entry) => {
-                self.newest.insert(entry.conversation, entry.seq);
                 self.shown += u64::from(self.screen.entry(&entry)?);
                 Ok(())
             }

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Chat(crate::chat::Args),
     /// Show on this machine what Lockstep does: a server, three devices, a crash. Needs no set-up.
     Demo(crate::demo::Args),
+    /// Measure how fast a server is on this machine, and check that it loses nothing.
+    Bench(crate::bench::Args),
     /// Issue access tokens.
     #[command(subcommand)]
     Token(TokenCommand),

@@ -4,6 +4,7 @@
 //! admin socket. Only tokens and answers go to standard output; what is said to people about them goes to standard error.
 
 mod admin;
+mod bench;
 mod chat;
 mod cli;
 mod commands;
@@ -36,6 +37,7 @@ async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         None => serve::run(cli.serve).await,
         Some(Command::Serve(args)) => serve::run(args).await,
+        Some(Command::Bench(args)) => bench::run(args).await,
         Some(Command::Chat(args)) => chat::run(args).await,
         Some(Command::Demo(args)) => demo::run(args).await.context("the demo failed"),
         Some(Command::Token(command)) => commands::token(command).await,

@@ -17,42 +17,60 @@ const SAMPLES: &[(&str, &str, &str)] = &[("ana", "phone", "main"), ("ana", "lapt
 pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     let config = Config::load(&args.flags())?;
     if args.check_config {
-        return say(config.to_toml().trim_end());
+        return writeln!(std::io::stdout().lock(), "{}", config.to_toml().trim_end())
+            .context("standard output cannot be written");
     }
     let telemetry = Telemetry::install(&config.log)?;
     let signals = Signals::listen().context("signals cannot be waited for")?;
     let running = Server::start(config, &telemetry).await?;
-    introduce(&running, args.dev).await?;
+    introduce(&running);
+    if !args.dev {
+        suggest(&running);
+    } else if let Err(error) = make_samples(&running).await {
+        running.stop().await?;
+        return Err(error);
+    }
     Ok(running.wait(signals).await?)
 }
 
-/// Says what is there and what to do next. The first line is for programs: they learn the port from it.
-async fn introduce(running: &Running, dev: bool) -> Result<()> {
+/// Says what is there. The first line is for programs: they learn the port from it.
+fn introduce(running: &Running) {
     let address = running.local_addr();
-    say(&format!("lockstep: listening on http://{address}"))?;
     let data = std::path::absolute(running.data()).unwrap_or_else(|_| running.data().to_owned());
-    let place = running.data().display();
-    say(&format!("devices connect to ws://{address}/v1/ws"))?;
-    say(&format!("everything is kept in {} (tokens are signed with token-key.pem there)", data.display()))?;
-    say("stop with Ctrl-C or SIGTERM\n")?;
-    if !dev {
-        say("A token for a device, made with its user if need be:")?;
-        say(&format!("  lockstep token user --user ana --device-name phone --kind main --data {place}"))?;
-        say("Sample users to chat as: start with --dev. Everything at a glance: lockstep demo")?;
-        return Ok(());
-    }
+    say(&format!("lockstep: listening on http://{address}"));
+    say(&format!("devices connect to ws://{address}/v1/ws"));
+    say(&format!("everything is kept in {} (tokens are signed with token-key.pem there)", data.display()));
+    say("stop with Ctrl-C or SIGTERM\n");
+}
+
+/// Says what to do next.
+fn suggest(running: &Running) {
+    let (program, place) = (program(), running.data().display());
+    say("A token for a device, made with its user if need be:");
+    say(&format!("  {program} token user --user ana --device-name phone --kind main --data {place}"));
+    say(&format!("Sample users to chat as: start with --dev. Everything at a glance: {program} demo"));
+}
+
+async fn make_samples(running: &Running) -> Result<()> {
     for (user, device, kind) in SAMPLES {
         admin::user_token(running.data(), user, device, kind).await.context("the sample users cannot be made")?;
     }
-    say("Sample users: ana (phone, laptop) and ben (phone). Chat as them, each in a terminal of its own:")?;
+    let (program, place, address) = (program(), running.data().display(), running.local_addr());
+    say("Sample users: ana (phone, laptop) and ben (phone). Chat as them, each in a terminal of its own:");
     for (user, device, _) in SAMPLES {
         let peer = if *user == "ana" { "ben" } else { "ana" };
         let who = format!("--as {user} --device-name {device} --with {peer}");
-        say(&format!("  lockstep chat {who} --data {place} --server ws://{address}/v1/ws"))?;
+        say(&format!("  {program} chat {who} --data {place} --server ws://{address}/v1/ws"));
     }
     Ok(())
 }
 
-fn say(line: &str) -> Result<()> {
-    writeln!(std::io::stdout().lock(), "{line}").context("standard output cannot be written")
+/// How this program was called, so that what is printed can be pasted.
+fn program() -> String {
+    std::env::args_os().next().map_or_else(|| "lockstep".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// A reader that has gone away, such as `head -1`, is no reason not to serve.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
 }

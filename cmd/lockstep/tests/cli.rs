@@ -64,11 +64,15 @@ impl Serving {
         self.folder().join("lockstep-data")
     }
 
+    fn signal(&self, name: &str) {
+        // The standard library sends no signal but SIGKILL; every shell has `kill`.
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
     /// Sends a signal, and returns the exit code and the rest of the output.
     fn stop(mut self, signal: &str) -> (Option<i32>, String) {
-        // The standard library sends no signal but SIGKILL; every shell has `kill`.
-        let kill = format!("kill -{signal} {}", self.child.id());
-        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        self.signal(signal);
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
         (self.child.wait().unwrap().code(), rest)
@@ -103,7 +107,7 @@ fn it_serves_without_a_command_and_stops_in_order() {
         let folder = data.display().to_string();
         let (code, said) = server.stop(signal);
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains(&folder) && said.contains("lockstep token user"), "{said}");
+        assert!(said.contains(&folder) && said.contains("lockstep token user --user ana"), "{said}");
     }
 }
 
@@ -141,6 +145,24 @@ fn the_configuration_is_checked_and_shown() {
         assert!(said.starts_with("lockstep: ") && said.contains(words), "{args:?}: {said}");
     }
     assert!(!folder.path().join("lockstep-data").exists(), "nothing is made before the configuration is right");
+}
+
+#[test]
+fn a_second_signal_ends_a_stop_that_waits() {
+    let server = Serving::start(&[]);
+    let token = answer(server.folder(), &["token", "user", "ana", "--device", "phone"]);
+    let mut slow = TcpStream::connect(server.address).unwrap();
+    let head = "POST /v1/conversations HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n";
+    let rest = format!("Content-Type: application/json\r\nAuthorization: Bearer {}\r\n\r\n", token.trim());
+    slow.write_all(format!("{head}{rest}").as_bytes()).unwrap();
+    let mut start = [0; 12];
+    slow.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 100", "the stop will wait for the body");
+    server.signal("TERM");
+    while TcpStream::connect(server.address).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(server.stop("TERM").0, Some(1));
 }
 
 #[test]
@@ -207,7 +229,7 @@ fn without_a_server_commands_say_what_to_do() {
 fn dev_makes_sample_users_and_says_how_to_chat() {
     let mut server = Serving::start(&["serve", "--dev"]);
     let mut said = String::new();
-    while said.matches("lockstep chat --as").count() < 3 {
+    while said.matches(" chat --as").count() < 3 {
         assert_ne!(server.output.read_line(&mut said).unwrap(), 0, "{said}");
     }
     for (user, count) in [("ana", 2), ("ben", 1)] {

@@ -18,7 +18,7 @@ pub(crate) fn raise_limit(connections: u64) {
     let wanted = connections.saturating_add(RESERVED);
     match getrlimit(Resource::Nofile).current {
         Some(allowed) if allowed < wanted => {
-            tracing::warn!(allowed, wanted, "fewer open files are allowed than connections: raise `ulimit -n`");
+            tracing::info!(allowed, wanted, "fewer open files are allowed than connections: raise `ulimit -n`");
         }
         _ => {}
     }

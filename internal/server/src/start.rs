@@ -22,8 +22,9 @@ use tokio::net::{TcpListener, TcpSocket};
 
 /// Connections that the system keeps while the accept loop is busy; more are refused by it.
 const BACKLOG: u32 = 4_096;
-/// Administrators at work at once; more wait.
-const ADMIN_CONNECTIONS_MAX: usize = 32;
+/// The bounds of the admin socket, whose peers are trusted: more administrators at once wait.
+const ADMIN_LIMITS: HttpLimits =
+    HttpLimits { connections_max: 32, header_timeout: Duration::from_secs(30), age_max: Duration::from_secs(300) };
 /// How often what the store no longer needs is deleted.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
 /// How often the metrics' histograms are put in order, so that they do not grow between two readings.
@@ -137,8 +138,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     let public = http::serve(listener, lockstep_gateway::router(gateway), http_limits, ending.clone(), tasks.tracker());
     tasks.spawn_vital("public listener", public);
     let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config));
-    let admin_limits = HttpLimits { connections_max: ADMIN_CONNECTIONS_MAX, ..http_limits };
-    let admin = http::serve(admin_listener, admin::router(admin_state), admin_limits, ending.clone(), tasks.tracker());
+    let admin = http::serve(admin_listener, admin::router(admin_state), ADMIN_LIMITS, ending.clone(), tasks.tracker());
     tasks.spawn_vital("admin listener", admin);
     let maintained = store.clone();
     tasks.spawn_periodic("store maintenance", MAINTENANCE_PERIOD, ending.stopping.clone(), move || {
@@ -202,6 +202,7 @@ fn gateway_config(config: &Config) -> GatewayConfig {
     let limits = &config.limits;
     let mut gateway = GatewayConfig {
         frame_bytes_max: limits.frame_bytes_max as usize,
+        write_timeout: Duration::from_millis(limits.write_timeout_ms),
         request: body_limits(config),
         ..GatewayConfig::default()
     };

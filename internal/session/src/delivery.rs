@@ -1,7 +1,6 @@
 //! Delivery (I3): each conversation's entries in order, once, live from the broker or read from the log.
 
 use crate::session::Phase;
-use crate::topics::Topic;
 use crate::{Event, Session};
 use lockstep_model::{Ask, Code, ConversationId, FeedChange, Page, Seq, SharedEntry};
 use std::time::Duration;
@@ -11,12 +10,13 @@ impl Session {
     /// there is a gap. While a read is under way, its page may end just below the entry.
     pub(crate) fn handle_entry(&mut self, entry: SharedEntry, now: Duration) {
         let (conversation, seq) = (entry.conversation, entry.seq);
-        if let Some(topic) = self.topics.get(conversation) {
+        if let Some(row) = self.topics.find(conversation) {
+            let topic = &self.topics[row];
             if seq < topic.next {
                 return;
             }
             if topic.live && seq == topic.next {
-                return self.deliver_live(entry, now);
+                return self.deliver_live(row, entry, now);
             }
             let until = now + self.config.reorder_grace;
             if (topic.live || topic.reading) && self.held.keep(entry, until, self.config.held_max) {
@@ -42,15 +42,15 @@ impl Session {
         }
     }
 
-    fn deliver_live(&mut self, entry: SharedEntry, now: Duration) {
+    fn deliver_live(&mut self, row: usize, entry: SharedEntry, now: Duration) {
         let conversation = entry.conversation;
         let mut next = Some(entry);
         while let Some(entry) = next {
-            if !self.has_room(&entry) {
+            if !self.has_room(row, &entry) {
                 return self.fall_behind(conversation, entry.seq);
             }
             let seq = entry.seq;
-            self.note_delivery(&entry, now);
+            self.note_delivery(row, &entry, now);
             self.emit(Event::Entry(entry));
             next = if self.held.is_empty() { None } else { self.held.take(conversation, seq.next()) };
         }
@@ -58,7 +58,8 @@ impl Session {
 
     /// A stretch of the log.
     pub(crate) fn handle_page(&mut self, page: Page, now: Duration) {
-        let Some(topic) = self.topics.get_mut(page.conversation) else { return };
+        let Some(row) = self.topics.find(page.conversation) else { return };
+        let topic = &mut self.topics[row];
         if !topic.reading {
             return;
         }
@@ -76,28 +77,27 @@ impl Session {
             self.emit(Event::Skip { conversation: page.conversation, skip });
             self.ask(Ask::Acked { conversation: page.conversation, seq: skip.to });
         }
-        let took_all = self.deliver_page(page.entries, now);
-        let stands = |topic: &Topic| topic.next == next && page.head >= next;
-        if took_all && self.topics.get(page.conversation).is_some_and(stands) {
+        let took_all = self.deliver_page(row, page.entries, now);
+        if took_all && self.topics[row].next == next && page.head >= next {
             // The log says that there is more and does not give it: reading on would never end.
             return self.close(Code::Unavailable);
         }
-        self.settle(page.conversation, page.head, now);
+        self.settle(row, page.head, now);
     }
 
     /// Delivers as much of a page as the window takes. The rest will be read again when there is room: false if so.
-    fn deliver_page(&mut self, mut entries: Vec<SharedEntry>, now: Duration) -> bool {
+    fn deliver_page(&mut self, row: usize, mut entries: Vec<SharedEntry>, now: Duration) -> bool {
         let mut count = 0;
         let mut has_room = true;
         for entry in &entries {
-            if self.topics.get(entry.conversation).is_none_or(|topic| topic.next != entry.seq) {
+            if entry.seq != self.topics[row].next {
                 break;
             }
-            has_room = self.has_room(entry);
+            has_room = self.has_room(row, entry);
             if !has_room {
                 break;
             }
-            self.note_delivery(entry, now);
+            self.note_delivery(row, entry, now);
             count += 1;
         }
         entries.truncate(count);
@@ -111,14 +111,14 @@ impl Session {
     }
 
     /// After a read: live again if the log's head is reached, else the next read.
-    fn settle(&mut self, conversation: ConversationId, head: Seq, now: Duration) {
-        let Some(topic) = self.topics.get_mut(conversation) else { return };
+    fn settle(&mut self, row: usize, head: Seq, now: Duration) {
+        let topic = &mut self.topics[row];
+        let (conversation, next) = (topic.conversation, topic.next);
         topic.saw_head(head);
         if topic.ahead > 0 {
             return self.queue_read(conversation);
         }
         topic.live = true;
-        let next = topic.next;
         if topic.marks.catching_up() {
             topic.marks.set_catching_up(false);
             self.catching_up -= 1;
@@ -127,19 +127,18 @@ impl Session {
             }
         }
         if let Some(entry) = self.held.take(conversation, next) {
-            self.deliver_live(entry, now);
+            self.deliver_live(row, entry, now);
         }
     }
 
-    fn has_room(&mut self, entry: &SharedEntry) -> bool {
-        let in_flight = self.topics.get(entry.conversation).map_or(0, Topic::in_flight);
-        in_flight < self.config.window_entries && self.window.has_room(entry.cost_bytes(), self.config.window_bytes)
+    fn has_room(&mut self, row: usize, entry: &SharedEntry) -> bool {
+        self.topics[row].in_flight() < self.config.window_entries
+            && self.window.has_room(entry.cost_bytes(), self.config.window_bytes)
     }
 
     /// Moves the conversation past an entry that is being delivered.
-    fn note_delivery(&mut self, entry: &SharedEntry, now: Duration) {
-        let Some(topic) = self.topics.get_mut(entry.conversation) else { return };
-        topic.advance_to(entry.seq.next());
+    fn note_delivery(&mut self, row: usize, entry: &SharedEntry, now: Duration) {
+        self.topics[row].advance_to(entry.seq.next());
         self.window.push(entry.conversation, entry.seq, entry.cost_bytes(), now);
         let is_feed = self.home.is_some_and(|(feed, _)| feed == entry.conversation);
         if let (true, Some(FeedChange::ConversationAdded { conversation, .. })) = (is_feed, FeedChange::of(entry))

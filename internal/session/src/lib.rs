@@ -8,7 +8,7 @@
 //! returns `None`, in order; then wait no longer than [`Session::poll_timeout`] says. While
 //! [`Session::wants_requests`] is false, leave the device's frames where they are: that is the back pressure.
 //!
-//! It never reads a clock, never allocates per idle conversation more than one [`topics`] row, and never asks the engine
+//! It never reads a clock, never keeps more for an idle conversation than one row of 40 bytes, and never asks the engine
 //! for more than it has room for.
 
 mod acks;

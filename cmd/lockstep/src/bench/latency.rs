@@ -81,11 +81,17 @@ impl Recorder {
         }
     }
 
-    pub(super) fn flush(&mut self) {
+    fn flush(&mut self) {
         if !self.gathered.is_empty() {
             let mut histogram = self.latencies.0.shards[self.shard].lock();
             self.gathered.drain(..).for_each(|micros| histogram.saturating_record(micros));
         }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.flush();
     }
 }
 

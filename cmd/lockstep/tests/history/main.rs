@@ -11,7 +11,7 @@ use lockstep_testkit::{Dice, History, Sender};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
-const MESSAGES_PER_DEVICE: usize = 50;
+const MESSAGES_PER_DEVICE: usize = 100;
 const CRASHES: usize = 5;
 const CUTS: usize = 30;
 const REPLACEMENTS: usize = 15;

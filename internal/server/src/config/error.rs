@@ -68,7 +68,7 @@ impl ConfigError {
                 }
                 Self::UnknownKey { origin, key: path.join("."), fix: unknown_key_fix(name, known) }
             }
-            kind if path.is_empty() => Self::Syntax { origin, reason: kind.to_string() },
+            kind if path.is_empty() => Self::Syntax { origin, reason: kind.to_string().trim_end().to_owned() },
             _ => Self::value(figment, &path.join(".")),
         }
     }

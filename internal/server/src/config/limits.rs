@@ -34,6 +34,8 @@ limits! {
     hello_timeout_ms = 5_000, 100..=60_000;
     /// How long the oldest delivery may stay unacknowledged. Then the connection closes with `ack_timeout`.
     ack_timeout_ms = 45_000, 100..=600_000;
+    /// How long a device may take nothing of what is written to it. Then the connection closes with `slow_reader`.
+    write_timeout_ms = 30_000, 100..=600_000;
     /// How long a connection may stay open. Then it closes with `session_age`.
     session_age_s = 86_400, 1..=2_592_000;
     /// Deliveries of one conversation ahead of the acknowledgement. Then the conversation waits.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
+pub(crate) mod scene;
+
 use lockstep_server::admin::{AdminClient, TokenRequest};
 use lockstep_server::{Config, Running, Server, Telemetry};
 use serde_json::Value;

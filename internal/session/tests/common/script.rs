@@ -181,8 +181,8 @@ fn page(words: &mut Words) -> Page {
             word => range = word.split_once("..").map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap())),
         }
     }
-    let entries: Vec<_> =
-        range.map_or(1..=0, |(from, to)| from..=to).map(|seq| entry(conversation, seq, cost)).collect();
+    let (from, to) = range.unwrap_or((1, 0));
+    let entries: Vec<_> = (from..=to).map(|seq| entry(conversation, seq, cost)).collect();
     let from = skip.map_or(entries.first().map_or(Seq::ZERO, |entry| entry.seq), |skip| skip.from);
     Page { conversation, from, skip, entries, head: Seq::new(head) }
 }
