@@ -19,6 +19,8 @@ use tokio_util::task::TaskTracker;
 pub struct GatewayConfig {
     /// The bounds of one WebSocket's session; REST shares its rate of sends.
     pub session: SessionConfig,
+    /// WebSockets that are open at once, those that have not said hello included. One more is refused with `overloaded`.
+    pub sockets_max: usize,
     /// Largest frame from a device. A larger one closes the connection with `frame_too_large`.
     pub frame_bytes_max: usize,
     /// How long a device may take nothing of what is written to it. Then it is closed with `slow_reader`.
@@ -31,6 +33,7 @@ impl Default for GatewayConfig {
     fn default() -> Self {
         Self {
             session: SessionConfig::default(),
+            sockets_max: 100_000,
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             write_timeout: Duration::from_secs(30),
             request: BodyLimits { bytes_max: 256 * 1024, timeout: Duration::from_secs(10) },

@@ -2,7 +2,8 @@
 
 use crate::SharedEntry;
 use lockstep_protocol::{
-    Body, ClientMsgId, Code, ConversationId, EntryId, Offset, OffsetsVersion, Ref, Seq, Shown, SkipReason, Target, UnixMs,
+    Body, ClientMsgId, Code, ConversationId, EntryId, Offset, OffsetsVersion, Ref, Seq, Shown, SkipReason, Target,
+    UnixMs,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.

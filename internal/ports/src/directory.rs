@@ -21,10 +21,8 @@ pub trait Directory: Send + Sync + 'static {
     async fn user(&self, user: UserId) -> Result<Option<User>, StoreError>;
 
     /// Makes a device for an existing user. Feed: `device_linked`.
-    async fn create_device(
-        &self,
-        device: NewDevice,
-    ) -> Result<Result<Committed<Device>, DirectoryRefusal>, StoreError>;
+    async fn create_device(&self, device: NewDevice)
+    -> Result<Result<Committed<Device>, DirectoryRefusal>, StoreError>;
 
     /// Finds a device, removed ones too.
     async fn device(&self, device: DeviceId) -> Result<Option<Device>, StoreError>;

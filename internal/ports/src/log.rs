@@ -115,8 +115,13 @@ pub struct Range {
     pub conversation: ConversationId,
     /// The first entry.
     pub from: Seq,
-    /// How many at most.
+    /// How many at most. More than [`Self::COUNT_MAX`] counts as that.
     pub count: u32,
+}
+
+impl Range {
+    /// The most entries that one range is answered with, so that no question makes a store hold more in memory.
+    pub const COUNT_MAX: u32 = 1_000;
 }
 
 /// A place in the stream of commits of one running store.

@@ -12,12 +12,8 @@ pub trait Offsets: Send + Sync + 'static {
 
     /// The offsets of a user that changed after `since`, in order of version, at most `count`. The change's version is
     /// that of the last one named, or the user's newest if none is left.
-    async fn changed_since(
-        &self,
-        user: UserId,
-        since: OffsetsVersion,
-        count: u32,
-    ) -> Result<OffsetsChange, StoreError>;
+    async fn changed_since(&self, user: UserId, since: OffsetsVersion, count: u32)
+    -> Result<OffsetsChange, StoreError>;
 
     /// The offsets of a user in these conversations; 0 where nothing has been read.
     async fn offsets(&self, user: UserId, conversations: Vec<ConversationId>) -> Result<Vec<Offset>, StoreError>;

@@ -201,6 +201,7 @@ fn engine_config(config: &Config) -> EngineConfig {
 fn gateway_config(config: &Config) -> GatewayConfig {
     let limits = &config.limits;
     let mut gateway = GatewayConfig {
+        sockets_max: limits.connections_max as usize,
         frame_bytes_max: limits.frame_bytes_max as usize,
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
         request: body_limits(config),

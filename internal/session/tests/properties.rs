@@ -14,7 +14,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Join),
         2 => (log.clone(), 1..8_u64).prop_map(|(log, count)| Op::Retain { log, count }),
         12 => (0..4_usize, prop::bool::weighted(0.2)).prop_map(|(pick, again)| Op::Bring { pick, again }),
-        2 => pick.clone().prop_map(|pick| Op::Lose { pick }),
+        2 => pick.prop_map(|pick| Op::Lose { pick }),
         1 => (0..8_usize).prop_map(|count| Op::Overflow { count }),
         2 => (log.clone(), prop_oneof![3 => Just(0), 1 => 1..1_000_u64]).prop_map(|(log, beyond)| Op::Head { log, beyond }),
         6 => (pick, 0..4_u32, any::<bool>()).prop_map(|(pick, fewer, stale)| Op::Read { pick, fewer, stale }),

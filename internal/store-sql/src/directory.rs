@@ -35,7 +35,8 @@ impl Directory for SqliteStore {
 
     async fn device(&self, device: DeviceId) -> Result<Option<Device>, StoreError> {
         const FIND: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE id = ?");
-        let devices = self.ask("device", FIND, Values::new().blob(device.as_bytes()), |columns| columns.device()).await?;
+        let devices =
+            self.ask("device", FIND, Values::new().blob(device.as_bytes()), |columns| columns.device()).await?;
         Ok(devices.into_iter().next())
     }
 

@@ -52,7 +52,7 @@ impl MessageLog for SqliteStore {
                 &ranges,
                 |values, index, range| {
                     values.int(index as u64).blob(range.conversation.as_bytes());
-                    values.int(range.from.get()).int(range.count.into());
+                    values.int(range.from.get()).int(range.count.min(Range::COUNT_MAX).into());
                 },
                 |row| {
                     let mut columns = Columns::of(row);

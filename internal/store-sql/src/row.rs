@@ -87,7 +87,9 @@ impl<'r> Columns<'r> {
     }
 
     pub(crate) fn optional_user_id(&mut self) -> Result<Option<UserId>> {
-        self.optional_text()?.map(|text| UserId::new(text).map_err(|error| sqlx::Error::Decode(error.into()))).transpose()
+        self.optional_text()?
+            .map(|text| UserId::new(text).map_err(|error| sqlx::Error::Decode(error.into())))
+            .transpose()
     }
 
     pub(crate) fn bounds(&mut self) -> Result<Bounds> {

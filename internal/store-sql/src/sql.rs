@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 /// Rows of a statement's sizes.
 const SIZES: [usize; 4] = [1, 8, 64, 256];
-const ROWS_MAX: usize = SIZES[SIZES.len() - 1];
+/// Rows of the largest statement; more are done in several.
+pub(crate) const ROWS_MAX: usize = SIZES[SIZES.len() - 1];
 
 /// One statement in all its sizes.
 pub(crate) struct RowsSql {
@@ -23,9 +24,7 @@ pub(crate) struct RowsSql {
 impl RowsSql {
     /// `{rows}` in the template stands for the rows, as they follow VALUES.
     pub(crate) fn new(columns: usize, template: &'static str) -> Self {
-        let row = format!("({})", vec!["?"; columns].join(","));
-        let sizes = SIZES.map(|size| template.replace("{rows}", &vec![row.as_str(); size].join(",")).into());
-        Self { columns, sizes }
+        Self { columns, sizes: SIZES.map(|size| of_size(columns, template, size).into()) }
     }
 
     /// Executes the statement for all items and says how many rows it changed.
@@ -41,7 +40,7 @@ impl RowsSql {
             for item in chunk {
                 bind(&mut values, item);
             }
-            let query = sqlx::query_with(self.of_size(chunk.len()), values.take()?);
+            let query = sqlx::query_with(AssertSqlSafe(self.sizes[size_index(chunk.len())].clone()), values.take()?);
             changed += query.execute(&mut *connection).await?.rows_affected();
         }
         Ok(changed)
@@ -60,7 +59,7 @@ impl RowsSql {
             for (index, item) in chunk.iter().enumerate() {
                 bind(&mut values, number * ROWS_MAX + index, item);
             }
-            let query = sqlx::query_with(self.of_size(chunk.len()), values.take()?);
+            let query = sqlx::query_with(AssertSqlSafe(self.sizes[size_index(chunk.len())].clone()), values.take()?);
             let mut rows = query.fetch(&mut *connection);
             while let Some(row) = rows.try_next().await? {
                 take(&row)?;
@@ -68,11 +67,49 @@ impl RowsSql {
         }
         Ok(())
     }
+}
 
-    fn of_size(&self, rows: usize) -> AssertSqlSafe<Arc<str>> {
-        let size = SIZES.iter().position(|&size| size >= rows).unwrap_or(SIZES.len() - 1);
-        AssertSqlSafe(self.sizes[size].clone())
+/// Several statements that are executed in one go, which costs as much waiting as one.
+pub(crate) struct RowsScript<const N: usize> {
+    columns: [usize; N],
+    sizes: [Arc<str>; SIZES.len()],
+}
+
+impl<const N: usize> RowsScript<N> {
+    /// Columns and templates as those of a [`RowsSql`].
+    pub(crate) fn new(statements: [(usize, &'static str); N]) -> Self {
+        let script = |size| statements.map(|(columns, template)| of_size(columns, template, size)).join("; ");
+        Self { columns: statements.map(|(columns, _)| columns), sizes: SIZES.map(|size| script(size).into()) }
     }
+
+    /// Executes the script, whose statements get at most `rows` rows each, at most [`ROWS_MAX`]: `bind` binds those of
+    /// the statement with the given number. Says how many rows were changed in all.
+    pub(crate) async fn execute(
+        &self,
+        connection: &mut SqliteConnection,
+        rows: usize,
+        bind: impl Fn(&mut Values, usize),
+    ) -> Result<u64, sqlx::Error> {
+        let index = size_index(rows);
+        let mut end = 0;
+        let mut values = Values::for_rows(SIZES[index] * self.columns.iter().sum::<usize>());
+        for (number, columns) in self.columns.iter().enumerate() {
+            bind(&mut values, number);
+            end += SIZES[index] * columns;
+            values.nulls_until(end);
+        }
+        let query = sqlx::query_with(AssertSqlSafe(self.sizes[index].clone()), values.take()?);
+        Ok(query.execute(connection).await?.rows_affected())
+    }
+}
+
+fn size_index(rows: usize) -> usize {
+    SIZES.iter().position(|&size| size >= rows).unwrap_or(SIZES.len() - 1)
+}
+
+fn of_size(columns: usize, template: &str, size: usize) -> String {
+    let row = format!("({})", vec!["?"; columns].join(","));
+    template.replace("{rows}", &vec![row.as_str(); size].join(","))
 }
 
 /// Values bound to a statement, in order.
@@ -108,6 +145,12 @@ impl Values {
 
     pub(crate) fn optional_text(&mut self, text: Option<&str>) -> &mut Self {
         self.add(text)
+    }
+
+    fn nulls_until(&mut self, end: usize) {
+        while self.0.as_ref().is_ok_and(|arguments| arguments.len() < end) {
+            self.add(None::<i64>);
+        }
     }
 
     fn add<'t, T: Encode<'t, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> &mut Self {

@@ -233,11 +233,9 @@ impl<H: Handler> Device<H> {
             "welcome" => door.welcome.add_permits(1),
             "caught_up" => door.caught_up.add_permits(1),
             "offsets" => {}
-            "error" => bail!(
-                "the server says {}: {}",
-                frame.code.unwrap_or_default(),
-                frame.message.unwrap_or_default()
-            ),
+            "error" => {
+                bail!("the server says {}: {}", frame.code.unwrap_or_default(), frame.message.unwrap_or_default())
+            }
             other => bail!("an unexpected frame: {other}"),
         }
         Ok(())

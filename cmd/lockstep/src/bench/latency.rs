@@ -3,8 +3,8 @@
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Histograms that tasks share, so that they seldom wait for one another.
@@ -28,7 +28,8 @@ struct Inner {
 impl Latencies {
     pub(super) fn new() -> Self {
         let shard = || {
-            let histogram = Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("the bounds and the precision are fine");
+            let histogram =
+                Histogram::new_with_bounds(1, MICROS_MAX, 3).expect("the bounds and the precision are fine");
             Mutex::new(histogram)
         };
         let shards = std::array::from_fn(|_| shard());

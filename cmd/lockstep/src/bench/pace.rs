@@ -9,20 +9,21 @@ pub(super) use timerfd::Pacer;
 #[cfg(target_os = "linux")]
 mod timerfd {
     use super::{Instant, Result};
-    use rustix::fd::OwnedFd;
-    use rustix::io::{Errno, read};
     use rustix::time::{
         Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
     };
-    use tokio::io::unix::AsyncFd;
+    use std::io::ErrorKind;
+    use tokio::net::unix::pipe::Receiver;
 
-    /// A timer of the system (timerfd_create(2)), as exact as its own clock.
-    pub(in super::super) struct Pacer(AsyncFd<OwnedFd>);
+    /// A timer of the system (timerfd_create(2)), as exact as its clock. Like a pipe it becomes readable and is read, and
+    /// so the runtime's type for the reading end of one serves it.
+    pub(in super::super) struct Pacer(Receiver);
 
     impl Pacer {
         pub(in super::super) fn new() -> Result<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
-            Ok(Self(AsyncFd::new(timerfd_create(TimerfdClockId::Monotonic, flags)?)?))
+            let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+            Ok(Self(Receiver::from_owned_fd_unchecked(timer)?))
         }
 
         /// Returns at this moment; at once if it is over.
@@ -33,13 +34,13 @@ mod timerfd {
             }
             let it_interval = Timespec { tv_sec: 0, tv_nsec: 0 };
             let it_value = Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: wait.subsec_nanos().into() };
-            timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
+            timerfd_settime(&self.0, TimerfdTimerFlags::empty(), &Itimerspec { it_interval, it_value })?;
             loop {
-                let mut ready = self.0.readable().await?;
-                match read(self.0.get_ref(), &mut [0; 8]) {
-                    Ok(_) => return Ok(()),
-                    Err(Errno::AGAIN) => ready.clear_ready(),
-                    Err(error) => return Err(error.into()),
+                self.0.readable().await?;
+                // How often it has expired.
+                match self.0.try_read(&mut [0; 8]) {
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                    outcome => return Ok(outcome.map(drop)?),
                 }
             }
         }

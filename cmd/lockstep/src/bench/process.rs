@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// How long a process may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,8 +27,8 @@ pub(super) struct Process {
     what: &'static str,
     address: SocketAddr,
     observed: Observed,
-    /// Held open, so that the process can go on writing.
-    _output: Lines<BufReader<ChildStdout>>,
+    /// Held open: the process can go on writing, and knows from the end of its input that the bench is gone.
+    _pipes: (Option<ChildStdin>, Lines<BufReader<ChildStdout>>),
 }
 
 impl Process {
@@ -56,7 +56,6 @@ impl Process {
     }
 
     async fn start(what: &'static str, mut command: Command, prefix: &str) -> Result<Self> {
-        // A process whose input ends knows that the bench is gone, however that came about.
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("{what} cannot be started"))?;
         let mut output = BufReader::new(child.stdout.take().context("a child's output is not there")?).lines();
@@ -66,7 +65,8 @@ impl Process {
         let address = line.strip_prefix(prefix).and_then(|text| text.trim().parse().ok());
         let address = address.with_context(|| format!("the first line of {what} was {line:?}"))?;
         let observed = Observed::new(child.id().with_context(|| format!("{what} has stopped"))?);
-        Ok(Self { child, what, address, observed, _output: output })
+        let pipes = (child.stdin.take(), output);
+        Ok(Self { child, what, address, observed, _pipes: pipes })
     }
 
     pub(super) fn address(&self) -> SocketAddr {

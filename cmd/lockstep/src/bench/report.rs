@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn numbers_are_told_as_people_read_them() {
-        let cases = [(0.0, "0"), (1_234_567.8, "1,234,568"), (12.3456, "12.35"), (0.012_345_6, "0.01235"), (999.0, "999")];
+        let cases =
+            [(0.0, "0"), (1_234_567.8, "1,234,568"), (12.3456, "12.35"), (0.012_345_6, "0.01235"), (999.0, "999")];
         for (number, expected) in cases {
             assert_eq!(told(&json!(rounded(number))), expected);
         }

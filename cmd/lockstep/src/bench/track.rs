@@ -55,7 +55,12 @@ impl Track {
     /// Adds a conversation of which the device has everything up to `seq`, the entry with this id. Rows may be added
     /// only before the first entry.
     pub(super) fn follow(&mut self, conversation: &str, seq: u64, id: Option<&str>) -> Result<()> {
-        let row = Row { conversation: name(conversation)?, next: seq + 1, last: id.map(name).transpose()?, unacknowledged: false };
+        let row = Row {
+            conversation: name(conversation)?,
+            next: seq + 1,
+            last: id.map(name).transpose()?,
+            unacknowledged: false,
+        };
         let at = self.rows.partition_point(|other| other.conversation < row.conversation);
         self.rows.insert(at, row);
         Ok(())
@@ -113,7 +118,8 @@ impl Track {
             format!(r#""seq":{}{entry}"#, row.next - 1)
         };
         let of_feed = |row: &&Row| row.conversation == feed.as_bytes();
-        let feed = self.rows.iter().find(of_feed).map_or(String::new(), |row| format!(r#","feed":{{{}}}"#, cursor(row)));
+        let feed =
+            self.rows.iter().find(of_feed).map_or(String::new(), |row| format!(r#","feed":{{{}}}"#, cursor(row)));
         let mut frames = vec![format!(r#"{{"type":"hello","token":"{token}","epoch":"{epoch}"{feed}}}"#)];
         let known = self.rows.iter().filter(|row| !of_feed(row) && row.next > 1);
         let shown: Vec<String> =
@@ -131,7 +137,8 @@ impl Track {
 
     /// What went wrong, if the conversations reach as far as `head` says.
     pub(super) fn faults(&self, head: impl Fn(&str) -> Option<u64>) -> Faults {
-        let mut faults = Faults { lost: self.missing.len() as u64, duplicated: self.duplicated, reordered: self.reordered };
+        let mut faults =
+            Faults { lost: self.missing.len() as u64, duplicated: self.duplicated, reordered: self.reordered };
         for row in &self.rows {
             let end = head(text(&row.conversation)).map_or(row.next, |head| head + 1);
             faults.lost += end.saturating_sub(row.next);

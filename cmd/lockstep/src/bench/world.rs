@@ -72,8 +72,11 @@ impl World {
         let data = folder.path().join("data");
         let store = SqliteStore::open(&data, SqliteOptions::default()).await?;
         let tokens = Tokens::open(&data)?;
-        let mut people: Vec<Person> =
-            iter(0..plan.people).map(|number| person(&store, &tokens, number)).buffered(COMMANDS_AT_ONCE).try_collect().await?;
+        let mut people: Vec<Person> = iter(0..plan.people)
+            .map(|number| person(&store, &tokens, number))
+            .buffered(COMMANDS_AT_ONCE)
+            .try_collect()
+            .await?;
         let rooms = iter(&plan.rooms).map(|members| room(&store, &people, members)).buffered(COMMANDS_AT_ONCE);
         let mut rooms: Vec<Room> = rooms.try_collect().await?;
         for (number, members) in plan.rooms.iter().enumerate() {

@@ -7,7 +7,7 @@ mod translate;
 
 pub(crate) use meters::Meters;
 
-use crate::{GatewayState, Problem};
+use crate::{GatewayState, Problem, bad_request};
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -28,11 +28,14 @@ pub(crate) async fn upgrade(
 ) -> Response {
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade.protocols([SUBPROTOCOL]),
-        Err(rejection) => return Problem::new(Code::BadRequest, rejection.body_text()).into_response(),
+        Err(rejection) => return bad_request(&rejection.body_text()).into_response(),
     };
     if upgrade.selected_protocol().is_none() {
         let detail = format!("A WebSocket here has to ask for the subprotocol {SUBPROTOCOL}.");
         return Problem::new(Code::BadRequest, detail).into_response();
+    }
+    if state.sockets.len() >= state.config.sockets_max {
+        return Problem::from(Code::Overloaded).into_response();
     }
     let frame_bytes_max = state.config.frame_bytes_max;
     let sockets = state.sockets.clone();

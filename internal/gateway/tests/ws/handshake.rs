@@ -145,3 +145,18 @@ async fn another_epoch_resets_what_is_not_the_same() {
     }
     assert_eq!(seqs, [1, 2, 3], "it is taken anew from the floor");
 }
+
+#[tokio::test]
+async fn sockets_that_say_nothing_are_bounded() {
+    let house =
+        House::with(EngineConfig::default(), GatewayConfig { sockets_max: 1, ..GatewayConfig::default() }).await;
+    let phone = house.device("ana").await;
+    let mut silent = house.open().await;
+    let refused = tokio_tungstenite::connect_async(house.request()).await.unwrap_err();
+    let tokio_tungstenite::tungstenite::Error::Http(answer) = refused else { panic!("{refused:?}") };
+    let problem: serde_json::Value = serde_json::from_slice(answer.body().as_ref().unwrap()).unwrap();
+    assert_eq!((answer.status().as_u16(), &problem["code"]), (503, &json!("overloaded")));
+    // The one that is open goes on.
+    silent.send(json!({"type": "hello", "token": house.token(&phone)})).await;
+    silent.until("welcome").await;
+}

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::sync::CancellationToken;
 
@@ -78,11 +79,16 @@ impl House {
         self.tokens.issue(&claim, Duration::from_secs(60), issued).token
     }
 
-    /// A WebSocket on which nothing has been said.
-    pub(crate) async fn open(&self) -> Wire {
+    /// The request that becomes a WebSocket.
+    pub(crate) fn request(&self) -> Request {
         let mut request = format!("ws://{}/v1/ws", self.address).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "lockstep.v1".parse().unwrap());
-        let (socket, answer) = tokio_tungstenite::connect_async(request).await.unwrap();
+        request
+    }
+
+    /// A WebSocket on which nothing has been said.
+    pub(crate) async fn open(&self) -> Wire {
+        let (socket, answer) = tokio_tungstenite::connect_async(self.request()).await.unwrap();
         assert_eq!(answer.headers()["sec-websocket-protocol"], "lockstep.v1");
         Wire { socket }
     }

@@ -4,8 +4,8 @@ use super::Stores;
 use super::world::{at, nobody, seq};
 use crate::{CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
-    Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval, Intervals,
-    Kind, Sender, TokenGeneration, UnixMs, User, UserId,
+    Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
+    Intervals, Kind, Sender, TokenGeneration, UnixMs, User, UserId,
 };
 use tokio::task::JoinSet;
 
@@ -63,7 +63,8 @@ async fn devices(stores: &Stores) {
     let refused = stores.directory.create_device(new(&nobody(), "x", DeviceKind::Sub, 0)).await.expect("create_device");
     assert_eq!(refused, Err(DirectoryRefusal::NoSuchUser));
     let mut made = Vec::new();
-    for (number, (name, kind)) in [("my \"phone\" ☎", DeviceKind::Main), ("", DeviceKind::Sub)].into_iter().enumerate() {
+    for (number, (name, kind)) in [("my \"phone\" ☎", DeviceKind::Main), ("", DeviceKind::Sub)].into_iter().enumerate()
+    {
         let new = new(&user.id, name, kind, 10 + number as u64);
         let created = stores.directory.create_device(new.clone()).await.expect("create_device").expect("it is made");
         let device = created.value;
@@ -124,7 +125,10 @@ async fn removal(stores: &Stores) {
     assert!(removed.value.token_generation > device.token_generation);
     assert!(removed.value.connection_generation > device.connection_generation);
     let [entry] = &removed.entries[..] else { panic!("one entry was expected, not {:?}", removed.entries) };
-    assert_eq!((entry.conversation, FeedChange::of(entry)), (user.feed, Some(FeedChange::DeviceRemoved { device: device.id })));
+    assert_eq!(
+        (entry.conversation, FeedChange::of(entry)),
+        (user.feed, Some(FeedChange::DeviceRemoved { device: device.id }))
+    );
     assert_eq!(told(stores, &user).await.last(), Some(&FeedChange::DeviceRemoved { device: device.id }));
     // Again: nothing.
     let again = remove(device.id, 60).await.expect("it is known");
@@ -159,10 +163,14 @@ async fn groups(stores: &Stores) {
         members: users.iter().map(|user| user.id.clone()).collect(),
         now: at(30),
     };
-    let created = stores.directory.create_conversation(new.clone()).await.expect("create_conversation").expect("all exist");
+    let created =
+        stores.directory.create_conversation(new.clone()).await.expect("create_conversation").expect("all exist");
     let made = &created.value;
     assert_eq!((made.id, made.kind, &made.title), (new.id, ConversationKind::Group, &new.title));
-    assert_eq!((made.bounds, made.created_at, made.active_at), (Bounds { floor: seq(1), head: seq(0) }, at(30), at(30)));
+    assert_eq!(
+        (made.bounds, made.created_at, made.active_at),
+        (Bounds { floor: seq(1), head: seq(0) }, at(30), at(30))
+    );
     let change = FeedChange::ConversationAdded { conversation: new.id, kind: ConversationKind::Group };
     let feeds: Vec<ConversationId> = created.entries.iter().map(|entry| entry.conversation).collect();
     assert_eq!(feeds, users.iter().map(|user| user.feed).collect::<Vec<_>>());
@@ -171,7 +179,8 @@ async fn groups(stores: &Stores) {
         assert_eq!(stores.range(user.feed, 1, 10).await, std::slice::from_ref(entry));
     }
     // Given again it changes nothing.
-    let again = stores.directory.create_conversation(new.clone()).await.expect("create_conversation").expect("it is there");
+    let again =
+        stores.directory.create_conversation(new.clone()).await.expect("create_conversation").expect("it is there");
     assert_eq!((&again.value, again.entries), (made, vec![]));
     // One who does not exist refuses the whole.
     let mut strangers = NewConversation { id: ConversationId::generate(), ..new };
@@ -201,11 +210,8 @@ async fn a_direct_conversation_is_made_once(stores: &Stores) {
     for (user, peer) in [(&one, &other), (&other, &one)] {
         assert_eq!(told(stores, user).await, [change]);
         let listed = stores.directory.conversations_of(user.id.clone(), None, 10).await.expect("conversations_of");
-        let expected = ListedConversation {
-            conversation: made[0].value.clone(),
-            member: true,
-            peer: Some(peer.id.clone()),
-        };
+        let expected =
+            ListedConversation { conversation: made[0].value.clone(), member: true, peer: Some(peer.id.clone()) };
         assert_eq!(listed, [expected]);
     }
 }
@@ -338,7 +344,8 @@ async fn cursors(stores: &Stores) {
     }
     // Many at once, some twice: the highest of each stays.
     let row = |number: usize, to| CursorRow { device: author.device, conversation: groups[number], seq: seq(to) };
-    let mut rows: Vec<CursorRow> = (1..5).flat_map(|number| [row(number, 9), row(number, 11), row(number, 10)]).collect();
+    let mut rows: Vec<CursorRow> =
+        (1..5).flat_map(|number| [row(number, 9), row(number, 11), row(number, 10)]).collect();
     rows.push(CursorRow { device: DeviceId::generate(), ..row(1, 1) });
     stores.directory.store_cursors(rows).await.expect("store_cursors");
     for number in 1..5 {

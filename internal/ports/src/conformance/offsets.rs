@@ -80,7 +80,8 @@ async fn changes_in_order_of_version(stores: &Stores) {
     // The first one moves again: it is the newest now, and named once.
     advance(stores, &user, groups[0], 9).await;
     let all = [(1, 2), (2, 3), (3, 4), (4, 5), (0, 9)].map(|(group, to): (usize, u64)| offset(groups[group], to));
-    let change = |at_version, offsets: &[Offset]| OffsetsChange { version: version(at_version), offsets: offsets.to_vec() };
+    let change =
+        |at_version, offsets: &[Offset]| OffsetsChange { version: version(at_version), offsets: offsets.to_vec() };
     let cases: [(u64, u32, OffsetsChange); 8] = [
         (0, 100, change(6, &all)),
         (0, 2, change(3, &all[..2])),

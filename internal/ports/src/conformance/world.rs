@@ -3,8 +3,8 @@
 use super::Stores;
 use crate::{Append, AppendRefusal, Appended, Author, CursorRow, NewConversation, NewDevice, Range};
 use lockstep_model::{
-    Body, ClientMsgId, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry, EntryId, Kind,
-    Seq, UnixMs, User, UserId,
+    Body, ClientMsgId, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry, EntryId,
+    Kind, Seq, UnixMs, User, UserId,
 };
 
 /// A moment that all suites begin at; later ones are added to it.

@@ -4,8 +4,8 @@ use super::entries::{self, NewEntry};
 use super::job::Batch;
 use super::work::Work;
 use crate::row::Columns;
-use crate::sql::{RowsSql, Values};
-use lockstep_model::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Sender, Sent, Seq};
+use crate::sql::{ROWS_MAX, RowsScript, RowsSql, Values};
+use lockstep_model::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Offset, Sender, Sent, Seq};
 use lockstep_ports::{Append, AppendRefusal, Appended};
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
@@ -47,13 +47,14 @@ static FIND: LazyLock<RowsSql> = LazyLock::new(|| {
     )
 });
 
-static REMEMBER: LazyLock<RowsSql> = LazyLock::new(|| {
-    RowsSql::new(
-        7,
-        "INSERT OR FAIL INTO sends (client_msg_id, device, conversation, seq, entry_id, sent_at, content_hash) \
-         SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
-    )
-});
+const REMEMBER: (usize, &str) = (
+    7,
+    "INSERT OR FAIL INTO sends (client_msg_id, device, conversation, seq, entry_id, sent_at, content_hash) \
+     SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
+);
+
+static STORE: LazyLock<RowsScript<3>> =
+    LazyLock::new(|| RowsScript::new([entries::INSERT, entries::MOVE_HEADS, REMEMBER]));
 
 impl AppendRow {
     /// Hashes what makes two sends the same: the kind, after its length so that it cannot run into the body, and the
@@ -69,6 +70,29 @@ impl AppendRow {
 
     fn key(&self) -> (&ClientMsgId, DeviceId) {
         (&self.append.client_msg_id, self.append.author.device)
+    }
+
+    fn entry(&self, seq: Seq) -> NewEntry<'_> {
+        let append = &self.append;
+        NewEntry {
+            conversation: append.conversation,
+            seq,
+            id: append.id,
+            kind: &append.kind,
+            sender: append.author.user.as_str(),
+            sender_device: Some(append.author.device),
+            client_msg_id: Some(&append.client_msg_id),
+            body: &append.body,
+            sent_at: append.sent_at,
+        }
+    }
+
+    /// A row of [`REMEMBER`].
+    fn bind_send(&self, seq: Seq, values: &mut Values) {
+        let append = &self.append;
+        values.text(append.client_msg_id.as_str()).blob(append.author.device.as_bytes());
+        values.blob(append.conversation.as_bytes()).int(seq.get()).blob(append.id.as_bytes());
+        values.int(append.sent_at.get()).blob(&self.content_hash);
     }
 
     /// What a row is answered whose `client_msg_id` has been used before.
@@ -199,35 +223,25 @@ fn decide(rows: &[&AppendRow], found: &[Found]) -> Vec<RowOutcome> {
     outcomes
 }
 
-/// Writes the new entries, what remembers them, and the heads. The rows are put in the order of each table's key, so
+/// Writes the new entries, the heads, and what remembers the sends. The rows are put in the order of each table's key, so
 /// that rows of one page are written together.
 async fn store(work: &mut Work<'_>, new: &mut [(&AppendRow, Seq)]) -> Result<(), sqlx::Error> {
     new.sort_unstable_by_key(|(row, seq)| (row.append.conversation, *seq));
-    let new_entries: Vec<NewEntry<'_>> = new
-        .iter()
-        .map(|(AppendRow { append, .. }, seq)| NewEntry {
-            conversation: append.conversation,
-            seq: *seq,
-            id: append.id,
-            kind: &append.kind,
-            sender: append.author.user.as_str(),
-            sender_device: Some(append.author.device),
-            client_msg_id: Some(&append.client_msg_id),
-            body: &append.body,
-            sent_at: append.sent_at,
-        })
-        .collect();
-    let entry_rows = entries::insert(work, &new_entries).await?;
-    new.sort_unstable_by(|(one, _), (other, _)| one.key().cmp(&other.key()));
-    let remembered = REMEMBER
-        .execute(work.connection, new, |values, (AppendRow { append, content_hash }, seq)| {
-            values.text(append.client_msg_id.as_str()).blob(append.author.device.as_bytes());
-            values.blob(append.conversation.as_bytes()).int(seq.get()).blob(append.id.as_bytes());
-            values.int(append.sent_at.get()).blob(content_hash);
-        })
-        .await?;
-    work.tally.entries_appended += new.len() as u64;
-    // Each remembered send is a row of the table and one of its index by time.
-    work.tally.append_rows += entry_rows + 2 * remembered;
+    for new in new.chunks(ROWS_MAX) {
+        let entries: Vec<NewEntry<'_>> = new.iter().map(|(row, seq)| row.entry(*seq)).collect();
+        let heads = entries::heads(&entries);
+        let mut sends: Vec<&(&AppendRow, Seq)> = new.iter().collect();
+        sends.sort_unstable_by(|(one, _), (other, _)| one.key().cmp(&other.key()));
+        let bind = |values: &mut Values, statement| match statement {
+            0 => entries.iter().for_each(|entry| entry.bind(values)),
+            1 => heads.iter().for_each(|head| head.bind(values)),
+            _ => sends.iter().for_each(|(row, seq)| row.bind_send(*seq, values)),
+        };
+        let written = STORE.execute(work.connection, new.len(), bind).await?;
+        work.moved.extend(heads.iter().map(Offset::from));
+        work.tally.entries_appended += new.len() as u64;
+        // Each remembered send is also a row of its table's index by time.
+        work.tally.append_rows += written + new.len() as u64;
+    }
     Ok(())
 }

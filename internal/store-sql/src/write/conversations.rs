@@ -1,6 +1,6 @@
 //! New conversations and their members.
 
-use super::entries::{self, NewEntry};
+use super::entries;
 use super::job::Command;
 use super::work::Work;
 use crate::row::{Columns, conversation_columns};
@@ -73,7 +73,7 @@ impl Command for CreateConversation {
         let change = FeedChange::ConversationAdded { conversation: new.id, kind: new.kind };
         let told = joining.iter().map(|user| entries::feed_entry(user.feed, user.feed_head, change, new.now));
         let told: Vec<Entry> = told.collect();
-        entries::insert(work, &told.iter().map(NewEntry::from).collect::<Vec<_>>()).await?;
+        entries::insert(work, &told).await?;
         Ok(Ok(Committed { value: conversation, entries: told }))
     }
 }

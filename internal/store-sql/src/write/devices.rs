@@ -6,9 +6,7 @@ use super::users::feed_of;
 use super::work::Work;
 use crate::row::{Columns, device_columns};
 use crate::sql::{self, Values};
-use lockstep_model::{
-    ConnectionGeneration, Device, DeviceId, Entry, FeedChange, TokenGeneration, UnixMs, UserId,
-};
+use lockstep_model::{ConnectionGeneration, Device, DeviceId, Entry, FeedChange, TokenGeneration, UnixMs, UserId};
 use lockstep_ports::{Committed, Connected, DirectoryRefusal, NewDevice};
 
 /// [`create_device`](lockstep_ports::Directory::create_device).
@@ -103,9 +101,7 @@ impl Command for RemoveDevice {
         let rows = sql::fetch(work.connection, REMOVE, &mut values).await?;
         let Some(row) = rows.first() else {
             let removed = find(work, self.device).await?;
-            return Ok(removed
-                .map(|value| Committed { value, entries: vec![] })
-                .ok_or(DirectoryRefusal::NoSuchDevice));
+            return Ok(removed.map(|value| Committed { value, entries: vec![] }).ok_or(DirectoryRefusal::NoSuchDevice));
         };
         let device = Columns::of(row).device()?;
         const FORGET: &str = "DELETE FROM cursors WHERE device = ?";
@@ -122,14 +118,10 @@ async fn find(work: &mut Work<'_>, device: DeviceId) -> Result<Option<Device>, s
 }
 
 /// Writes a change into a user's feed.
-async fn tell(
-    work: &mut Work<'_>,
-    user: &UserId,
-    change: FeedChange,
-    now: UnixMs,
-) -> Result<Vec<Entry>, sqlx::Error> {
+async fn tell(work: &mut Work<'_>, user: &UserId, change: FeedChange, now: UnixMs) -> Result<Vec<Entry>, sqlx::Error> {
     let Some((feed, head)) = feed_of(work, user).await? else { return Ok(vec![]) };
     let entry = entries::feed_entry(feed, head, change, now);
-    entries::insert(work, &[(&entry).into()]).await?;
-    Ok(vec![entry])
+    let entries = vec![entry];
+    entries::insert(work, &entries).await?;
+    Ok(entries)
 }

@@ -1,30 +1,28 @@
 //! New entries: the rows themselves and the heads that they move.
 
 use super::work::Work;
-use crate::sql::RowsSql;
+use crate::sql::{ROWS_MAX, RowsScript, Values};
 use lockstep_model::{
     Body, ClientMsgId, ConversationId, DeviceId, Entry, EntryId, FeedChange, Kind, Offset, Sender, Seq, UnixMs,
 };
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
-// OR FAIL here and elsewhere: a failed statement is undone with its transaction or savepoint, so SQLite need not be able
-// to undo it alone, which would cost a copy of every page that it changes.
-static INSERT: LazyLock<RowsSql> = LazyLock::new(|| {
-    RowsSql::new(
-        9,
-        "INSERT OR FAIL INTO entries (conversation, seq, id, kind, sender, sender_device, client_msg_id, body, sent_at) \
-         SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
-    )
-});
+/// Stores entries. OR FAIL here and elsewhere: a failed statement is undone with its transaction or savepoint, so SQLite
+/// need not be able to undo it alone, which would cost a copy of every page that it changes.
+pub(super) const INSERT: (usize, &str) = (
+    9,
+    "INSERT OR FAIL INTO entries (conversation, seq, id, kind, sender, sender_device, client_msg_id, body, sent_at) \
+     SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
+);
 
-static MOVE_HEADS: LazyLock<RowsSql> = LazyLock::new(|| {
-    RowsSql::new(
-        3,
-        "UPDATE OR FAIL conversations SET head = v.column2, active_at = max(active_at, v.column3) \
-         FROM (VALUES {rows}) AS v WHERE id = v.column1",
-    )
-});
+/// Moves heads.
+pub(super) const MOVE_HEADS: (usize, &str) = (
+    3,
+    "UPDATE OR FAIL conversations SET head = v.column2, active_at = max(active_at, v.column3) \
+     FROM (VALUES {rows}) AS v WHERE id = v.column1",
+);
+
+static SCRIPT: LazyLock<RowsScript<2>> = LazyLock::new(|| RowsScript::new([INSERT, MOVE_HEADS]));
 
 /// An entry with its place.
 pub(super) struct NewEntry<'a> {
@@ -70,31 +68,60 @@ pub(super) fn feed_entry(feed: ConversationId, head: Seq, change: FeedChange, no
     }
 }
 
-/// Stores entries, those of a conversation in seq order, and moves the heads. Returns the number of rows written.
-pub(super) async fn insert(work: &mut Work<'_>, entries: &[NewEntry<'_>]) -> Result<u64, sqlx::Error> {
-    let inserted = INSERT
-        .execute(work.connection, entries, |values, entry| {
-            let device = entry.sender_device.as_ref().map(|device| device.as_bytes().as_slice());
-            values.blob(entry.conversation.as_bytes()).int(entry.seq.get()).blob(entry.id.as_bytes());
-            values.text(entry.kind.as_str()).text(entry.sender).optional_blob(device);
-            values.optional_text(entry.client_msg_id.map(ClientMsgId::as_str));
-            values.text(entry.body.as_json()).int(entry.sent_at.get());
-        })
-        .await?;
-    let mut heads: HashMap<ConversationId, (Seq, UnixMs)> = HashMap::with_capacity(entries.len());
-    for entry in entries {
-        let (head, active_at) = heads.entry(entry.conversation).or_default();
-        *head = entry.seq;
-        *active_at = entry.sent_at.max(*active_at);
+/// Where a log ends after new entries.
+pub(super) struct Head {
+    conversation: ConversationId,
+    seq: Seq,
+    active_at: UnixMs,
+}
+
+/// The heads after entries that are sorted by conversation and seq, in the order of their table's key.
+pub(super) fn heads(entries: &[NewEntry<'_>]) -> Vec<Head> {
+    let stretches = entries.chunk_by(|one, next| one.conversation == next.conversation);
+    let head = |stretch: &[NewEntry<'_>]| {
+        let (last, _) = stretch.split_last()?;
+        let active_at = stretch.iter().map(|entry| entry.sent_at).max()?;
+        Some(Head { conversation: last.conversation, seq: last.seq, active_at })
+    };
+    stretches.filter_map(head).collect()
+}
+
+impl NewEntry<'_> {
+    /// A row of [`INSERT`].
+    pub(super) fn bind(&self, values: &mut Values) {
+        let device = self.sender_device.as_ref().map(|device| device.as_bytes().as_slice());
+        values.blob(self.conversation.as_bytes()).int(self.seq.get()).blob(self.id.as_bytes());
+        values.text(self.kind.as_str()).text(self.sender).optional_blob(device);
+        values.optional_text(self.client_msg_id.map(ClientMsgId::as_str));
+        values.text(self.body.as_json()).int(self.sent_at.get());
     }
-    let mut heads: Vec<_> = heads.into_iter().collect();
-    // In the order of the table's key, so that the pages are visited one after the other.
-    heads.sort_unstable_by_key(|(conversation, _)| *conversation);
-    let moved = MOVE_HEADS
-        .execute(work.connection, &heads, |values, (conversation, (head, active_at))| {
-            values.blob(conversation.as_bytes()).int(head.get()).int(active_at.get());
-        })
-        .await?;
-    work.moved.extend(heads.iter().map(|&(conversation, (seq, _))| Offset { conversation, seq }));
-    Ok(inserted + moved)
+}
+
+impl Head {
+    /// A row of [`MOVE_HEADS`].
+    pub(super) fn bind(&self, values: &mut Values) {
+        values.blob(self.conversation.as_bytes()).int(self.seq.get()).int(self.active_at.get());
+    }
+}
+
+impl From<&Head> for Offset {
+    fn from(head: &Head) -> Self {
+        Self { conversation: head.conversation, seq: head.seq }
+    }
+}
+
+/// Stores system entries and moves their heads.
+pub(super) async fn insert(work: &mut Work<'_>, entries: &[Entry]) -> Result<(), sqlx::Error> {
+    let mut entries: Vec<NewEntry<'_>> = entries.iter().map(NewEntry::from).collect();
+    entries.sort_unstable_by_key(|entry| (entry.conversation, entry.seq));
+    for entries in entries.chunks(ROWS_MAX) {
+        let heads = heads(entries);
+        let bind = |values: &mut Values, statement| match statement {
+            0 => entries.iter().for_each(|entry| entry.bind(values)),
+            _ => heads.iter().for_each(|head| head.bind(values)),
+        };
+        SCRIPT.execute(work.connection, entries.len(), bind).await?;
+        work.moved.extend(heads.iter().map(Offset::from));
+    }
+    Ok(())
 }

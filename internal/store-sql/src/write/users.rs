@@ -36,10 +36,7 @@ impl Command for EnsureUser {
 }
 
 /// A user's feed and its head.
-pub(super) async fn feed_of(
-    work: &mut Work<'_>,
-    user: &UserId,
-) -> Result<Option<(ConversationId, Seq)>, sqlx::Error> {
+pub(super) async fn feed_of(work: &mut Work<'_>, user: &UserId) -> Result<Option<(ConversationId, Seq)>, sqlx::Error> {
     const FEED: &str = "SELECT c.id, c.head FROM users u JOIN conversations c ON c.id = u.feed WHERE u.id = ?";
     let rows = sql::fetch(work.connection, FEED, Values::new().text(user.as_str())).await?;
     let Some(row) = rows.first() else { return Ok(None) };

@@ -2,7 +2,8 @@
 #![allow(dead_code, reason = "not every test file uses all of it")]
 
 use lockstep_model::{
-    Body, ClientMsgId, ConversationId, ConversationKind, DeviceId, DeviceKind, Entry, EntryId, Kind, Seq, UnixMs, UserId,
+    Body, ClientMsgId, ConversationId, ConversationKind, DeviceId, DeviceKind, Entry, EntryId, Kind, Seq, UnixMs,
+    UserId,
 };
 use lockstep_ports::{
     Append, AppendRefusal, Appended, Author, Directory, MessageLog, NewConversation, NewDevice, Range,
@@ -69,9 +70,18 @@ pub(crate) fn seqs(outcomes: &[Result<Appended, AppendRefusal>]) -> Vec<Option<u
     outcomes.iter().map(seq).collect()
 }
 
+/// All that a conversation's log holds.
 pub(crate) async fn read(store: &SqliteStore, conversation: ConversationId) -> Vec<Entry> {
-    let range = Range { conversation, from: Seq::new(1), count: 100_000 };
-    store.ranges(vec![range]).await.expect("ranges").remove(0)
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let from = entries.last().map_or(Seq::ZERO, |last| last.seq).next();
+        let range = Range { conversation, from, count: Range::COUNT_MAX };
+        let page = store.ranges(vec![range]).await.expect("ranges").remove(0);
+        if page.is_empty() {
+            return entries;
+        }
+        entries.extend(page);
+    }
 }
 
 pub(crate) async fn read_seqs(store: &SqliteStore, conversation: ConversationId) -> Vec<u64> {

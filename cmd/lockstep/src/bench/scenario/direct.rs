@@ -92,7 +92,7 @@ impl Run {
                 recorder: self.latencies.recorder(),
             },
         };
-        (0..2 * pairs).map(|number| world.device(number, true, part(number))).collect()
+        (0..2 * pairs).map(|number| world.device(number, false, part(number))).collect()
     }
 
     /// Sends every message when its time has come.

@@ -122,7 +122,8 @@ async fn of_server(world: &mut World, options: &Options, progress: &Progress) ->
         0 => Part::Sender,
         _ => Part::Receiver(Arc::clone(&flight), latencies.recorder()),
     };
-    let devices: Vec<_> = (0..=options.devices).map(|number| world.device(number, true, part(number))).collect::<Result<_>>()?;
+    let devices: Vec<_> =
+        (0..=options.devices).map(|number| world.device(number, false, part(number))).collect::<Result<_>>()?;
     let (room, body) = (world.rooms[0].id.clone(), frames::body(options.body_bytes));
     let frame = move |seq| frames::send(seq, &room, ClientMsgId::random().as_str(), &body);
     let server = Process::server(&world.data()).await?;
@@ -135,8 +136,7 @@ async fn of_server(world: &mut World, options: &Options, progress: &Progress) ->
             crowd.during(passed(&door.caught_up, options.devices + 1, PATIENCE, "connected")).await?;
             progress.say(format_args!("measuring the server for {} s", options.seconds));
             let order = crowd.commander(0);
-            let (sent, figures) =
-                crowd.during(measure(&flight, &latencies, order, frame, options, process)).await?;
+            let (sent, figures) = crowd.during(measure(&flight, &latencies, order, frame, options, process)).await?;
             anyhow::Ok((sent, crowd.leave().await?, figures))
         })
         .await?;
@@ -153,7 +153,7 @@ async fn of_reference(world: &World, options: &Options, progress: &Progress) -> 
             0 => ("publish", Part::Sender),
             _ => ("subscribe", Part::Receiver(Arc::clone(&flight), latencies.recorder())),
         };
-        let mut device = world.device(number, true, part)?;
+        let mut device = world.device(number, false, part)?;
         device.identity = Identity::Role(role.to_owned());
         Ok(device)
     });
@@ -211,11 +211,7 @@ async fn measure(
 }
 
 /// Sends as long as there is room. Messages that have room at the same time are written together.
-async fn send(
-    flight: Arc<Flight>,
-    order: mpsc::UnboundedSender<Order>,
-    frame: impl Fn(u64) -> String,
-) -> Result<u64> {
+async fn send(flight: Arc<Flight>, order: mpsc::UnboundedSender<Order>, frame: impl Fn(u64) -> String) -> Result<u64> {
     let mut sent = 0;
     loop {
         let mut written = Vec::new();

@@ -43,7 +43,6 @@ struct Side {
 /// A server in silence.
 struct Quiet {
     crowd: Crowd<()>,
-    process: Observed,
     /// The memory before those devices came that count, and how many do.
     before: Memory,
     counted: usize,
@@ -118,6 +117,6 @@ impl Side {
         let before = process.memory()?;
         crowd.join(rest, door);
         crowd.during(passed(&door.caught_up, self.devices, PATIENCE, "connected")).await?;
-        Ok(Quiet { crowd, process, before, counted })
+        Ok(Quiet { crowd, before, counted })
     }
 }

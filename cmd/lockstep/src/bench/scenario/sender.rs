@@ -76,7 +76,8 @@ impl Sender {
     }
 
     fn fill(&mut self, frames: &mut Vec<String>) {
-        while self.under_way.len() < self.window && self.sent < self.most && self.shared.running.load(Ordering::Relaxed) {
+        while self.under_way.len() < self.window && self.sent < self.most && self.shared.running.load(Ordering::Relaxed)
+        {
             let room = &self.rooms[(self.sent % self.rooms.len() as u64) as usize];
             frames.push(frames::send(self.sent, room, ClientMsgId::random().as_str(), &self.body));
             self.under_way.push_back((self.sent, Instant::now()));

@@ -58,8 +58,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     let away = options.devices..options.devices + options.members - 1;
     let room = |number: usize| std::iter::once(number % options.devices).chain(away.clone()).collect();
     let rooms = (0..options.conversations).map(room).collect();
-    let mut world =
-        World::make(Plan { people: away.end, rooms, messages: 0, body_bytes: options.body_bytes }).await?;
+    let mut world = World::make(Plan { people: away.end, rooms, messages: 0, body_bytes: options.body_bytes }).await?;
 
     let (shared, latencies) = (Sends::new(), Latencies::new());
     let devices = senders(&world, &options, &shared, &latencies)?;
