@@ -39,7 +39,7 @@ impl Reply {
         match self {
             Self::Connection { connection, reference } => {
                 // A device that is gone asks again with the same client_msg_id (I2).
-                let _gone = connection.mailbox.answer(Notice::Sent { reference, outcome });
+                let _gone = connection.mailbox.answer(Notice::Sent { reference, outcome: Box::new(outcome) });
             }
             Self::Request(sender) => {
                 let _gone = sender.send(outcome);

@@ -38,7 +38,7 @@ impl Engine {
         head: Seq,
     ) {
         let answer = |skip, entries, head| {
-            let _gone = connection.mailbox.answer(Notice::Page(Page { conversation, from, skip, entries, head }));
+            let _gone = connection.mailbox.answer(Notice::Page(Box::new(Page { conversation, from, skip, entries, head })));
         };
         match connection.views.at(conversation, from) {
             View::Hidden(skip) => return answer(Some(skip), Vec::new(), head.max(skip.to)),
@@ -164,5 +164,5 @@ fn retention(from: Seq, next: Seq) -> Skip {
 
 fn answer(wanted: &Wanted, skip: Option<Skip>, entries: Vec<SharedEntry>, head: Seq) {
     let Range { conversation, from, .. } = wanted.range;
-    let _gone = wanted.connection.mailbox.answer(Notice::Page(Page { conversation, from, skip, entries, head }));
+    let _gone = wanted.connection.mailbox.answer(Notice::Page(Box::new(Page { conversation, from, skip, entries, head })));
 }

@@ -118,7 +118,7 @@ impl Engine {
             Ok(Some((intervals, bounds))) if intervals.is_member() => {
                 connection.views.note(conversation, intervals);
                 let point = point(conversation, bounds, Seq::ZERO, false);
-                connection.mailbox.answer(Notice::Followed(point))
+                connection.mailbox.answer(Notice::Followed(Box::new(point)))
             }
             Ok(_) => false,
             Err(error) => {

@@ -67,7 +67,7 @@ pub enum Ask {
     },
 }
 
-/// What the engine tells a connection.
+/// What the engine tells a connection. Large ones are boxed, since entries are the many and pass through queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// The next entry of a topic, as the broker brought it: perhaps twice, out of order, or not at all.
@@ -87,15 +87,15 @@ pub enum Notice {
     /// The device's conversations, most recently active first. Their consumers are open.
     Resumed(Vec<ResumePoint>),
     /// One more conversation, its consumer open.
-    Followed(ResumePoint),
+    Followed(Box<ResumePoint>),
     /// The answer to a read.
-    Page(Page),
+    Page(Box<Page>),
     /// The answer to an append.
     Sent {
         /// The request's ref.
         reference: Option<Ref>,
         /// What became of it.
-        outcome: SendOutcome,
+        outcome: Box<SendOutcome>,
     },
     /// The answer to [`Ask::AdvanceOffset`].
     ReadDone {
@@ -167,4 +167,14 @@ pub struct Page {
     pub entries: Vec<SharedEntry>,
     /// The log's head when it was read.
     pub head: Seq,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_small() {
+        assert!(size_of::<Notice>() <= 48, "{} bytes", size_of::<Notice>());
+    }
 }

@@ -92,11 +92,11 @@ impl Session {
             Notice::Head(head) => self.handle_head(head.conversation, head.seq),
             Notice::Offsets { since, version, offsets } => self.handle_offsets(since, version, offsets),
             Notice::Resumed(points) => self.handle_resumed(points),
-            Notice::Followed(point) => self.handle_followed(point),
-            Notice::Page(page) => self.handle_page(page, now),
+            Notice::Followed(point) => self.handle_followed(*point),
+            Notice::Page(page) => self.handle_page(*page, now),
             Notice::Sent { reference, outcome } => {
                 self.answers_waiting = self.answers_waiting.saturating_sub(1);
-                match outcome {
+                match *outcome {
                     Ok(sent) => self.emit(Event::Sent { reference, sent }),
                     Err(code) => self.fail(reference, code),
                 }
@@ -118,7 +118,7 @@ impl Session {
     fn note_late(&mut self, notice: Notice) {
         match notice {
             Notice::Resumed(points) => self.take_topics(&points),
-            Notice::Followed(point) => self.take_topics(&[point]),
+            Notice::Followed(point) => self.take_topics(&[*point]),
             _ => {}
         }
     }

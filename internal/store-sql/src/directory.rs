@@ -71,8 +71,9 @@ impl Directory for SqliteStore {
         user: UserId,
         conversation: ConversationId,
     ) -> Result<Option<(Intervals, Bounds)>, StoreError> {
+        // Without the index's name all members of a room would be looked through, as their key is in the wanted order.
         const FIND: &str = "SELECT c.floor, c.head, m.user IS NOT NULL, m.joined_seq, m.left_seq, m.visible_from_seq \
-             FROM conversations c LEFT JOIN members m ON m.conversation = c.id AND m.user = ?2 \
+             FROM conversations c LEFT JOIN members m INDEXED BY members_by_user ON m.user = ?2 AND m.conversation = c.id \
              WHERE c.id = ?1 ORDER BY m.joined_seq";
         let mut values = Values::new();
         values.blob(conversation.as_bytes()).text(user.as_str());
@@ -95,8 +96,9 @@ impl Directory for SqliteStore {
     ) -> Result<Vec<UserId>, StoreError> {
         // Those who joined at the same head stand in the order of their ids. Who has left since still has a place in
         // the order, so that a reader can go on from there.
-        const LIST: &str = "SELECT user FROM members WHERE conversation = ?1 AND left_seq IS NULL AND (?2 IS NULL OR \
-               (joined_seq, user) > ((SELECT max(joined_seq) FROM members WHERE conversation = ?1 AND user = ?2), ?2)) \
+        const LIST: &str = "SELECT user FROM members WHERE conversation = ?1 AND left_seq IS NULL \
+             AND (joined_seq, user) > (CASE WHEN ?2 IS NULL THEN -1 ELSE (SELECT max(m.joined_seq) \
+               FROM members m INDEXED BY members_by_user WHERE m.user = ?2 AND m.conversation = ?1) END, ifnull(?2, '')) \
              ORDER BY joined_seq, user LIMIT ?3";
         let mut values = Values::new();
         values.blob(conversation.as_bytes()).optional_text(after.as_ref().map(UserId::as_str)).int(count.into());

@@ -35,7 +35,7 @@ impl Driver {
                 let mut points = points(line.split_once(' ').map_or("", |it| it.1));
                 let notice = match verb {
                     "opened" => Notice::Resumed(points),
-                    _ => Notice::Followed(points.remove(0)),
+                    _ => Notice::Followed(Box::new(points.remove(0))),
                 };
                 self.session.handle_notice(notice, self.now);
             }
@@ -77,7 +77,7 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         // An entry of the feed that tells of another conversation.
         "added" => Notice::Entry(added(id(words), number(words), id(words))),
         "head" => Notice::Head(offset(id(words), number(words))),
-        "page" => Notice::Page(page(words)),
+        "page" => Notice::Page(Box::new(page(words))),
         "overflow" => Notice::Overflowed,
         "failed" => Notice::Failed(code(words)),
         "offsets" => {
@@ -89,9 +89,9 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
             let (conversation, id) = (conversation('a'), EntryId::from_bytes([1; 16]));
             let (reference, seq) = (Seq::new(number(words)), Seq::new(1));
             let sent = Sent { conversation, seq, id, sent_at: UnixMs::new(1), duplicate: false };
-            Notice::Sent { reference: Some(reference), outcome: Ok(sent) }
+            Notice::Sent { reference: Some(reference), outcome: Box::new(Ok(sent)) }
         }
-        "unsent" => Notice::Sent { reference: Some(Seq::new(number(words))), outcome: Err(code(words)) },
+        "unsent" => Notice::Sent { reference: Some(Seq::new(number(words))), outcome: Box::new(Err(code(words))) },
         "read_done" => Notice::ReadDone { reference: Some(Seq::new(number(words))), refusal: None },
         "read_refused" => Notice::ReadDone { reference: Some(Seq::new(number(words))), refusal: Some(code(words)) },
         _ => return None,

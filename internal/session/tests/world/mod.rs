@@ -217,7 +217,7 @@ impl World {
         assert!(head >= from, "a read of nothing");
         let log = self.log(conversation);
         let head = if stale { log.head().min(head) } else { log.head() };
-        self.answers.push_back(Notice::Page(log.page(from, count.saturating_sub(fewer).max(1), head)));
+        self.answers.push_back(Notice::Page(Box::new(log.page(from, count.saturating_sub(fewer).max(1), head))));
     }
 
     fn answer(&mut self) {
@@ -366,7 +366,7 @@ impl World {
             }
             Ask::Follow(conversation) => {
                 let point = self.point(self.log(conversation), &[], false);
-                self.answers.push_back(Notice::Followed(point));
+                self.answers.push_back(Notice::Followed(Box::new(point)));
             }
             Ask::Recheck { conversations, offsets_version } => {
                 let head = |it: &ConversationId| Notice::Head(offset(*it, self.log(*it).head()));
