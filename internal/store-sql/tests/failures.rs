@@ -31,12 +31,20 @@ async fn a_bad_row_fails_alone() {
     let stats = store.stats();
     assert_eq!(stats.entries_appended, 3, "what was undone is not counted");
 
+    // One so large that part of it was written before the bad row came.
+    let mut batch: Vec<Append> = (0..300).map(|_| message(&alice, conversation, "one of many")).collect();
+    batch.push(message(&alice, conversation, "poison"));
+    let outcomes = store.append(batch).await.expect("append");
+    assert_eq!(outcomes.iter().filter(|outcome| outcome.is_ok()).count(), 300);
+    let counted = store.stats().entries_appended - stats.entries_appended;
+    assert_eq!(counted, 300, "what was done twice is counted once");
+
     // A batch of which nothing can be stored fails as a whole.
     let mark = store.mark();
     let failed = store.append(vec![message(&alice, conversation, "poison")]).await;
     assert!(matches!(failed, Err(StoreError::Write { operation: "append", .. })), "{failed:?}");
     assert_eq!(store.moved_since(mark), Some(vec![]));
-    assert_eq!(read_seqs(&store, conversation).await, [1, 2, 3]);
+    assert_eq!(read_seqs(&store, conversation).await, (1..=303).collect::<Vec<_>>());
 }
 
 #[tokio::test]
