@@ -52,6 +52,11 @@ impl Cursors {
         }
     }
 
+    /// Forgets a cursor that waits: the device has shown that it has less.
+    pub(crate) fn forget(&self, device: DeviceId, conversation: ConversationId) {
+        self.waiting.lock().remove(&(device, conversation));
+    }
+
     /// Stores what waits.
     pub(crate) async fn flush(&self) {
         let waiting = std::mem::take(&mut *self.waiting.lock());

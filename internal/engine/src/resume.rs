@@ -5,7 +5,7 @@ use crate::{Connection, Engine};
 use lockstep_model::{
     Bounds, Code, ConversationId, Cursor, Intervals, Notice, OffsetsVersion, ResumePoint, Seq, Shown, View,
 };
-use lockstep_ports::{Followed, HeadMark, Range, StoreError};
+use lockstep_ports::{CursorRow, Followed, HeadMark, Range, StoreError};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -42,6 +42,9 @@ impl Engine {
             Ok(foreign) => foreign,
             Err(error) => return give_up(&connection, &error),
         };
+        if let Err(error) = self.lower_cursors(&connection, &followed, &shown).await {
+            return give_up(&connection, &error);
+        }
         let topics: Vec<_> = followed.iter().map(|row| row.conversation).collect();
         let points = followed.into_iter().map(|row| {
             let cursor = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor).unwrap_or_default();
@@ -108,6 +111,25 @@ impl Engine {
             there.is_none() || there != *id
         });
         Ok(wrong.map(|((range, _), _)| range.conversation).collect())
+    }
+
+    /// A device that shows less than is stored has lost something: what is stored must not claim it for a later connect.
+    async fn lower_cursors(
+        &self,
+        connection: &Connection,
+        followed: &[Followed],
+        shown: &HashMap<ConversationId, Cursor>,
+    ) -> Result<(), StoreError> {
+        let lower = followed.iter().filter_map(|row| {
+            let (seq, conversation) = (shown.get(&row.conversation)?.seq, row.conversation);
+            (row.cursor? > seq).then_some(CursorRow { device: connection.device, conversation, seq })
+        });
+        let lower: Vec<_> = lower.collect();
+        if lower.is_empty() {
+            return Ok(());
+        }
+        lower.iter().for_each(|row| self.0.cursors.forget(row.device, row.conversation));
+        self.0.ports.directory.lower_cursors(lower).await
     }
 
     /// Answers [`lockstep_model::Ask::Follow`].

@@ -138,6 +138,24 @@ async fn a_device_resumes_where_it_shows() {
 }
 
 #[tokio::test]
+async fn a_device_that_shows_less_goes_on_there_for_good() {
+    let house = House::new().await;
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let group = house.group(&[&ana, &ben]).await;
+    for n in 0..4 {
+        house.send(&ana, Target::Conversation(group), &n.to_string()).await.unwrap();
+    }
+    use lockstep_ports::{CursorRow, Directory};
+    let stored = CursorRow { device: ben.id, conversation: group, seq: Seq::new(4) };
+    house.store.store_cursors(vec![stored]).await.unwrap();
+    let cursor = |points: Vec<ResumePoint>| points.iter().find(|point| point.conversation == group).unwrap().cursor;
+    let shown = vec![Shown { conversation: group, cursor: Cursor { seq: Seq::new(1), entry: None } }];
+    assert_eq!(cursor(resumed(&house, &ben, vec![], false).await), Seq::new(4));
+    assert_eq!(cursor(resumed(&house, &ben, shown, false).await), Seq::new(1));
+    assert_eq!(cursor(resumed(&house, &ben, vec![], false).await), Seq::new(1), "it showed nothing more");
+}
+
+#[tokio::test]
 async fn all_devices_of_a_user_hear_of_a_read() {
     let house = House::new().await;
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);

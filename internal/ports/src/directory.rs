@@ -86,6 +86,10 @@ pub trait Directory: Send + Sync + 'static {
     /// Raises stored cursors, one row each; lower ones and rows of removed devices change nothing. Not urgent: may be
     /// committed together with other work. A cursor that a crash takes only makes the next delivery begin earlier.
     async fn store_cursors(&self, cursors: Vec<CursorRow>) -> Result<(), StoreError>;
+
+    /// Lowers stored cursors of a device that shows that it has less; rows that are absent or not above these change
+    /// nothing. Durable on return: else a later connect that shows nothing would go on above what the device has.
+    async fn lower_cursors(&self, cursors: Vec<CursorRow>) -> Result<(), StoreError>;
 }
 
 /// What a command did, and the entries to publish about it.

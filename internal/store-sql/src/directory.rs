@@ -4,7 +4,7 @@ use crate::read::failed;
 use crate::row::{Columns, conversation_columns, device_columns};
 use crate::sql::Values;
 use crate::store::SqliteStore;
-use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, Queued, RemoveDevice};
+use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RemoveDevice};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, Conversation, ConversationId, Device, DeviceId, Intervals, Seq, TokenGeneration, UnixMs, User, UserId,
@@ -172,6 +172,13 @@ impl Directory for SqliteStore {
             return Ok(());
         }
         self.submit(cursors, Queued::Cursors).await
+    }
+
+    async fn lower_cursors(&self, cursors: Vec<CursorRow>) -> Result<(), StoreError> {
+        if cursors.is_empty() {
+            return Ok(());
+        }
+        self.command(LowerCursors(cursors)).await
     }
 }
 

@@ -1,7 +1,9 @@
 //! What tests of the whole system need: real servers, a network that fails on command, and a judge of what devices got.
 //!
 //! [`ServerProcess`] runs the real program on a folder of its own and stops it in every way a server can stop.
-//! [`TcpProxy`] stands between a device and its server and cuts or stalls connections. A [`Device`] is the SDK, whose every
+//! [`TcpProxy`] stands between a device and its server and cuts or stalls connections; [`Strace`] stands between a
+//! server and its system, sees what it asks for, and lets that fail. A [`Wire`] is a device that speaks frames by hand,
+//! wrong ones too. A [`Device`] is the SDK, whose every
 //! step goes into the [`Record`]: the [`History`] of a run, whose [`check`](History::check) says whether every device got
 //! everything once and in order.
 //!
@@ -10,18 +12,24 @@
 mod device;
 mod dice;
 mod history;
+mod observe;
 mod record;
 mod rest;
 mod server_process;
+mod strace;
 mod tcp_proxy;
+mod wire;
 
 pub use device::{Device, Sender};
 pub use dice::Dice;
 pub use history::{Counts, Delivery, History, Verdict};
+pub use observe::Memory;
 pub use record::Record;
-pub use rest::post;
-pub use server_process::ServerProcess;
+pub use rest::{Answer, ask, post};
+pub use server_process::{ServerOptions, ServerProcess};
+pub use strace::Strace;
 pub use tcp_proxy::TcpProxy;
+pub use wire::{Heard, Wire};
 
 /// The native door at an address, as the SDK wants it.
 fn door(address: std::net::SocketAddr) -> String {

@@ -14,12 +14,29 @@ use tokio::sync::oneshot;
 /// How long a server may take to start or to stop before a test gives up: far longer than it ever should.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What a test wants otherwise than a server has it by itself.
+#[derive(Debug, Clone, Default)]
+pub struct ServerOptions {
+    /// Bounds by the names that they have in the configuration, such as `("heartbeat_ms", 500)`.
+    pub limits: Vec<(&'static str, u64)>,
+    /// The data folder; absent: one of its own.
+    pub data: Option<PathBuf>,
+}
+
+impl ServerOptions {
+    /// These bounds, and the rest as usual.
+    pub fn limits(limits: &[(&'static str, u64)]) -> Self {
+        Self { limits: limits.to_vec(), data: None }
+    }
+}
+
 /// A `lockstep serve` on a folder of its own, gone when this value is dropped.
 ///
 /// It keeps its port over [`restart`](Self::restart), so that devices find it again.
 #[derive(Debug)]
 pub struct ServerProcess {
     binary: PathBuf,
+    options: ServerOptions,
     folder: TempDir,
     address: SocketAddr,
     child: Arc<Mutex<Process>>,
@@ -44,11 +61,20 @@ impl ServerProcess {
     ///
     /// If it does not start; the error ends with what it wrote to its log.
     pub async fn start(binary: impl AsRef<Path>) -> Result<Self> {
+        Self::start_with(binary, ServerOptions::default()).await
+    }
+
+    /// As [`start`](Self::start), with other bounds or another data folder.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_with(binary: impl AsRef<Path>, options: ServerOptions) -> Result<Self> {
         let binary = binary.as_ref().to_path_buf();
         let folder = tempfile::tempdir().context("cannot make a folder for the server")?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, address) = launch(&binary, folder.path(), any_port).await?;
-        Ok(Self { binary, folder, address, child: Arc::new(Mutex::new(process)) })
+        let (process, address) = launch(&binary, &options, folder.path(), any_port).await?;
+        Ok(Self { binary, options, folder, address, child: Arc::new(Mutex::new(process)) })
     }
 
     /// Starts it again on the same folder and port. A server that still runs is killed first.
@@ -58,7 +84,7 @@ impl ServerProcess {
     /// As [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<()> {
         self.kill9();
-        let (process, address) = launch(&self.binary, self.folder.path(), self.address).await?;
+        let (process, address) = launch(&self.binary, &self.options, self.folder.path(), self.address).await?;
         ensure!(address == self.address, "the server listens on {address} instead of {}", self.address);
         self.child = Arc::new(Mutex::new(process));
         Ok(())
@@ -99,12 +125,27 @@ impl ServerProcess {
     ///
     /// If the command fails.
     pub async fn token(&self, user: &str, device_name: &str, kind: &str) -> Result<String> {
-        let mut command = tokio::process::Command::new(&self.binary);
+        let mut command = tokio::process::Command::from(program(&self.binary));
         command.args(["token", "user", user, "--device", device_name, "--kind", kind, "--data"]).arg(self.data());
         let output = command.stdin(Stdio::null()).output().await.context("cannot run `lockstep token`")?;
         let errors = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "`lockstep token` failed: {errors}");
         Ok(String::from_utf8(output.stdout).context("a token is text")?.trim().to_owned())
+    }
+
+    /// The process id, which a restart changes.
+    pub fn pid(&self) -> u32 {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).0.id()
+    }
+
+    /// Whether it runs: it has neither stopped nor crashed.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn is_running(&self) -> Result<bool> {
+        let mut process = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(process.0.try_wait().context("cannot ask for the server's state")?.is_none())
     }
 
     /// Where it listens.
@@ -124,7 +165,7 @@ impl ServerProcess {
 
     /// Its data folder.
     pub fn data(&self) -> PathBuf {
-        data_folder(self.folder.path())
+        data_folder(&self.options, self.folder.path())
     }
 
     /// The end of what it wrote to its log, for messages of failed tests.
@@ -136,14 +177,23 @@ impl ServerProcess {
 /// Sends a signal to a process that has not been waited for yet. False if it is not there.
 ///
 /// The standard library sends no signal but SIGKILL; every shell has `kill`.
-fn signal(name: &str, pid: u32) -> Result<bool> {
+pub(crate) fn signal(name: &str, pid: u32) -> Result<bool> {
     let kill = format!("kill -{name} {pid}");
     let status = Command::new("sh").args(["-c", &kill]).stderr(Stdio::null()).status();
     Ok(status.with_context(|| format!("cannot run {kill:?}"))?.success())
 }
 
-fn data_folder(folder: &Path) -> PathBuf {
-    folder.join("data")
+fn data_folder(options: &ServerOptions, folder: &Path) -> PathBuf {
+    options.data.clone().unwrap_or_else(|| folder.join("data"))
+}
+
+/// The program. A test is the same wherever it runs: no configuration of the place or of the person counts.
+fn program(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
+        command.env_remove(name);
+    }
+    command
 }
 
 fn log_file(folder: &Path) -> PathBuf {
@@ -156,14 +206,18 @@ fn log_tail(folder: &Path) -> String {
 }
 
 /// Starts a server and waits for the line that says where it listens.
-async fn launch(binary: &Path, folder: &Path, listen: SocketAddr) -> Result<(Process, SocketAddr)> {
+async fn launch(
+    binary: &Path,
+    options: &ServerOptions,
+    folder: &Path,
+    listen: SocketAddr,
+) -> Result<(Process, SocketAddr)> {
     let log = File::options().create(true).append(true).open(log_file(folder)).context("cannot make the log file")?;
-    let mut command = Command::new(binary);
-    command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data_folder(folder));
+    let mut command = program(binary);
+    command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data_folder(options, folder));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).current_dir(folder);
-    // A test is the same wherever it runs: no configuration of the place or of the person counts.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
-        command.env_remove(name);
+    for (name, value) in &options.limits {
+        command.env(format!("LOCKSTEP_LIMITS__{}", name.to_uppercase()), value.to_string());
     }
     let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
     let mut process = Process(child);

@@ -353,4 +353,9 @@ async fn cursors(stores: &Stores) {
     }
     assert_eq!(at_group(0).await, Some(8));
     stores.directory.store_cursors(vec![]).await.expect("store_cursors");
+    // Lowered where the device has less, and nowhere else.
+    let absent = CursorRow { device: DeviceId::generate(), ..row(1, 1) };
+    stores.directory.lower_cursors(vec![row(1, 4), row(2, 12), absent]).await.expect("lower_cursors");
+    assert_eq!((at_group(1).await, at_group(2).await, at_group(3).await), (Some(4), Some(11), Some(11)));
+    stores.directory.lower_cursors(vec![]).await.expect("lower_cursors");
 }

@@ -18,7 +18,7 @@ mod work;
 
 pub(crate) use append::{AppendRow, Appends};
 pub(crate) use conversations::CreateConversation;
-pub(crate) use cursors::Cursors;
+pub(crate) use cursors::{Cursors, LowerCursors};
 pub(crate) use devices::{ConnectDevice, CreateDevice, RemoveDevice};
 pub(crate) use job::{Batch, Call, Command};
 pub(crate) use maintain::{Maintain, RaiseFloor};
