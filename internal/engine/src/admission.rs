@@ -72,9 +72,12 @@ impl Engine {
         }
         // Versions count within an epoch.
         let since = if epoch == Some(self.epoch()) { offsets_version } else { OffsetsVersion::ZERO };
-        let offsets_max = self.0.config.conversations_per_user_max as u32 + 1;
-        let offsets = self.0.ports.offsets.changed_since(claim.user.clone(), since, offsets_max);
-        let offsets = offsets.await.map_err(unavailable)?;
+        let mut offsets = OffsetsChange { version: connected.offsets_version, offsets: Vec::new() };
+        if connected.offsets_version > since {
+            let offsets_max = self.0.config.conversations_per_user_max as u32 + 1;
+            let changed = self.0.ports.offsets.changed_since(claim.user.clone(), since, offsets_max);
+            offsets = changed.await.map_err(unavailable)?;
+        }
         let connection = Arc::new(Connection {
             user: claim.user,
             device: claim.device,

@@ -38,7 +38,8 @@ impl Engine {
         head: Seq,
     ) {
         let answer = |skip, entries, head| {
-            let _gone = connection.mailbox.answer(Notice::Page(Box::new(Page { conversation, from, skip, entries, head })));
+            let _gone =
+                connection.mailbox.answer(Notice::Page(Box::new(Page { conversation, from, skip, entries, head })));
         };
         match connection.views.at(conversation, from) {
             View::Hidden(skip) => return answer(Some(skip), Vec::new(), head.max(skip.to)),
@@ -50,7 +51,9 @@ impl Engine {
             metrics::counter!("lockstep_log_reads_total", "source" => "ring").increment(1);
             return answer(None, entries, head);
         }
-        let range = Range { conversation, from, count };
+        // No more than the log is said to hold, so that one query can answer many who each miss a little.
+        let missing = (head.get() + 1).saturating_sub(from.get()).max(1);
+        let range = Range { conversation, from, count: count.min(u32::try_from(missing).unwrap_or(u32::MAX)) };
         self.0.reader.want(Wanted { connection: Arc::clone(connection), range, head });
     }
 }
@@ -124,8 +127,8 @@ async fn answer_all(
             empty.push(range);
             continue;
         };
-        // A short answer has reached the head: what comes later is pushed behind it.
-        if (entries.len() as u32) < range.count {
+        // What reaches the head as far as it is known is worth remembering: what comes later is pushed behind it.
+        if waiting[&range].iter().all(|wanted| last.seq >= wanted.head) {
             publisher.rings.push(&entries);
         }
         let first = entries[0].seq;
@@ -164,5 +167,6 @@ fn retention(from: Seq, next: Seq) -> Skip {
 
 fn answer(wanted: &Wanted, skip: Option<Skip>, entries: Vec<SharedEntry>, head: Seq) {
     let Range { conversation, from, .. } = wanted.range;
-    let _gone = wanted.connection.mailbox.answer(Notice::Page(Box::new(Page { conversation, from, skip, entries, head })));
+    let _gone =
+        wanted.connection.mailbox.answer(Notice::Page(Box::new(Page { conversation, from, skip, entries, head })));
 }
