@@ -66,11 +66,6 @@ pub(crate) async fn run(args: Args) -> Result<()> {
 
 /// Runs a scenario unless it is interrupted. Dropping it ends its processes and removes its folder.
 async fn measured(scenario: impl Future<Output = Result<Report>>) -> Result<Report> {
-    let settings: Vec<String> = process::RAISED.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-    eprintln!(
-        "The server runs with its defaults, except that devices may send as fast as they can: {}",
-        settings.join(", ")
-    );
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     tokio::select! {

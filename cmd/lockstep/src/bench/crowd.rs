@@ -69,7 +69,11 @@ impl<H: Handler> Crowd<H> {
 pub(super) async fn passed(gate: &Arc<Semaphore>, count: usize, patience: Duration, what: &str) -> Result<()> {
     let waiting = gate.acquire_many(u32::try_from(count).context("too many devices")?);
     match tokio::time::timeout(patience, waiting).await {
-        Ok(passed) => Ok(drop(passed?)),
+        Ok(passed) => {
+            // They stay: the next who waits counts them too.
+            drop(passed?);
+            Ok(())
+        }
         Err(_) => bail!(
             "{} of {count} devices are not {what} after {} s",
             count.saturating_sub(gate.available_permits()),

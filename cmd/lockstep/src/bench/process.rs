@@ -12,6 +12,8 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 /// How long a process may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// When a run fails: how long to wait for the end of a process that may be the cause.
+const LAST_BREATH: Duration = Duration::from_millis(200);
 
 /// The settings that differ from the server's defaults, and what for.
 pub(super) const RAISED: &[(&str, &str)] = &[
@@ -81,14 +83,24 @@ impl Process {
     pub(super) async fn during<T>(mut self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let outcome = tokio::select! {
             outcome = work => outcome,
-            ended = self.child.wait() => match ended {
-                Ok(status) => bail!("{} ended midway: {status}", self.what),
-                Err(error) => bail!("{} is lost: {error}", self.what),
-            },
+            _ = self.child.wait() => bail!("{}", self.end().await),
         };
+        if let Err(error) = &outcome
+            && tokio::time::timeout(LAST_BREATH, self.child.wait()).await.is_ok()
+        {
+            bail!("{} ({error:#})", self.end().await);
+        }
         // A folder that is thrown away needs no ordered stop.
         self.child.kill().await.with_context(|| format!("{} cannot be killed", self.what))?;
         outcome
+    }
+
+    /// Says how a process ended that did so by itself.
+    async fn end(&mut self) -> String {
+        match self.child.wait().await {
+            Ok(status) => format!("{} ended midway: {status}", self.what),
+            Err(error) => format!("{} is lost: {error}", self.what),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a scenario found: a table for people, one JSON object for programs.
 
+use super::process::RAISED;
 use super::track::Faults;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -49,7 +50,7 @@ impl Report {
             object.insert("scenario".to_owned(), json!(self.scenario));
             object.insert("target".to_owned(), json!("embedded"));
             object.insert("options".to_owned(), self.options.clone());
-            let raised = super::process::RAISED.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
+            let raised = RAISED.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
             object.insert("settings".to_owned(), Value::Object(raised.collect()));
             let fields = faults.iter().chain(&self.fields).map(|(name, value)| ((*name).to_owned(), value.clone()));
             object.extend(fields);
@@ -93,7 +94,7 @@ fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut text = String::from(if number < 0 { "-" } else { "" });
     for (index, digit) in digits.char_indices() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -106,7 +107,13 @@ fn grouped(number: i64) -> String {
 pub(super) struct Progress(Instant);
 
 impl Progress {
+    /// Begins, and says which settings the server gets.
     pub(super) fn start() -> Self {
+        let settings: Vec<String> = RAISED.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        eprintln!(
+            "The server runs with its defaults, but lets a device send as fast as it can: {}.",
+            settings.join(", ")
+        );
         Self(Instant::now())
     }
 

@@ -166,20 +166,20 @@ mod tests {
 
     #[test]
     fn faults_are_told_apart() {
-        let cases: [(&[u64], (u64, u64, u64)); 7] = [
-            (&[1, 2, 3, 4], (0, 0, 0)),
-            (&[1, 2, 2, 3, 4], (0, 1, 0)),
-            (&[1, 3, 2, 4], (0, 0, 1)),
-            (&[1, 2, 4], (1, 0, 0)),
-            (&[1, 2], (2, 0, 0)),
-            (&[2, 4, 3], (1, 0, 1)),
-            (&[1, 2, 3, 4, 5], (0, 1, 0)),
+        let cases = [
+            (vec![1, 2, 3, 4], (0, 0, 0)),
+            (vec![1, 2, 2, 3, 4], (0, 1, 0)),
+            (vec![1, 3, 2, 4], (0, 0, 1)),
+            (vec![1, 2, 4], (1, 0, 0)),
+            (vec![1, 2], (2, 0, 0)),
+            (vec![2, 4, 3], (1, 0, 1)),
+            (vec![1, 2, 3, 4, 5], (0, 1, 0)),
         ];
         for (seqs, (lost, duplicated, reordered)) in cases {
             let mut track = Track::default();
             track.follow(B, 7, None).unwrap();
             track.follow(A, 0, None).unwrap();
-            for seq in seqs {
+            for seq in &seqs {
                 track.take(A, *seq, B).unwrap();
             }
             let found = track.faults(|conversation| (conversation == A).then_some(4));

@@ -38,10 +38,10 @@ pub(super) async fn serve(listener: TcpListener) -> Result<()> {
 
 async fn take_part(stream: TcpStream, writers: Arc<[mpsc::Sender<Work>]>, own: usize) -> Result<()> {
     let (mut socket, role) = accept(stream).await?;
-    socket.send(Message::Text(READY)).await?;
     if role != "publish" {
         return Ok(writers[own].send(Work::Subscriber(Box::new(socket))).await?);
     }
+    socket.send(Message::Text(READY)).await?;
     let (_silent, mut frames) = socket.split();
     while let Some(frame) = next_text(&mut frames).await? {
         for writer in writers.iter() {
@@ -56,7 +56,10 @@ async fn write_all(mut work: mpsc::Receiver<Work>) -> Result<()> {
     while work.recv_many(&mut waiting, FRAMES_WAITING_MAX).await > 0 {
         for work in waiting.drain(..) {
             match work {
-                Work::Subscriber(socket) => sockets.push(socket),
+                Work::Subscriber(mut socket) => {
+                    socket.send(Message::Text(READY)).await?;
+                    sockets.push(socket);
+                }
                 Work::Frame(frame) => frames.push(frame),
             }
         }

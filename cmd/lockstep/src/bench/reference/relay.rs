@@ -40,13 +40,14 @@ async fn accept_all(listener: TcpListener) -> Result<()> {
 }
 
 async fn take_part(stream: TcpStream, give: mpsc::UnboundedSender<Work>) -> Result<()> {
-    let (mut socket, role) = accept(stream).await?;
-    socket.send(Message::Text(READY)).await?;
+    let (socket, role) = accept(stream).await?;
     let (part, pair) = role.split_once(' ').context("a role has a number")?;
     let pair = pair.parse()?;
-    let (sink, mut frames) = socket.split();
+    let (mut sink, mut frames) = socket.split();
     if part == "to" {
         give.send(Work::Receiver(pair, sink))?;
+    } else {
+        sink.send(Message::Text(READY)).await?;
     }
     while let Some(frame) = next_text(&mut frames).await? {
         give.send(Work::Message(pair, frame))?;
@@ -60,7 +61,10 @@ async fn relay(mut work: mpsc::UnboundedReceiver<Work>) -> Result<()> {
     while work.recv_many(&mut waiting, 1_024).await > 0 {
         for work in waiting.drain(..) {
             match work {
-                Work::Receiver(pair, sink) => drop(receivers.insert(pair, sink)),
+                Work::Receiver(pair, mut sink) => {
+                    sink.send(Message::Text(READY)).await?;
+                    receivers.insert(pair, sink);
+                }
                 Work::Message(pair, text) => messages.push((pair, text)),
             }
         }

@@ -44,7 +44,7 @@ impl Handler for Returning {
 
 /// Runs the scenario.
 pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
-    if options.messages % options.conversations != 0 {
+    if !options.messages.is_multiple_of(options.conversations) {
         options::refuse("--messages must be a multiple of --conversations: each conversation gets as many");
     }
     options::need_sockets(1);

@@ -10,7 +10,7 @@ use crate::bench::report::{Progress, Report};
 use crate::bench::track::Faults;
 use crate::bench::world::{Plan, World};
 use crate::bench::{frames, options};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lockstep_model::ClientMsgId;
 use serde_json::Value;
 use std::sync::Arc;
@@ -92,6 +92,8 @@ impl Handler for Part {
 struct Figures {
     deliveries_per_s: f64,
     cpu_us_per_delivery: f64,
+    /// The same of this process, with all its devices.
+    load_cpu_us_per_delivery: f64,
     latency_ms: Value,
 }
 
@@ -111,8 +113,10 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     report.number("ratio", ours.deliveries_per_s / reference.deliveries_per_s);
     report.value("latency_ms", ours.latency_ms);
     report.number("server_cpu_us_per_delivery", ours.cpu_us_per_delivery);
+    report.number("load_cpu_us_per_delivery", ours.load_cpu_us_per_delivery);
     report.value("reference_latency_ms", reference.latency_ms);
     report.number("reference_cpu_us_per_delivery", reference.cpu_us_per_delivery);
+    report.number("reference_load_cpu_us_per_delivery", reference.load_cpu_us_per_delivery);
     Ok(report)
 }
 
@@ -195,19 +199,27 @@ async fn measure(
 ) -> Result<(u64, Figures)> {
     let sending = tokio::spawn(send(Arc::clone(flight), order, frame));
     tokio::time::sleep(warm_up(options.seconds)).await;
-    let (began, completed, cpu) = (Instant::now(), flight.completed.load(Ordering::Relaxed), process.cpu_seconds()?);
+    let load = Observed::new(std::process::id());
+    let (cpu, load_cpu) = (process.cpu_seconds()?, load.cpu_seconds()?);
+    let (began, completed) = (Instant::now(), flight.completed.load(Ordering::Relaxed));
     latencies.record(true);
     tokio::time::sleep(Duration::from_secs_f64(options.seconds)).await;
     latencies.record(false);
-    let (took, cpu) = (began.elapsed().as_secs_f64(), process.cpu_seconds()? - cpu);
-    let completed = flight.completed.load(Ordering::Relaxed) - completed;
+    let (took, completed) = (began.elapsed().as_secs_f64(), flight.completed.load(Ordering::Relaxed) - completed);
+    let (cpu, load_cpu) = (process.cpu_seconds()? - cpu, load.cpu_seconds()? - load_cpu);
     flight.running.store(false, Ordering::Relaxed);
     flight.room.add_permits(1);
     let sent = sending.await.context("the sender broke off")??;
     drained(|| flight.completed.load(Ordering::Relaxed), sent).await?;
     let deliveries = completed as f64 * f64::from(flight.devices);
-    let cpu_us_per_delivery = cpu * 1e6 / deliveries.max(1.0);
-    Ok((sent, Figures { deliveries_per_s: deliveries / took, cpu_us_per_delivery, latency_ms: Value::Null }))
+    ensure!(deliveries > 0.0, "nothing arrived within {took:.1} s");
+    let figures = Figures {
+        deliveries_per_s: deliveries / took,
+        cpu_us_per_delivery: cpu * 1e6 / deliveries,
+        load_cpu_us_per_delivery: load_cpu * 1e6 / deliveries,
+        latency_ms: Value::Null,
+    };
+    Ok((sent, figures))
 }
 
 /// Sends as long as there is room. Messages that have room at the same time are written together.

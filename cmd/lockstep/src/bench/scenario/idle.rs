@@ -75,7 +75,11 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
         progress.say(format_args!("measuring the silence for {} s", options.seconds));
         let (began, cpu) = (Instant::now(), processes[0].cpu_seconds()?);
         let silence = tokio::time::sleep(Duration::from_secs_f64(options.seconds));
-        large_side.crowd.during(small_side.crowd.during(async { Ok(silence.await) })).await?;
+        let silence = async {
+            silence.await;
+            Ok(())
+        };
+        large_side.crowd.during(small_side.crowd.during(silence)).await?;
         let cpu_percent = (processes[0].cpu_seconds()? - cpu) / began.elapsed().as_secs_f64() * 100.0;
         let memory = (processes[0].memory()?, processes[1].memory()?);
         let anonymous = |memory: Memory| memory.anonymous;

@@ -29,7 +29,7 @@ pub(in crate::bench) struct Options {
     #[arg(long, default_value = "2", value_parser = options::count)]
     members: usize,
     /// Sends that a device has under way.
-    #[arg(long, default_value = "10", value_parser = options::count)]
+    #[arg(long, default_value = "5", value_parser = options::count)]
     window: usize,
     /// How long is measured, in seconds; the reference takes half as long.
     #[arg(long, default_value = "10", value_parser = options::seconds)]
@@ -130,15 +130,13 @@ async fn measure(
     latencies.record(false);
     let (took, answered) = (began.elapsed().as_secs_f64(), (shared.answered() - answered) as f64);
     let cpu = process.cpu_seconds()? - cpu;
-    let (entries, commits) = match counted().await? {
-        (entries_now, commits_now) => (entries_now - entries, commits_now - commits),
-    };
+    let (entries_now, commits_now) = counted().await?;
     shared.stop();
     drained(|| shared.answered(), shared.started()).await?;
     drained(|| shared.received(), shared.answered()).await?;
     Ok(Figures {
         sends_per_s: answered / took,
-        entries_per_commit: entries / commits.max(1.0),
+        entries_per_commit: (entries_now - entries) / (commits_now - commits).max(1.0),
         cpu_us_per_send: cpu * 1e6 / answered.max(1.0),
     })
 }
