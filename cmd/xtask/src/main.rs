@@ -3,10 +3,13 @@
 //! `cargo xtask lint` checks how the code reads, `cargo xtask test` checks what it does, `cargo xtask ci` is both.
 //! This crate knows no other crate of the workspace and has few dependencies: it is compiled before anything else.
 
+mod breakages;
 mod lint;
+mod machine;
 mod process;
 mod test;
 mod tidy;
+mod torture;
 
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
@@ -20,6 +23,12 @@ usage: cargo xtask <command>
   tidy   the project's own rules: arrows between crates, crate docs, file lengths, words, links,
          licences, bans and more
   test   checks the machine, builds the workspace and runs all its tests
+  torture [--kills N] [--seed S]
+         the history test with more SIGKILLs than `test` has time for (100), or the plan of an
+         earlier run again
+  breakages [name ...]
+         breaks each invariant on purpose, in a copy of the tree, and expects its tests to notice:
+         all breakages, or those whose names begin so
 ";
 
 fn main() -> ExitCode {
@@ -43,6 +52,8 @@ fn run() -> Result<()> {
         ["lint"] => lint::run(&root),
         ["tidy"] => tidy::run(&root),
         ["test"] => test::run(&root),
+        ["torture", ref options @ ..] => torture::run(&root, options),
+        ["breakages", ref names @ ..] => breakages::run(&root, names),
         [] | ["help" | "--help" | "-h"] => {
             print!("{USAGE}");
             Ok(())

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: everything that is needed to run the tests on a fresh machine, and all of them, once.
 
-use crate::process::{announce, cargo, runs};
-use anyhow::{Context, Result, bail, ensure};
+use crate::machine;
+use crate::process::{announce, cargo};
+use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
@@ -10,7 +11,7 @@ use std::time::Instant;
 /// Checks the machine, runs the tests of the workspace with their doc tests, and sums them up.
 pub(crate) fn run(root: &Path) -> Result<()> {
     announce("machine");
-    check_machine()?;
+    machine::check()?;
     announce("test");
     let began = Instant::now();
     // Without `--no-fail-fast` the first crate that fails would hide the others.
@@ -31,19 +32,6 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     ensure!(status.success(), "test failed ({status})");
     ensure!(summary.ignored == 0, "{} tests are ignored: a test runs, or it goes", summary.ignored);
     ensure!(summary.passed > 0, "no test ran");
-    Ok(())
-}
-
-/// The workspace needs the Rust toolchain, which is here if this runs, and a C compiler for SQLite and the
-/// cryptography.
-fn check_machine() -> Result<()> {
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-    if !runs(&compiler, &["--version"]) {
-        bail!("there is no C compiler ({compiler}): install one (Debian: apt-get install gcc libc6-dev), or set CC");
-    }
-    if !runs("sh", &["-c", "kill -0 $$"]) {
-        bail!("there is no POSIX shell: tests stop the servers that they start through `sh`");
-    }
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use lockstep_protocol::ClientLimits;
 use lockstep_session::SessionConfig;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,10 +55,13 @@ pub struct GatewayState {
     pub sockets: TaskTracker,
     /// Cancelled when the server begins to stop: it is not ready any more.
     pub stopping: CancellationToken,
+    /// One place per WebSocket, taken before the upgrade.
+    pub(crate) places: Arc<Semaphore>,
     pub(crate) session: Arc<SessionConfig>,
     pub(crate) client_limits: ClientLimits,
     pub(crate) meters: Arc<Meters>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    writable: Arc<dyn Fn() -> bool + Send + Sync>,
     send_rates: Arc<SendRates>,
 }
 
@@ -79,6 +83,7 @@ impl GatewayState {
             window_entries: config.session.window_entries,
         };
         Self {
+            places: Arc::new(Semaphore::new(config.sockets_max)),
             session: Arc::new(config.session.clone()),
             client_limits,
             meters: Arc::new(Meters::new()),
@@ -88,8 +93,20 @@ impl GatewayState {
             sockets: TaskTracker::new(),
             stopping,
             metrics: Arc::new(metrics),
+            writable: Arc::new(|| true),
             send_rates: Arc::new(send_rates),
         }
+    }
+
+    /// Lets readiness depend on whether the store takes writes.
+    pub fn writable_when(mut self, writable: impl Fn() -> bool + Send + Sync + 'static) -> Self {
+        self.writable = Arc::new(writable);
+        self
+    }
+
+    /// Whether the store takes writes.
+    pub(crate) fn is_writable(&self) -> bool {
+        (self.writable)()
     }
 
     /// Verifies an access token.

@@ -1,6 +1,5 @@
 //! A log entry that many connections hold at once.
 
-use bytes::Bytes;
 use lockstep_protocol::Entry;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -13,7 +12,7 @@ pub struct SharedEntry(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     entry: Entry,
-    native: OnceLock<Bytes>,
+    native: OnceLock<Box<str>>,
 }
 
 impl SharedEntry {
@@ -23,7 +22,7 @@ impl SharedEntry {
     }
 
     /// The native door's frame for this entry, encoded by `encode` if nobody has done so yet.
-    pub fn native_frame(&self, encode: impl FnOnce(&Entry) -> Bytes) -> &Bytes {
+    pub fn native_frame(&self, encode: impl FnOnce(&Entry) -> Box<str>) -> &str {
         self.0.native.get_or_init(|| encode(&self.0.entry))
     }
 

@@ -8,6 +8,7 @@
 pub mod admin;
 pub mod config;
 mod descriptors;
+mod guard;
 mod http;
 mod running;
 mod start;

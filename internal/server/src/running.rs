@@ -109,6 +109,9 @@ impl Running {
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Listened to and never asked: by default it kills the process when a file reaches the system's limit
+    /// (setrlimit(2), RLIMIT_FSIZE). Taken over, the write fails, like on a full disk.
+    _file_size: Signal,
 }
 
 impl Signals {
@@ -119,7 +122,12 @@ impl Signals {
     ///
     /// If the system delivers none.
     pub fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let file_size = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            _file_size: signal(file_size)?,
+        })
     }
 
     async fn next(&mut self) {

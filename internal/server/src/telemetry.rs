@@ -32,6 +32,8 @@ impl Telemetry {
     pub fn install(log: &LogConfig) -> Result<Self, TelemetryError> {
         let filter = EnvFilter::try_new(&log.level).map_err(|error| failed("the log", &error))?;
         let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+        // It would say so on standard error, and panic there: a log that is full must not end what logs.
+        let subscriber = subscriber.log_internal_errors(false);
         match log.format {
             LogFormat::Text => subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init(),
             LogFormat::Json => subscriber.json().flatten_event(true).try_init(),

@@ -5,7 +5,8 @@ mod world;
 
 use lockstep_session::SessionConfig;
 use proptest::prelude::*;
-use world::{Op, Show, World};
+use world::World;
+use world::op::{Op, Show, Stray};
 
 fn op() -> impl Strategy<Value = Op> {
     let (log, pick) = (0..6_usize, any::<usize>());
@@ -21,7 +22,10 @@ fn op() -> impl Strategy<Value = Op> {
         6 => Just(Op::Answer),
         6 => (log.clone(), 0..6_u64).prop_map(|(log, lag)| Op::Ack { log, lag }),
         2 => Just(Op::AckAll),
-        1 => log.prop_map(|log| Op::AckBeyond { log }),
+        1 => log.clone().prop_map(|log| Op::AckBeyond { log }),
+        2 => Just(Op::Send),
+        1 => (log, prop::bool::weighted(0.2)).prop_map(|(log, beyond)| Op::MarkRead { log, beyond }),
+        1 => prop::sample::select(&Stray::ALL[..]).prop_map(Op::Stray),
         4 => prop_oneof![8 => 0..8_u64, 1 => Just(20_000)].prop_map(|ms| Op::Wait { ms }),
         2 => any::<bool>().prop_map(|lost| Op::OffsetsChange { lost }),
         2 => (show(), 0..3_u64).prop_map(|(show, early)| Op::Reconnect { show, early }),
@@ -35,13 +39,14 @@ fn show() -> impl Strategy<Value = Show> {
 
 /// Small bounds, so that each of them is reached often.
 fn config() -> impl Strategy<Value = SessionConfig> {
-    (1..10_u64, 1_000..9_000_usize, 1..6_u32, 1..3_u32, 0..5_usize).prop_map(
-        |(window_entries, window_bytes, page_entries, reads_max, held_max)| SessionConfig {
+    (1..10_u64, 1_000..9_000_usize, 1..6_u32, 1..3_u32, 0..5_usize, 1..5_u32).prop_map(
+        |(window_entries, window_bytes, page_entries, reads_max, held_max, sends_waiting_max)| SessionConfig {
             window_entries,
             window_bytes,
             page_entries,
             reads_max,
             held_max,
+            sends_waiting_max,
             frames_burst: u32::MAX,
             ..SessionConfig::default()
         },

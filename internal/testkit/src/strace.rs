@@ -41,7 +41,7 @@ impl Strace {
                 }
                 all.push_str(&line);
             }
-            bail!("strace does not attach: {all}")
+            bail!("strace does not attach (it may as root, or where kernel.yama.ptrace_scope is 0): {all}")
         };
         match tokio::time::timeout(PATIENCE, attached).await {
             Ok(attached) => attached?,

@@ -21,10 +21,13 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: new devices may come: the server is not stopping, and its store answers.
+/// `GET /readyz`: new devices may come: the server is not stopping, its store takes writes and answers.
 pub(super) async fn readyz(State(state): State<GatewayState>) -> Result<&'static str, Problem> {
     if state.stopping.is_cancelled() {
         return Err(Code::ShuttingDown.into());
+    }
+    if !state.is_writable() {
+        return Err(Problem::new(Code::TryAgain, "The server cannot store anything now; its log says why."));
     }
     // No device has this id; what counts is that the store says so.
     let nobody = state.engine.device(DeviceId::from_bytes([0; 16]));

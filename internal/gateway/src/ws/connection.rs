@@ -1,18 +1,18 @@
 //! The shell around one session: it moves frames, notices and time, and decides nothing.
 
-use super::socket::{Incoming, Socket, WriteError};
+use super::socket::{Incoming, Socket, Stream, WriteError};
 use super::translate;
 use crate::GatewayState;
-use axum::extract::ws::WebSocket;
 use lockstep_engine::{Connection, Mailbox, Wakeup};
 use lockstep_model::{Code, Epoch, Notice, OffsetsVersion};
-use lockstep_protocol::ClientLimits;
 use lockstep_session::{Admitted, Effect, Event, Session};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Sleep, sleep_until};
+use tokio_tungstenite::WebSocketStream;
 
 /// Frames that are taken from one device before others get their turn.
 const FRAMES_PER_TURN: usize = 64;
@@ -34,31 +34,26 @@ impl From<WriteError> for End {
     }
 }
 
-/// Serves one WebSocket from its first byte to its last.
-pub(crate) async fn run(socket: WebSocket, state: GatewayState) {
+/// Serves one WebSocket from its first byte to its last. The future is what a connection costs: it is made around the
+/// shell, and what is rarely under way is boxed.
+pub(crate) fn run(
+    socket: WebSocketStream<Stream>,
+    state: GatewayState,
+    place: OwnedSemaphorePermit,
+) -> impl Future<Output = ()> {
     let mut shell = Shell {
         session: Session::new(Arc::clone(&state.session), Instant::now()),
         socket: Socket::new(socket, state.config.write_timeout),
-        limits: state.client_limits,
         state,
         connection: None,
         inbox: Vec::new(),
     };
-    shell.state.meters.connections.increment(1.0);
-    let end = shell.serve().await;
-    let Shell { session, socket, state, connection, inbox, .. } = shell;
-    if let Some(connection) = connection {
-        leave(session, connection, inbox, &state).await;
+    async move {
+        shell.state.meters.connections.increment(1.0);
+        let end = shell.serve().await;
+        Box::pin(shell.end(end)).await;
+        drop(place);
     }
-    let code = match end {
-        End::Gone => None,
-        End::Close(code) => {
-            socket.close(code).await;
-            Some(code)
-        }
-    };
-    state.meters.connections.decrement(1.0);
-    state.meters.closed(code);
 }
 
 /// Gives up what the connection holds. Consumers may have been opened by an answer that nobody took any more.
@@ -78,7 +73,6 @@ async fn leave(mut session: Session, connection: Arc<Connection>, mut inbox: Vec
 struct Shell {
     session: Session,
     socket: Socket,
-    limits: ClientLimits,
     state: GatewayState,
     connection: Option<Arc<Connection>>,
     inbox: Vec<Notice>,
@@ -169,7 +163,9 @@ impl Shell {
                         Event::Entries(entries) => entries.len() as u64,
                         _ => 0,
                     };
-                    self.emit(event).await?;
+                    if self.emit(event) {
+                        self.flush().await?;
+                    }
                 }
                 Effect::Ask(ask) => {
                     if let Some(connection) = &self.connection {
@@ -177,13 +173,12 @@ impl Shell {
                     }
                 }
                 Effect::Authenticate { token, epoch, offsets_version } => {
-                    self.authenticate(&token, epoch, offsets_version).await;
+                    Box::pin(self.authenticate(&token, epoch, offsets_version)).await;
                 }
                 Effect::Close(code) => return Err(End::Close(code)),
             }
         }
-        let mailbox = self.connection.as_ref().map(|connection| &*connection.mailbox);
-        if self.socket.flush(mailbox).await? {
+        if self.flush().await? {
             self.state.meters.writes.increment(1);
             self.state.meters.frames_out.increment(frames);
             self.state.meters.deliveries.increment(deliveries);
@@ -191,14 +186,33 @@ impl Shell {
         Ok(())
     }
 
-    async fn emit(&mut self, event: Event) -> Result<(), End> {
-        let mut texts = smallvec::SmallVec::<[_; 1]>::new();
-        translate::frames(event, &self.limits, |text| texts.push(text));
+    /// Gathers an event's frames. True if so much has gathered that it has to be written.
+    fn emit(&mut self, event: Event) -> bool {
+        let mut full = false;
+        translate::frames(event, &self.state.client_limits, |text| full = self.socket.push(text));
+        full
+    }
+
+    async fn flush(&mut self) -> Result<bool, End> {
         let mailbox = self.connection.as_ref().map(|connection| &*connection.mailbox);
-        for text in texts {
-            self.socket.push(text, mailbox).await?;
+        Ok(self.socket.flush(mailbox).await?)
+    }
+
+    /// Leaves the engine, then says goodbye.
+    async fn end(self, end: End) {
+        let Self { session, socket, state, connection, inbox } = self;
+        if let Some(connection) = connection {
+            leave(session, connection, inbox, &state).await;
         }
-        Ok(())
+        let code = match end {
+            End::Gone => None,
+            End::Close(code) => {
+                socket.close(code).await;
+                Some(code)
+            }
+        };
+        state.meters.connections.decrement(1.0);
+        state.meters.closed(code);
     }
 
     /// Verifies the token and lets the device in, or not.
@@ -234,5 +248,20 @@ async fn wakeup(connection: &Option<Arc<Connection>>, inbox: &mut Vec<Notice>) -
             poll_fn(|context| mailbox.poll_take(context, inbox)).await
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size_of_future<F: Future>(_: fn(WebSocketStream<Stream>, GatewayState, OwnedSemaphorePermit) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_is_small() {
+        let bytes = size_of_future(run);
+        assert!(bytes <= 1_536, "{bytes} bytes");
     }
 }

@@ -1,20 +1,41 @@
 //! The socket of one connection: frames in, frames out gathered into few writes, a goodbye at the end.
 
+use super::gathered::Gathered;
 use super::translate::goodbye;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
-use futures_util::{FutureExt, Sink as _, SinkExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use lockstep_engine::Mailbox;
-use lockstep_model::{Code, limits};
+use lockstep_model::Code;
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-/// Largest frame that the server writes: a full batch of the largest bodies.
-pub(crate) const FRAME_BYTES_MAX: usize = limits::ENTRIES_PER_FRAME_MAX * (limits::BODY_BYTES_MAX + 1_024);
+/// What a WebSocket here runs on.
+pub(crate) type Stream = Gathered<TokioIo<Upgraded>>;
+
+/// Read buffer of one connection: small, since there are many. Larger frames are read in pieces.
+const READ_BUFFER_BYTES: usize = 1_024;
+/// Frames that wait for one socket are gathered up to here, then written.
+const WRITE_BUFFER_BYTES: usize = 32 * 1_024;
+/// What tungstenite itself writes are control frames, one at a time.
+const CONTROL_BUFFER_BYTES: usize = 1_024;
 /// How long the goodbye may take.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How tungstenite treats a connection.
+pub(crate) fn config(frame_bytes_max: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(CONTROL_BUFFER_BYTES)
+        .max_message_size(Some(frame_bytes_max))
+        .max_frame_size(Some(frame_bytes_max))
+}
 
 /// What came from the device.
 #[derive(Debug)]
@@ -37,14 +58,13 @@ pub(crate) enum WriteError {
 
 /// A WebSocket whose writes are gathered until [`flush`](Self::flush).
 pub(crate) struct Socket {
-    inner: WebSocket,
-    unflushed: bool,
+    inner: WebSocketStream<Stream>,
     write_timeout: Duration,
 }
 
 impl Socket {
-    pub(crate) fn new(inner: WebSocket, write_timeout: Duration) -> Self {
-        Self { inner, unflushed: false, write_timeout }
+    pub(crate) fn new(inner: WebSocketStream<Stream>, write_timeout: Duration) -> Self {
+        Self { inner, write_timeout }
     }
 
     /// The next frame of the device. Pings are answered below this.
@@ -53,9 +73,9 @@ impl Socket {
             return match self.inner.next().await {
                 Some(Ok(Message::Text(text))) => Incoming::Text(text),
                 Some(Ok(Message::Binary(_))) => Incoming::Wrong(Code::BinaryFrame),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => continue,
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Close(_))) | None => Incoming::Gone,
-                Some(Err(error)) => wrong(error),
+                Some(Err(error)) => wrong(&error),
             };
         }
     }
@@ -65,68 +85,64 @@ impl Socket {
         self.next().now_or_never()
     }
 
-    /// Adds a frame to what will be written. Waits only if the buffer is full.
-    pub(crate) async fn push(&mut self, text: Utf8Bytes, mailbox: Option<&Mailbox>) -> Result<(), WriteError> {
-        self.until_written(mailbox, |socket, context| socket.poll_ready(context)).await?;
-        self.unflushed = true;
-        self.inner.start_send_unpin(Message::Text(text)).map_err(|_| WriteError::Gone)
+    /// Adds a frame to what will be written. True if so much waits that it has to be flushed before the next.
+    #[must_use]
+    pub(crate) fn push(&mut self, text: &str) -> bool {
+        let gathered = self.inner.get_mut();
+        gathered.push_text(text);
+        gathered.waiting_bytes() >= WRITE_BUFFER_BYTES
     }
 
-    /// Writes what was gathered. False if there was nothing.
+    /// Writes what was gathered: waits for the socket, but no longer than the device may take, and not when the
+    /// connection is being closed. False if there was nothing.
     pub(crate) async fn flush(&mut self, mailbox: Option<&Mailbox>) -> Result<bool, WriteError> {
-        if !std::mem::take(&mut self.unflushed) {
+        if self.inner.get_ref().waiting_bytes() == 0 {
             return Ok(false);
         }
-        self.until_written(mailbox, |socket, context| socket.poll_flush(context)).await?;
-        Ok(true)
-    }
-
-    /// Waits for the socket, but no longer than the device may take, and not when the connection is being closed.
-    async fn until_written(
-        &mut self,
-        mailbox: Option<&Mailbox>,
-        mut poll: impl FnMut(Pin<&mut WebSocket>, &mut std::task::Context<'_>) -> Poll<Result<(), axum::Error>>,
-    ) -> Result<(), WriteError> {
         // Nearly always the socket takes it at once, and then a timer would cost more than the frame.
-        let at_once = poll_fn(|context| Poll::Ready(poll(Pin::new(&mut self.inner), context))).await;
+        let at_once = poll_fn(|context| Poll::Ready(self.poll_flush(context))).await;
         if let Poll::Ready(done) = at_once {
-            return done.map_err(|_| WriteError::Gone);
+            return done.map(|()| true);
         }
+        let timeout = self.write_timeout;
         let written = poll_fn(|context| {
-            if let Poll::Ready(done) = poll(Pin::new(&mut self.inner), context) {
-                return Poll::Ready(done.map_err(|_| WriteError::Gone));
+            if let Poll::Ready(done) = self.poll_flush(context) {
+                return Poll::Ready(done);
             }
             match mailbox.map(|mailbox| mailbox.poll_closed(context)) {
                 Some(Poll::Ready(code)) => Poll::Ready(Err(WriteError::Closed(code))),
                 _ => Poll::Pending,
             }
         });
-        tokio::time::timeout(self.write_timeout, written).await.unwrap_or(Err(WriteError::Closed(Code::SlowReader)))
+        let written = tokio::time::timeout(timeout, written).await;
+        written.unwrap_or(Err(WriteError::Closed(Code::SlowReader))).map(|()| true)
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
+        self.inner.get_mut().poll_write_out(context).map_err(|_| WriteError::Gone)
     }
 
     /// Tells the device why, closes, and waits a moment for it to have read that: a socket that is dropped with unread
     /// input takes the goodbye with it.
     pub(crate) async fn close(mut self, code: Code) {
-        let frame = CloseFrame { code: code.spec().close, reason: Utf8Bytes::from_static(code.name()) };
+        let frame = CloseFrame { code: code.spec().close.into(), reason: Utf8Bytes::from_static(code.name()) };
+        self.inner.get_mut().push_text(&goodbye(code));
         let farewell = async {
-            self.inner.feed(Message::Text(goodbye(code))).await?;
             self.inner.send(Message::Close(Some(frame))).await?;
             while let Some(Ok(_)) = self.inner.next().await {}
-            Ok::<_, axum::Error>(())
+            Ok::<_, Error>(())
         };
         // Whether it arrived makes no difference any more.
         let _over = tokio::time::timeout(GOODBYE_TIMEOUT, farewell).await;
     }
 }
 
-fn wrong(error: axum::Error) -> Incoming {
-    match error.into_inner().downcast_ref::<tungstenite::Error>() {
-        Some(tungstenite::Error::Capacity(_)) => Incoming::Wrong(Code::FrameTooLarge),
-        Some(tungstenite::Error::Utf8(_)) => Incoming::Wrong(Code::BadUtf8),
-        Some(tungstenite::Error::Protocol(tungstenite::error::ProtocolError::ResetWithoutClosingHandshake)) => {
-            Incoming::Gone
-        }
-        Some(tungstenite::Error::Protocol(_)) => Incoming::Wrong(Code::BadWebSocket),
+fn wrong(error: &Error) -> Incoming {
+    match error {
+        Error::Capacity(_) => Incoming::Wrong(Code::FrameTooLarge),
+        Error::Utf8(_) => Incoming::Wrong(Code::BadUtf8),
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Incoming::Gone,
+        Error::Protocol(_) => Incoming::Wrong(Code::BadWebSocket),
         _ => Incoming::Gone,
     }
 }

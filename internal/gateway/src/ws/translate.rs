@@ -1,8 +1,6 @@
 //! Frames of `lockstep.v1` to the session's requests, and its events to frames.
 
-use axum::extract::ws::Utf8Bytes;
-use bytes::Bytes;
-use lockstep_model::{Code, OffsetsVersion, Ref, UnixMs, limits};
+use lockstep_model::{Code, Entry, OffsetsVersion, Ref, UnixMs, limits};
 use lockstep_protocol::{
     ClientFrame, ClientLimits, ErrorFrame, ServerFrame, Welcome, decode_client, encode_server, push_entries, push_entry,
 };
@@ -34,24 +32,13 @@ pub(crate) fn request(text: &str) -> Request {
 }
 
 /// Writes an event as one or more frames.
-pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(Utf8Bytes)) {
+pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(&str)) {
     let frame = match event {
-        Event::Entry(entry) => {
-            let shared = entry.native_frame(|entry| {
-                let mut text = String::new();
-                push_entry(&mut text, entry);
-                Bytes::from(text)
-            });
-            // Shared bytes carry no proof that they are text; checking is cheap beside the write.
-            return match Utf8Bytes::try_from(shared.clone()) {
-                Ok(text) => write(text),
-                Err(_) => unreachable!("the frame was made from a String"),
-            };
-        }
+        Event::Entry(entry) => return write(entry.native_frame(encode_entry)),
         Event::Entries(entries) => {
             let mut text = String::new();
             push_entries(&mut text, entries.iter().map(|entry| &**entry));
-            return write(text.into());
+            return write(&text);
         }
         Event::Welcome { reference, admitted } => return welcome(reference, *admitted, limits, write),
         Event::Offsets { version, offsets } => return write_offsets(version, &offsets, write),
@@ -77,29 +64,36 @@ pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(
             ServerFrame::Error(frame)
         }
     };
-    write(encode_server(&frame).into());
+    write(&encode_server(&frame));
+}
+
+/// Encodes a live entry: once, for all devices that get it.
+fn encode_entry(entry: &Entry) -> Box<str> {
+    let mut text = String::new();
+    push_entry(&mut text, entry);
+    text.into()
 }
 
 /// The last frame before a close: the code with its advice.
-pub(crate) fn goodbye(code: Code) -> Utf8Bytes {
-    encode_server(&ServerFrame::Error(ErrorFrame::of(code, None))).into()
+pub(crate) fn goodbye(code: Code) -> String {
+    encode_server(&ServerFrame::Error(ErrorFrame::of(code, None)))
 }
 
-fn welcome(reference: Option<Ref>, admitted: Admitted, limits: &ClientLimits, mut write: impl FnMut(Utf8Bytes)) {
+fn welcome(reference: Option<Ref>, admitted: Admitted, limits: &ClientLimits, mut write: impl FnMut(&str)) {
     let Admitted { user, device, epoch, feed, offsets, offsets_version } = admitted;
     let server_time = UnixMs::now();
     let frame = Welcome { reference, epoch, user, device, feed, server_time, limits: *limits };
-    write(encode_server(&ServerFrame::Welcome(Box::new(frame))).into());
+    write(&encode_server(&ServerFrame::Welcome(Box::new(frame))));
     if !offsets.is_empty() {
         write_offsets(offsets_version, &offsets, write);
     }
 }
 
 /// The device merges versions by maximum: only the last frame raises it, so that a cut in between loses nothing.
-fn write_offsets(version: OffsetsVersion, offsets: &[lockstep_model::Offset], mut write: impl FnMut(Utf8Bytes)) {
+fn write_offsets(version: OffsetsVersion, offsets: &[lockstep_model::Offset], mut write: impl FnMut(&str)) {
     let mut chunks = offsets.chunks(limits::CURSORS_PER_FRAME_MAX).peekable();
     while let Some(chunk) = chunks.next() {
         let version = if chunks.peek().is_none() { version } else { OffsetsVersion::ZERO };
-        write(encode_server(&ServerFrame::Offsets { version, offsets: chunk.to_vec() }).into());
+        write(&encode_server(&ServerFrame::Offsets { version, offsets: chunk.to_vec() }));
     }
 }

@@ -3,7 +3,7 @@
 use super::Show;
 use super::log::Log;
 use crate::common::{FEED, offset};
-use lockstep_model::{ConversationId, Cursor, EntryId, Epoch, Offset, ResumePoint, Seq, SharedEntry, Shown};
+use lockstep_model::{ConversationId, Cursor, EntryId, Epoch, Offset, Ref, ResumePoint, Seq, SharedEntry, Shown};
 use lockstep_session::{Event, SessionConfig};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +19,9 @@ pub(crate) struct Device {
     pub(crate) reading: Vec<ConversationId>,
     caught_up: bool,
     pub(crate) heartbeat: bool,
+    refs: u64,
+    /// Requests without an answer.
+    requests: BTreeSet<Ref>,
 }
 
 impl Device {
@@ -39,6 +42,7 @@ impl Device {
         self.reading.clear();
         self.caught_up = false;
         self.heartbeat = false;
+        self.requests.clear();
         let (feed, others): (Vec<_>, Vec<_>) = shown.into_iter().partition(|it| it.conversation == FEED);
         let feed = feed.first().map(|it| it.cursor);
         (feed, if matches!(show, Show::Unknown) { Vec::new() } else { others })
@@ -51,6 +55,13 @@ impl Device {
 
     pub(crate) fn next(&self, conversation: ConversationId) -> Option<u64> {
         self.next.get(&conversation).copied()
+    }
+
+    /// A ref for a request that has to be answered once.
+    pub(crate) fn new_ref(&mut self) -> Ref {
+        self.refs += 1;
+        self.requests.insert(Ref::new(self.refs));
+        Ref::new(self.refs)
     }
 
     pub(crate) fn has_unacked(&self) -> bool {
@@ -83,8 +94,13 @@ impl Device {
             }
             Event::Reset { conversation, .. } => drop(self.copies.remove(&conversation)),
             Event::Heartbeat => self.heartbeat = true,
-            Event::Failed { .. } => {}
-            Event::Sent { .. } | Event::Done { .. } => panic!("an answer to nothing"),
+            Event::Failed { reference, code, .. } => {
+                assert!(!code.closes(), "{code} without a close");
+                assert!(reference.is_none_or(|it| self.requests.remove(&it)), "a refusal of nothing");
+            }
+            Event::Sent { reference, .. } | Event::Done { reference } => {
+                assert!(reference.is_some_and(|it| self.requests.remove(&it)), "an answer to nothing");
+            }
         }
     }
 
@@ -133,6 +149,7 @@ impl Device {
     /// The device has what the logs have.
     pub(crate) fn check_complete(&self, logs: &[Log], offsets_version: u64) {
         assert!(self.caught_up, "never caught up");
+        assert!(self.requests.is_empty(), "requests without an answer: {:?}", self.requests);
         assert_eq!(self.offsets_version(), offsets_version, "offsets are missing");
         let nothing = BTreeMap::new();
         for log in logs {

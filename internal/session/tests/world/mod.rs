@@ -1,93 +1,23 @@
 //! A model of what is around a session: logs, a broker that loses, duplicates and reorders, an engine that answers late,
-//! and a device that checks what it gets.
+//! and a device that checks what it gets. Driven by property tests, and by the bytes of the fuzz target `session`.
+#![allow(dead_code, reason = "each test binary uses its part of it")]
 
+pub(crate) mod bytes;
 mod device;
 mod log;
+pub(crate) mod op;
+mod stray;
 
 use crate::common::{Driver, FEED, admitted, conversation, epoch, offset};
 use device::Device;
-use lockstep_model::{Ask, Code, ConversationId, Notice, OffsetsVersion, ResumePoint, Seq, SharedEntry, Shown};
+use lockstep_model::{
+    Ask, Code, ConversationId, EntryId, Notice, OffsetsVersion, ResumePoint, Sent, Seq, SharedEntry, Shown, UnixMs,
+};
 use lockstep_session::{Admitted, Effect, Hello, Request, SessionConfig};
 use log::Log;
+use op::{Op, Show};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
-
-/// What may happen. Numbers that pick something are taken modulo what there is.
-#[derive(Debug, Clone)]
-pub(crate) enum Op {
-    Append {
-        log: usize,
-        count: u64,
-    },
-    /// The user becomes a member of a further conversation.
-    Join,
-    Retain {
-        log: usize,
-        count: u64,
-    },
-    /// The broker brings one of the entries that it carries, whichever, and perhaps keeps it to bring it again.
-    Bring {
-        pick: usize,
-        again: bool,
-    },
-    Lose {
-        pick: usize,
-    },
-    /// The oldest of what the broker carries do not fit the mailbox.
-    Overflow {
-        count: usize,
-    },
-    /// A head signal; `beyond` what the log has.
-    Head {
-        log: usize,
-        beyond: u64,
-    },
-    /// The engine reads what was asked, giving fewer entries than wanted if it likes, perhaps from a memory that reaches
-    /// no further than what the session has heard of; the answer is on its way.
-    Read {
-        pick: usize,
-        fewer: u32,
-        stale: bool,
-    },
-    /// The oldest answer arrives.
-    Answer,
-    /// The device acknowledges all but the last few.
-    Ack {
-        log: usize,
-        lag: u64,
-    },
-    AckAll,
-    AckBeyond {
-        log: usize,
-    },
-    Wait {
-        ms: u64,
-    },
-    OffsetsChange {
-        lost: bool,
-    },
-    /// The device connects anew. Entries that are appended before the answer to its resume arrive before it.
-    Reconnect {
-        show: Show,
-        early: u64,
-    },
-    /// The store is restored from a copy that lacks the last entries; all connect anew.
-    Restore {
-        lacking: u64,
-        show: Show,
-    },
-}
-
-/// Where a device that connects says it stands.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Show {
-    /// Where it does.
-    Equal,
-    /// Lower: it has lost some.
-    Lower(u64),
-    /// Nothing: the stored cursor counts.
-    Unknown,
-}
 
 pub(crate) struct World {
     driver: Driver,
@@ -99,6 +29,8 @@ pub(crate) struct World {
     carried: Vec<SharedEntry>,
     reads: Vec<Asked>,
     answers: VecDeque<Notice>,
+    /// Sends and read offsets among the questions that are not answered.
+    unanswered: u32,
     stored: BTreeMap<ConversationId, u64>,
     device: Device,
 }
@@ -122,6 +54,7 @@ impl World {
             carried: Vec::new(),
             reads: Vec::new(),
             answers: VecDeque::new(),
+            unanswered: 0,
             stored: BTreeMap::new(),
             device: Device::default(),
         };
@@ -156,6 +89,9 @@ impl World {
             Op::Ack { log, lag } => self.ack(vec![log % self.logs.len()], lag),
             Op::AckAll => self.ack((0..self.logs.len()).collect(), 0),
             Op::AckBeyond { log } => self.ack_beyond(log % self.logs.len()),
+            Op::Send => self.send(),
+            Op::MarkRead { log, beyond } => self.mark_read(log % self.logs.len(), beyond),
+            Op::Stray(stray) => self.stray(stray),
             Op::Wait { ms } => self.wait(Duration::from_millis(ms)),
             Op::OffsetsChange { lost } => self.change_offsets(lost),
             Op::Reconnect { show, early } => self.connect(show, early),
@@ -225,6 +161,7 @@ impl World {
             match &notice {
                 Notice::Page(page) => self.device.reading.retain(|it| *it != page.conversation),
                 Notice::Followed(point) => self.device.begin(point),
+                Notice::Sent { .. } | Notice::ReadDone { .. } => self.unanswered -= 1,
                 _ => {}
             }
             self.notice(notice);
@@ -237,13 +174,16 @@ impl World {
     }
 
     fn ack(&mut self, logs: Vec<usize>, lag: u64) {
+        if !self.driver.session.wants_requests() {
+            return;
+        }
         let cursors = logs.into_iter().filter_map(|log| self.device.ack(self.logs[log].conversation, lag)).collect();
         self.request(Request::Ack(cursors));
     }
 
     fn ack_beyond(&mut self, log: usize) {
         let conversation = self.logs[log].conversation;
-        if let Some(next) = self.device.next(conversation) {
+        if let Some(next) = self.device.next(conversation).filter(|_| self.driver.session.wants_requests()) {
             self.request(Request::Ack(vec![offset(conversation, next)]));
         }
     }
@@ -258,7 +198,7 @@ impl World {
     fn wait(&mut self, time: Duration) {
         self.driver.wait(time);
         self.absorb();
-        if std::mem::take(&mut self.device.heartbeat) {
+        if self.driver.session.wants_requests() && std::mem::take(&mut self.device.heartbeat) {
             self.request(Request::Heartbeat);
         }
     }
@@ -280,6 +220,7 @@ impl World {
         self.carried.clear();
         self.reads.clear();
         self.answers.clear();
+        self.unanswered = 0;
         let (feed, shown) = self.device.shown(show, &self.logs);
         let hello = Hello {
             reference: None,
@@ -341,17 +282,31 @@ impl World {
     /// Does what the session says.
     fn absorb(&mut self) {
         self.driver.drain();
-        for effect in std::mem::take(&mut self.driver.effects) {
+        let mut effects = std::mem::take(&mut self.driver.effects).into_iter();
+        while let Some(effect) = effects.next() {
             match effect {
                 Effect::Authenticate { .. } => {}
                 Effect::Ask(ask) => self.asked(ask),
                 Effect::Emit(event) => self.device.take(event, &self.logs, &self.config),
                 Effect::Close(code) => {
-                    assert!(code == Code::AckTimeout && self.device.has_unacked(), "closed with {code}");
+                    assert!(effects.next().is_none(), "something follows a close");
+                    let due = match code {
+                        Code::AckTimeout => self.device.has_unacked(),
+                        // Heartbeats are left unread while too many answers are due.
+                        Code::HeartbeatTimeout => self.unanswered == self.config.sends_waiting_max,
+                        _ => false,
+                    };
+                    assert!(due, "closed with {code}");
                     return self.connect(Show::Equal, 0);
                 }
             }
         }
+    }
+
+    fn owe(&mut self, answer: Notice) {
+        self.unanswered += 1;
+        assert!(self.unanswered <= self.config.sends_waiting_max, "{} answers are due", self.unanswered);
+        self.answers.push_back(answer);
     }
 
     fn asked(&mut self, ask: Ask) {
@@ -373,7 +328,18 @@ impl World {
                 self.answers.extend(conversations.iter().map(head).collect::<Vec<_>>());
                 self.answers.push_back(offsets(offsets_version.get(), self.offsets_version));
             }
-            other => panic!("nobody wanted {other:?}"),
+            Ask::Append { reference, .. } => {
+                let (conversation, id) = (FEED, EntryId::from_bytes([1; 16]));
+                let sent = Sent { conversation, seq: Seq::new(1), id, sent_at: UnixMs::new(1), duplicate: false };
+                let outcome = if self.unanswered % 2 == 0 { Ok(sent) } else { Err(Code::TryAgain) };
+                self.owe(Notice::Sent { reference, outcome: Box::new(outcome) });
+            }
+            Ask::AdvanceOffset { reference, conversation, seq } => {
+                let next = self.device.next(conversation);
+                assert!(next.is_some_and(|next| seq.get() < next), "{seq} was not delivered and cannot be read");
+                self.owe(Notice::ReadDone { reference, refusal: None });
+            }
+            Ask::Resume { .. } => panic!("resumed twice"),
         }
     }
 }

@@ -1,0 +1,135 @@
+//! Every code of the protocol's table is provoked by a test: by one of this program, over a real server, or by one elsewhere
+//! that is named here and looked up. A code without a case fails.
+
+mod closing;
+mod refusals;
+mod rest;
+
+use anyhow::{Context, Result, ensure};
+use lockstep_protocol::Code;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+/// Codes that this program provokes, with the function that does.
+const HERE: &[(&str, &str, &[Code])] = &[
+    (
+        "refusals.rs",
+        "requests_that_are_refused_keep_the_connection",
+        &[
+            Code::BadJson,
+            Code::BadFrame,
+            Code::UnknownType,
+            Code::HelloTwice,
+            Code::ResumeTwice,
+            Code::NoSuchConversation,
+            Code::NoSuchUser,
+            Code::DuplicateId,
+            Code::BadBody,
+            Code::BodyTooLarge,
+            Code::AckBeyond,
+            Code::ReadBeyond,
+        ],
+    ),
+    ("refusals.rs", "more_than_the_server_takes_is_refused", &[Code::RateLimited, Code::TooManyConversations]),
+    (
+        "closing.rs",
+        "what_a_device_does_wrong_ends_its_connection",
+        &[
+            Code::BinaryFrame,
+            Code::BadUtf8,
+            Code::BadWebSocket,
+            Code::FrameTooLarge,
+            Code::HelloExpected,
+            Code::TokenInvalid,
+        ],
+    ),
+    (
+        "closing.rs",
+        "what_comes_late_or_too_often_ends_a_connection",
+        &[Code::HelloTimeout, Code::HeartbeatTimeout, Code::AckTimeout, Code::SessionAge, Code::Flood],
+    ),
+    ("closing.rs", "what_others_do_ends_a_connection", &[Code::Replaced, Code::DeviceRemoved, Code::ShuttingDown]),
+    (
+        "rest.rs",
+        "requests_are_answered_with_problems",
+        &[Code::NoSuchRoute, Code::MethodNotAllowed, Code::BadRequest, Code::NoSuchDevice, Code::Forbidden],
+    ),
+];
+
+/// Codes that tests elsewhere provoke, with file and function.
+const ELSEWHERE: &[(Code, &str, &str)] = &[
+    (Code::TokenExpired, "internal/gateway/tests/ws/tokens.rs", "tokens_of_every_wrong_kind"),
+    (Code::TokenRevoked, "internal/gateway/tests/ws/tokens.rs", "tokens_of_an_older_generation_and_of_removed_devices"),
+    (Code::RequestTimeout, "cmd/lockstep/tests/faults/network.rs", "bodies_that_come_byte_by_byte_are_not_waited_for"),
+    (
+        Code::SlowReader,
+        "cmd/lockstep/tests/faults/network.rs",
+        "a_device_that_reads_nothing_costs_no_memory_and_is_closed",
+    ),
+    (Code::Overloaded, "cmd/lockstep/tests/faults/flood.rs", "devices_beyond_the_bound_are_told_to_come_later"),
+    (Code::TryAgain, "cmd/lockstep/tests/faults/disk.rs", "check"),
+    (Code::Unavailable, "cmd/lockstep/tests/faults/disk.rs", "a_disk_that_takes_no_writes_lets_nobody_in"),
+    // No input provokes it: it stands for mistakes of the server itself, of which one is made by hand.
+    (Code::Internal, "internal/session/tests/handshake.rs", "a_device_that_is_not_let_in"),
+];
+
+#[test]
+fn every_code_of_the_table_is_provoked_by_a_test() -> Result<()> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let here = HERE.iter().flat_map(|(file, function, codes)| {
+        codes.iter().map(move |code| (*code, format!("cmd/lockstep/tests/codes/{file}"), *function))
+    });
+    let elsewhere = ELSEWHERE.iter().map(|(code, file, function)| (*code, (*file).to_owned(), *function));
+    let mut cases: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (code, file, function) in here.chain(elsewhere) {
+        let text = fs::read_to_string(root.join(&file)).with_context(|| format!("cannot read {file}"))?;
+        let body = body_of(&text, function).with_context(|| format!("{file} has no function {function}"))?;
+        ensure!(mentions(body, code), "{function} in {file} does not mention {code}");
+        cases.entry(code.name()).or_default().push(format!("{file}: {function}"));
+    }
+    for spec in Code::TABLE {
+        let found = cases.get(spec.name).map_or(0, Vec::len);
+        ensure!(found == 1, "{} has {found} cases instead of one: {:?}", spec.name, cases.get(spec.name));
+    }
+    Ok(())
+}
+
+/// What stands between a function's name and its end, which rustfmt puts at the beginning of a line.
+fn body_of<'a>(text: &'a str, function: &str) -> Option<&'a str> {
+    let (_, rest) =
+        text.split_once(&format!("\nfn {function}(")).or_else(|| text.split_once(&format!("async fn {function}(")))?;
+    Some(rest.split_once("\n}\n").map_or(rest, |(body, _)| body))
+}
+
+/// Whether a function names a code: as a variant, as a word of a script, or in quotes of any kind.
+fn mentions(body: &str, code: Code) -> bool {
+    let (name, variant) = (code.name(), format!("Code::{code:?}"));
+    let is_of_a_word = |character: char| character.is_alphanumeric() || character == '_';
+    let as_word = |text: &str, word: &str| {
+        text.match_indices(word).any(|(at, _)| {
+            let before = text[..at].chars().next_back();
+            let after = text[at + word.len()..].chars().next();
+            !before.is_some_and(is_of_a_word) && !after.is_some_and(is_of_a_word)
+        })
+    };
+    // In a script, a line's end is written as \n and stands right before the word.
+    as_word(&body.replace("\\n", "\n"), name) || as_word(body, &variant)
+}
+
+#[test]
+fn a_case_that_is_gone_is_noticed() {
+    let text = "//! x\nfn one() {\n    \"bad_json\"\n}\n\nasync fn two() {\n    Code::BadFrame\n}\n";
+    let cases = [
+        ("one", Code::BadJson, true),
+        ("two", Code::BadFrame, true),
+        ("one", Code::BadFrame, false),
+        ("two", Code::BadJson, false),
+        ("three", Code::BadJson, false),
+    ];
+    for (function, code, expected) in cases {
+        let found = body_of(text, function).is_some_and(|body| mentions(body, code));
+        assert_eq!(found, expected, "{function} {code}");
+    }
+    assert!(mentions("\\nclose internal\")", Code::Internal) && !mentions("internally", Code::Internal));
+}
