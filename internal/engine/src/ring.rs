@@ -4,17 +4,24 @@
 use dashmap::DashMap;
 use lockstep_model::{ConversationId, Seq, SharedEntry};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// The rings of all live conversations, bounded in entries each and in bytes together.
 ///
 /// A ring holds consecutive seqs. It may end below the log's head; a reader says how far the log is known to reach, and a
-/// ring that ends before that is of no use and goes.
+/// ring that ends before that is of no use. What nobody wrote or read for a while goes: silence costs no memory.
 pub(crate) struct Rings {
-    rings: DashMap<ConversationId, VecDeque<SharedEntry>>,
+    rings: DashMap<ConversationId, Ring>,
     entries_max: usize,
     bytes: AtomicUsize,
     bytes_max: usize,
+}
+
+#[derive(Default)]
+struct Ring {
+    entries: VecDeque<SharedEntry>,
+    /// Written or read since the last [`Rings::tidy`].
+    used: AtomicBool,
 }
 
 impl Rings {
@@ -26,6 +33,8 @@ impl Rings {
     pub(crate) fn push(&self, run: &[SharedEntry]) {
         let Some(first) = run.first() else { return };
         let mut ring = self.rings.entry(first.conversation).or_default();
+        ring.used.store(true, Ordering::Relaxed);
+        let ring = &mut ring.entries;
         for entry in run {
             match ring.back().map(|last| last.seq.next()) {
                 Some(next) if entry.seq < next => continue,
@@ -51,6 +60,8 @@ impl Rings {
         head: Seq,
     ) -> Option<(Vec<SharedEntry>, Seq)> {
         let ring = self.rings.get(&conversation)?;
+        ring.used.store(true, Ordering::Relaxed);
+        let ring = &ring.entries;
         let (first, last) = (ring.front()?.seq, ring.back()?.seq);
         if from < first || last < head || from > last.next() {
             return None;
@@ -59,17 +70,18 @@ impl Rings {
         Some((ring.iter().skip(skipped).take(count).cloned().collect(), last))
     }
 
-    /// Drops the rings of conversations that `keep` refuses; all of them if they are over their budget, since the quiet
-    /// ones would else hold it for ever.
+    /// Drops the rings that nobody used since the last time, and those of conversations that `keep` refuses.
     pub(crate) fn tidy(&self, keep: impl Fn(ConversationId) -> bool) {
-        let over = self.bytes.load(Ordering::Relaxed) > self.bytes_max;
         self.rings.retain(|conversation, ring| {
-            let kept = !over && keep(*conversation);
+            let kept = ring.used.swap(false, Ordering::Relaxed) && keep(*conversation);
             if !kept {
-                self.forget(ring.drain(..));
+                self.forget(ring.entries.drain(..));
             }
             kept
         });
+        if self.rings.capacity() > 64 * (self.rings.len() + 1) {
+            self.rings.shrink_to_fit();
+        }
     }
 
     fn forget(&self, entries: impl Iterator<Item = SharedEntry>) {
@@ -141,7 +153,11 @@ mod tests {
             rings.push(&entries(seq..=seq));
             assert!(rings.bytes.load(Ordering::Relaxed) <= 11 * cost);
         }
-        rings.tidy(|_| false);
-        assert_eq!(rings.bytes.load(Ordering::Relaxed), 0);
+        // The first time it was used, the second time not.
+        rings.tidy(|_| true);
+        assert!(read(&rings, 51, 9, 50).is_some() && rings.bytes.load(Ordering::Relaxed) > 0);
+        rings.tidy(|_| true);
+        rings.tidy(|_| true);
+        assert_eq!((read(&rings, 51, 9, 50), rings.bytes.load(Ordering::Relaxed)), (None, 0));
     }
 }
