@@ -331,7 +331,7 @@ impl World {
             Ask::Append { reference, .. } => {
                 let (conversation, id) = (FEED, EntryId::from_bytes([1; 16]));
                 let sent = Sent { conversation, seq: Seq::new(1), id, sent_at: UnixMs::new(1), duplicate: false };
-                let outcome = if self.unanswered % 2 == 0 { Ok(sent) } else { Err(Code::TryAgain) };
+                let outcome = if self.unanswered.is_multiple_of(2) { Ok(sent) } else { Err(Code::TryAgain) };
                 self.owe(Notice::Sent { reference, outcome: Box::new(outcome) });
             }
             Ask::AdvanceOffset { reference, conversation, seq } => {
