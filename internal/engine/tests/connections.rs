@@ -4,7 +4,7 @@ mod common;
 
 use common::{House, claim, soon, user};
 use lockstep_engine::{Claim, EngineConfig};
-use lockstep_model::{Code, DeviceId, OffsetsVersion, TokenGeneration};
+use lockstep_model::{Code, DeviceId, DeviceKind, OffsetsVersion, TokenGeneration};
 
 #[tokio::test]
 async fn a_newer_connection_replaces_the_older() {
@@ -38,9 +38,18 @@ async fn a_removal_leaves_no_connection_that_was_coming_in() {
     let house = House::new().await;
     for _ in 0..50 {
         let phone = house.device("ana").await;
-        let (engine, device) = (house.engine.clone(), phone.clone());
+        let (engine, device, before) = (house.engine.clone(), phone.clone(), house.engine.connections());
+        // While the store is busy the connect and the removal wait, to be committed together.
+        let busy = tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.create_device(&user("ana"), "busy", DeviceKind::Sub).await }
+        });
         let coming = tokio::spawn(async move { engine.connect(claim(&device), None, OffsetsVersion::ZERO).await });
+        while house.engine.connections() == before && !coming.is_finished() {
+            tokio::task::yield_now().await;
+        }
         house.engine.remove_device(phone.id).await.unwrap();
+        soon(busy).await.unwrap().unwrap();
         match soon(coming).await.unwrap() {
             Ok(admission) => assert!(admission.connection.mailbox.is_closed(), "it slipped in behind the removal"),
             Err(code) => assert_eq!(code, Code::DeviceRemoved),

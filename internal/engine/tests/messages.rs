@@ -156,6 +156,51 @@ async fn a_device_that_shows_less_goes_on_there_for_good() {
 }
 
 #[tokio::test]
+async fn an_acknowledgement_that_waits_goes_with_what_the_device_lost() {
+    let config = lockstep_engine::EngineConfig {
+        cursors_period: std::time::Duration::from_secs(3_600),
+        ..lockstep_engine::EngineConfig::default()
+    };
+    let house = House::with(config).await;
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let group = house.group(&[&ana, &ben]).await;
+    for n in 0..4 {
+        house.send(&ana, Target::Conversation(group), &n.to_string()).await.unwrap();
+    }
+    use lockstep_ports::{CursorRow, Directory};
+    let stored = CursorRow { device: ben.id, conversation: group, seq: Seq::new(2) };
+    house.store.store_cursors(vec![stored]).await.unwrap();
+    let mut live = house.resume(&ben).await;
+    live.ask(Ask::Acked { conversation: group, seq: Seq::new(4) });
+    // Back to 1, before the acknowledgement is stored.
+    let shown = vec![Shown { conversation: group, cursor: Cursor { seq: Seq::new(1), entry: None } }];
+    live.ask(Ask::Resume { shown, verify: false });
+    live.find(|notice| matches!(notice, Notice::Resumed(_))).await;
+    house.engine.disconnect(&live.connection, Vec::new()).await;
+    // What waits is stored at the end.
+    house.engine.stop().await;
+    let followed = house.store.followed(ben.user.clone(), ben.id).await.unwrap();
+    let row = followed.iter().find(|row| row.conversation == group).unwrap();
+    assert_eq!(row.cursor, Some(Seq::new(1)));
+}
+
+#[tokio::test]
+async fn strangers_follow_nothing() {
+    let house = House::new().await;
+    let (ana, ben, eve) = (house.device("ana").await, house.device("ben").await, house.device("eve").await);
+    let (theirs, own) = (house.group(&[&ana, &ben]).await, house.group(&[&eve, &ana]).await);
+    let mut live = house.resume(&eve).await;
+    live.ask(Ask::Follow(theirs));
+    live.ask(Ask::Follow(ConversationId::generate()));
+    // What is refused is not answered. So many answers to later questions outlast one to an earlier.
+    for _ in 0..20 {
+        live.ask(Ask::Follow(own));
+        let followed = live.find(|notice| matches!(notice, Notice::Followed(_))).await;
+        assert!(matches!(&followed, Notice::Followed(point) if point.conversation == own), "{followed:?}");
+    }
+}
+
+#[tokio::test]
 async fn all_devices_of_a_user_hear_of_a_read() {
     let house = House::new().await;
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);

@@ -8,7 +8,6 @@
 pub mod admin;
 pub mod config;
 mod descriptors;
-mod guard;
 mod http;
 mod running;
 mod start;

@@ -1,7 +1,6 @@
 //! The start, in order: folder and lock, key, engine, sockets. What fails leaves nothing open.
 
 use crate::admin::{self, AdminListener, AdminSocket, AdminState, SocketError};
-use crate::guard::{Files, GuardedLog, Writable};
 use crate::http::{self, Ending, HttpLimits};
 use crate::running::Running;
 use crate::tasks::Tasks;
@@ -37,14 +36,6 @@ pub enum StartError {
     /// The data folder.
     #[error("the data folder {} cannot be made: create it, or name another one with --data", path.display())]
     Folder {
-        /// The folder.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The database's files.
-    #[error("the database in {} is not there any more: does something else clear this folder?", path.display())]
-    Files {
         /// The folder.
         path: PathBuf,
         /// The cause.
@@ -100,7 +91,6 @@ impl Server {
 
 /// All that can still fail once the store is open.
 struct Doors {
-    files: Files,
     tokens: Arc<Tokens>,
     listener: TcpListener,
     local_addr: SocketAddr,
@@ -109,18 +99,17 @@ struct Doors {
 }
 
 async fn open_doors(config: &Config) -> Result<Doors, StartError> {
-    let files = Files::of(&config.data).map_err(|source| StartError::Files { path: config.data.clone(), source })?;
     let tokens = Arc::new(Tokens::open(&config.data)?);
     let address = config.listen;
     let (listener, local_addr) = listen(address).map_err(|source| StartError::Listen { address, source })?;
     let (admin_socket, admin_listener) = AdminSocket::bind(&config.data)?;
-    Ok(Doors { files, tokens, listener, local_addr, admin_socket, admin_listener })
+    Ok(Doors { tokens, listener, local_addr, admin_socket, admin_listener })
 }
 
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
-    let Doors { files, tokens, listener, local_addr, admin_socket, admin_listener } = doors;
+    let Doors { tokens, listener, local_addr, admin_socket, admin_listener } = doors;
     let ports = Ports {
-        log: Arc::new(GuardedLog { store: store.clone(), files: files.clone() }),
+        log: Arc::new(store.clone()),
         directory: Arc::new(store.clone()),
         offsets: Arc::new(store.clone()),
         broker: Arc::new(EmbeddedBroker::new()),
@@ -130,7 +119,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     let ending = Ending::default();
     let metrics = telemetry.metrics().clone();
     let rendered = metrics.clone();
-    let writable = Writable::new(store.clone(), files);
+    let asked = store.clone();
     let gateway = GatewayState::new(
         engine.clone(),
         Arc::clone(&tokens),
@@ -138,7 +127,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         ending.stopping.clone(),
         move || rendered.render(),
     )
-    .writable_when(move || writable.now());
+    .writable_when(move || asked.is_writable());
     let sockets = gateway.sockets.clone();
     let http_limits = http_limits(&config);
 

@@ -29,9 +29,8 @@ CREATE TABLE entries (
   PRIMARY KEY (conversation, seq)
 ) STRICT, WITHOUT ROWID;
 
--- What a resend is answered with, whatever has happened to the entry since. Kept for 30 days. The key begins with the
--- client_msg_id because most are made in order of time (UUID v7): the rows of a batch then fill a few pages at the right
--- end, where the other order would touch a page for every device.
+-- What a resend is answered with, whatever has happened to the entry since. Kept for 30 days: rowids are given in order
+-- of time, so new rows go to the right end and the purge finds the oldest at the left one.
 CREATE TABLE sends (
   client_msg_id TEXT NOT NULL,
   device BLOB NOT NULL,
@@ -39,11 +38,12 @@ CREATE TABLE sends (
   seq INTEGER NOT NULL,
   entry_id BLOB NOT NULL,
   sent_at INTEGER NOT NULL,
-  content_hash BLOB NOT NULL,
-  PRIMARY KEY (client_msg_id, device)
-) STRICT, WITHOUT ROWID;
--- For the purge. New rows go to its right end, so it costs an append little.
-CREATE INDEX sends_by_time ON sends (sent_at);
+  content_hash BLOB NOT NULL
+) STRICT;
+-- Begins with the client_msg_id because most are made in order of time (UUID v7): the rows of a batch then fill a few
+-- pages at the right end, where the other order would touch a page for every device. Random ones touch a page each, of
+-- this narrow index only.
+CREATE UNIQUE INDEX sends_by_client_msg_id ON sends (client_msg_id, device);
 
 -- Conversations with entries below their floor that are still to be deleted.
 CREATE TABLE sweeps (

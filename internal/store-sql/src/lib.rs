@@ -9,10 +9,12 @@
 
 mod directory;
 mod heads;
+mod health;
 mod log;
 mod offsets;
 mod open;
 mod options;
+mod pack;
 mod read;
 mod row;
 mod sql;

@@ -1,5 +1,6 @@
 //! The log port.
 
+use crate::pack::{Packed, packed_entry};
 use crate::row::Columns;
 use crate::sql::RowsSql;
 use crate::store::SqliteStore;
@@ -9,15 +10,19 @@ use lockstep_model::{Bounds, ConversationId, Entry, Epoch, Offset, Seq};
 use lockstep_ports::{Append, AppendRefusal, Appended, HeadMark, MessageLog, Range, StoreError};
 use std::sync::LazyLock;
 
-/// Above the floor there are no gaps, so a count of entries is a stretch of the key.
+/// One row per range, which holds all its entries. Above the floor there are no gaps, so a count of entries is a stretch
+/// of the key.
 static RANGES: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         4,
-        "WITH want (i, conversation, first, count) AS (VALUES {rows}) \
-         SELECT w.i, e.seq, e.id, e.kind, e.sender, e.sender_device, e.client_msg_id, e.body, e.sent_at FROM want w \
-         CROSS JOIN conversations c ON c.id = w.conversation \
-         CROSS JOIN entries e ON e.conversation = c.id \
-           AND e.seq >= max(w.first, c.floor) AND e.seq < max(w.first, c.floor) + w.count",
+        concat!(
+            "WITH want (i, conversation, first, count) AS (VALUES {rows}) \
+             SELECT w.i, CAST((SELECT group_concat(",
+            packed_entry!(),
+            ", '') FROM entries e WHERE e.conversation = c.id \
+               AND e.seq >= max(w.first, c.floor) AND e.seq < max(w.first, c.floor) + w.count) AS BLOB) \
+             FROM want w CROSS JOIN conversations c ON c.id = w.conversation",
+        ),
     )
 });
 
@@ -58,7 +63,10 @@ impl MessageLog for SqliteStore {
                     let mut columns = Columns::of(row);
                     let index = columns.index()?;
                     if let (Some(answer), Some(range)) = (answers.get_mut(index), ranges.get(index)) {
-                        answer.push(columns.entry(range.conversation)?);
+                        let mut packed = Packed::new(columns.optional_blob()?.unwrap_or_default());
+                        while !packed.is_empty() {
+                            answer.push(packed.entry(range.conversation)?);
+                        }
                     }
                     Ok(())
                 },

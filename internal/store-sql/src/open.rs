@@ -1,7 +1,9 @@
 //! Opening: the folder, its lock, the database, its schema, its identity.
 
+use crate::health::Health;
 use crate::options::SqliteOptions;
 use crate::sql::{self, Values};
+use futures_util::future::try_join_all;
 use lockstep_model::Epoch;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -90,6 +92,7 @@ pub(crate) struct Opened {
     pub(crate) connection: SqliteConnection,
     pub(crate) connect: SqliteConnectOptions,
     pub(crate) readers: SqlitePool,
+    pub(crate) health: Health,
     pub(crate) epoch: Epoch,
 }
 
@@ -103,15 +106,27 @@ pub(crate) async fn open(folder: &Path, options: &SqliteOptions) -> Result<Opene
     let mut connection = connect.connect().await.map_err(failed)?;
     migrate(&mut connection).await.map_err(failed)?;
     let epoch = epoch(&mut connection).await.map_err(failed)?;
-    let readers = SqlitePoolOptions::new()
-        .max_connections(options.readers.max(1))
+    let readers = readers(&path, options).await.map_err(failed)?;
+    let health = Health::of(path.clone()).map_err(|cause| failed(sqlx::Error::Io(cause)))?;
+    // A later connection is one to this database. One that is not there any more must not be made anew.
+    let connect = connect.create_if_missing(false);
+    Ok(Opened { lock, connection, connect, readers, health, epoch })
+}
+
+/// Opens all readers, so that later reads need nothing but what is open: they go on even if the folder is lost.
+async fn readers(path: &Path, options: &SqliteOptions) -> Result<SqlitePool, sqlx::Error> {
+    let connections = options.readers.max(1);
+    let pool = SqlitePoolOptions::new()
+        .max_connections(connections)
         // A caller waits as long as it likes: it holds a place in a bounded number of requests itself.
         .acquire_timeout(Duration::from_secs(60))
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
-        .connect_lazy_with(reading(&path));
-    Ok(Opened { lock, connection, connect, readers, epoch })
+        .connect_lazy_with(reading(path));
+    // Held all at once, so that each is another one.
+    try_join_all((0..connections).map(|_| pool.acquire())).await?;
+    Ok(pool)
 }
 
 /// Makes the folder and takes its lock, which the system gives free when the process ends, however it ends.
@@ -136,7 +151,8 @@ fn writing(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", options.checkpoint_pages.to_string())
         // A log that grew under load is cut back to this at the next checkpoint.
         .pragma("journal_size_limit", (64 * 1024 * 1024).to_string())
-        .pragma("cache_size", "-65536")
+        // The pages that the next transactions change again: the last one of each conversation, and where sends go.
+        .pragma("cache_size", "-32768")
         .pragma("temp_store", "memory")
         .thread_name(|_| "lockstep-write".into());
     match options.database_bytes_max {
@@ -148,9 +164,8 @@ fn writing(path: &Path, options: &SqliteOptions) -> SqliteConnectOptions {
 fn reading(path: &Path) -> SqliteConnectOptions {
     common(path)
         .read_only(true)
-        // Whole pages of entries pass to the caller without the two threads waiting for one another.
-        .row_buffer_size(1_024)
-        .pragma("cache_size", "-16384")
+        // What is read again and again are the upper pages of the trees; the system keeps the others at hand for all.
+        .pragma("cache_size", "-2048")
         .thread_name(|number| format!("lockstep-read-{number}"))
 }
 
@@ -158,6 +173,8 @@ fn common(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .busy_timeout(Duration::from_secs(10))
+        // Whole answers pass to the caller without the two threads waiting for one another.
+        .row_buffer_size(1_024)
         .statement_cache_capacity(256)
         .disable_statement_logging()
 }

@@ -1,8 +1,8 @@
 //! From columns to the model's types. What a disk holds may be wrong: nothing here panics.
 
 use lockstep_model::{
-    Body, Bounds, ClientMsgId, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId,
-    DeviceKind, Entry, EntryId, Interval, Kind, Sender, Seq, TokenGeneration, UnixMs, User, UserId,
+    Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind,
+    Interval, Seq, TokenGeneration, UnixMs, User, UserId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -60,6 +60,10 @@ impl<'r> Columns<'r> {
 
     pub(crate) fn bytes<const N: usize>(&mut self) -> Result<[u8; N]> {
         self.take::<&[u8]>()?.try_into().map_err(|_| invalid("an id or hash"))
+    }
+
+    pub(crate) fn optional_blob(&mut self) -> Result<Option<&'r [u8]>> {
+        self.take()
     }
 
     pub(crate) fn text(&mut self) -> Result<&'r str> {
@@ -134,31 +138,6 @@ impl<'r> Columns<'r> {
             created_at: self.time()?,
             active_at: self.time()?,
         })
-    }
-
-    /// `seq, id, kind, sender, sender_device, client_msg_id, body, sent_at`
-    pub(crate) fn entry(&mut self, conversation: ConversationId) -> Result<Entry> {
-        Ok(Entry {
-            conversation,
-            seq: self.seq()?,
-            id: EntryId::from_bytes(self.bytes()?),
-            kind: Kind::from_text(self.text()?),
-            sender: Sender::from_stored(self.text()?),
-            sender_device: self.optional_device_id()?,
-            client_msg_id: self.optional_client_msg_id()?,
-            body: Body::from_stored(self.take::<String>()?).map_err(|error| sqlx::Error::Decode(error.into()))?,
-            sent_at: self.time()?,
-        })
-    }
-
-    fn optional_device_id(&mut self) -> Result<Option<DeviceId>> {
-        let bytes = self.take::<Option<&[u8]>>()?;
-        bytes.map(|bytes| bytes.try_into().map(DeviceId::from_bytes).map_err(|_| invalid("a device id"))).transpose()
-    }
-
-    fn optional_client_msg_id(&mut self) -> Result<Option<ClientMsgId>> {
-        let text = self.optional_text()?;
-        text.map(|text| ClientMsgId::new(text).map_err(|error| sqlx::Error::Decode(error.into()))).transpose()
     }
 }
 

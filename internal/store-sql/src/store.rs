@@ -1,6 +1,7 @@
 //! The handle that callers hold.
 
 use crate::heads::MovedHeads;
+use crate::health::Health;
 use crate::open::{self, OpenError, Opened};
 use crate::options::SqliteOptions;
 use crate::read::Readers;
@@ -10,6 +11,7 @@ use lockstep_model::{Epoch, UnixMs};
 use lockstep_ports::StoreError;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -26,6 +28,7 @@ struct Inner {
     readers: Readers,
     counters: Arc<Counters>,
     heads: Arc<MovedHeads>,
+    health: Arc<Health>,
     /// The write task; absent once it has ended.
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -46,9 +49,10 @@ impl SqliteStore {
     ///
     /// Must be called within a tokio runtime: the write task runs there.
     pub async fn open(folder: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
-        let Opened { lock, connection, connect, readers, epoch } = open::open(folder, &options).await?;
+        let Opened { lock, connection, connect, readers, health, epoch } = open::open(folder, &options).await?;
         let counters = Arc::new(Counters::default());
         let heads = Arc::new(MovedHeads::new(options.moved_heads_max));
+        let health = Arc::new(health);
         // Full: callers wait in front of it.
         let (queue, waiting) = mpsc::channel(options.commands_waiting_max);
         let writer = Writer {
@@ -59,11 +63,12 @@ impl SqliteStore {
             readers: readers.clone(),
             counters: counters.clone(),
             heads: heads.clone(),
+            health: health.clone(),
             lock,
         };
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
         let readers = Readers::new(readers, counters.clone());
-        Ok(Self(Arc::new(Inner { epoch, queue, readers, counters, heads, task })))
+        Ok(Self(Arc::new(Inner { epoch, queue, readers, counters, heads, health, task })))
     }
 
     /// Closes the store for all its handles, in order: takes no more commands, finishes those that wait, lets the
@@ -92,6 +97,12 @@ impl SqliteStore {
                 return Ok(total);
             }
         }
+    }
+
+    /// Whether a write would go well now, as far as one can tell without one: the files are there, and no transaction has
+    /// failed in the last seconds without one that went well since. Looks at two files.
+    pub fn is_writable(&self) -> bool {
+        self.0.health.is_writable(Instant::now())
     }
 
     /// What the store has done since it was opened.

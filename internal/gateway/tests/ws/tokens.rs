@@ -3,9 +3,9 @@
 use crate::house::House;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use lockstep_auth::Tokens;
-use lockstep_engine::EngineConfig;
+use lockstep_engine::{Claim, EngineConfig};
 use lockstep_gateway::GatewayConfig;
-use lockstep_model::{Code, UnixMs};
+use lockstep_model::{Code, TokenGeneration, UnixMs};
 use serde_json::json;
 
 #[tokio::test]
@@ -58,6 +58,8 @@ async fn tokens_of_an_older_generation_and_of_removed_devices() {
     let raised = sqlx::query("UPDATE devices SET token_generation = 1 WHERE id = ?").bind(&ana.id.as_bytes()[..]);
     assert_eq!(raised.execute(&pool).await.unwrap().rows_affected(), 1);
     assert_eq!(house.hello(&house.token(&ana)).await.closed().await, Code::TokenRevoked);
+    let claim = Claim { user: ana.user.clone(), device: ana.id, token_generation: TokenGeneration(0) };
+    assert_eq!(house.engine.authorize(&claim).await, Err(Code::TokenRevoked), "for REST too");
     house.engine.remove_device(ben.id).await.unwrap();
     assert_eq!(house.hello(&house.token(&ben)).await.closed().await, Code::DeviceRemoved);
 }

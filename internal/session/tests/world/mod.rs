@@ -165,6 +165,7 @@ impl World {
                 _ => {}
             }
             self.notice(notice);
+            self.answer_heartbeat();
         }
     }
 
@@ -198,6 +199,11 @@ impl World {
     fn wait(&mut self, time: Duration) {
         self.driver.wait(time);
         self.absorb();
+        self.answer_heartbeat();
+    }
+
+    /// As soon as the session takes it.
+    fn answer_heartbeat(&mut self) {
         if self.driver.session.wants_requests() && std::mem::take(&mut self.device.heartbeat) {
             self.request(Request::Heartbeat);
         }

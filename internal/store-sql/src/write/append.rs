@@ -3,9 +3,10 @@
 use super::entries::{self, NewEntry};
 use super::job::Batch;
 use super::work::Work;
+use crate::pack::Packed;
 use crate::row::Columns;
 use crate::sql::{ROWS_MAX, RowsScript, RowsSql, Values};
-use lockstep_model::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Offset, Sender, Sent, Seq};
+use lockstep_model::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Offset, Sender, Sent, Seq, UnixMs};
 use lockstep_ports::{Append, AppendRefusal, Appended};
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
@@ -34,12 +35,14 @@ struct Earlier {
     content_hash: [u8; 32],
 }
 
-/// Where a row stands: the send that it repeats, and the head of its conversation if its author is a member there.
+/// Where a row stands: the send that it repeats, and the head of its conversation if its author is a member there. All in
+/// one row, which [`Found::take`] unpacks.
 static FIND: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         5,
         "WITH want (i, client_msg_id, device, conversation, user) AS (VALUES {rows}) \
-         SELECT w.i, c.head, s.seq, s.conversation, s.entry_id, s.sent_at, s.content_hash FROM want w \
+         SELECT CAST(group_concat(concat(w.i, ' ', c.head, ' ', s.seq, ' ', s.sent_at, ' ', \
+           s.conversation, s.entry_id, s.content_hash), '') AS BLOB) FROM want w \
          LEFT JOIN sends s ON s.client_msg_id = w.client_msg_id AND s.device = w.device \
          LEFT JOIN conversations c ON c.id = w.conversation AND EXISTS \
            (SELECT 1 FROM members m WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) \
@@ -178,6 +181,20 @@ struct Found {
     head: Option<Seq>,
 }
 
+impl Found {
+    /// See [`FIND`].
+    fn take(packed: &mut Packed<'_>) -> Result<Self, sqlx::Error> {
+        let (head, seq, sent_at) = (packed.optional_int()?, packed.optional_int()?, packed.optional_int()?);
+        let mut found = Self { earlier: None, head: head.map(Seq::new) };
+        if let (Some(seq), Some(sent_at)) = (seq.map(Seq::new), sent_at.map(UnixMs::new)) {
+            let conversation = ConversationId::from_bytes(packed.bytes()?);
+            let sent = Sent { conversation, seq, id: EntryId::from_bytes(packed.bytes()?), sent_at, duplicate: true };
+            found.earlier = Some(Earlier { sent, content_hash: packed.bytes()? });
+        }
+        Ok(found)
+    }
+}
+
 async fn find(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<Found>, sqlx::Error> {
     let mut found: Vec<Found> = Vec::new();
     found.resize_with(rows.len(), Found::default);
@@ -187,13 +204,13 @@ async fn find(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<Found>, sq
         values.blob(conversation.as_bytes()).text(author.user.as_str());
     };
     let take = |row: &SqliteRow| {
-        let mut columns = Columns::of(row);
-        let Some(found) = found.get_mut(columns.index()?) else { return Ok(()) };
-        found.head = columns.optional_int()?.map(Seq::new);
-        if let Some(seq) = columns.optional_int()?.map(Seq::new) {
-            let (conversation, id) = (columns.conversation_id()?, EntryId::from_bytes(columns.bytes()?));
-            let sent = Sent { conversation, seq, id, sent_at: columns.time()?, duplicate: true };
-            found.earlier = Some(Earlier { sent, content_hash: columns.bytes()? });
+        let mut packed = Packed::new(Columns::of(row).optional_blob()?.unwrap_or_default());
+        while !packed.is_empty() {
+            let index = packed.int()?;
+            let state = Found::take(&mut packed)?;
+            if let Some(found) = usize::try_from(index).ok().and_then(|index| found.get_mut(index)) {
+                *found = state;
+            }
         }
         Ok(())
     };
@@ -240,7 +257,7 @@ async fn store(work: &mut Work<'_>, new: &mut [(&AppendRow, Seq)]) -> Result<(),
         let written = STORE.execute(work.connection, new.len(), bind).await?;
         work.moved.extend(heads.iter().map(Offset::from));
         work.tally.entries_appended += new.len() as u64;
-        // Each remembered send is also a row of its table's index by time.
+        // Each remembered send is also a row of its table's index.
         work.tally.append_rows += written + new.len() as u64;
     }
     Ok(())

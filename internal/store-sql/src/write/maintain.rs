@@ -46,8 +46,9 @@ impl Command for Maintain {
     type Output = Maintained;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Maintained, sqlx::Error> {
-        const PURGE: &str = "DELETE FROM sends WHERE (client_msg_id, device) IN \
-             (SELECT client_msg_id, device FROM sends WHERE sent_at < ? ORDER BY sent_at LIMIT ?)";
+        // Looks at no more than the oldest rows. One that a wrong clock dated into the future is passed over.
+        const PURGE: &str = "DELETE FROM sends WHERE sent_at < ? AND rowid IN \
+             (SELECT rowid FROM sends ORDER BY rowid LIMIT ?)";
         let oldest = self.now.get().saturating_sub(SENDS_KEPT_MS);
         let sends_forgotten = sql::execute(work.connection, PURGE, Values::new().int(oldest).int(STEP_ROWS)).await?;
         const NEXT: &str = "SELECT conversation FROM sweeps LIMIT 1";
@@ -56,7 +57,7 @@ impl Command for Maintain {
             Some(row) => sweep(work, Columns::of(row).conversation_id()?).await?,
             None => 0,
         };
-        Ok(Maintained { sends_forgotten, entries_deleted, more: sends_forgotten == STEP_ROWS || !rows.is_empty() })
+        Ok(Maintained { sends_forgotten, entries_deleted, more: sends_forgotten > 0 || !rows.is_empty() })
     }
 }
 
