@@ -72,12 +72,6 @@ impl Engine {
         }
         // Versions count within an epoch.
         let since = if epoch == Some(self.epoch()) { offsets_version } else { OffsetsVersion::ZERO };
-        let mut offsets = OffsetsChange { version: connected.offsets_version, offsets: Vec::new() };
-        if connected.offsets_version > since {
-            let offsets_max = self.0.config.conversations_per_user_max as u32 + 1;
-            let changed = self.0.ports.offsets.changed_since(claim.user.clone(), since, offsets_max);
-            offsets = changed.await.map_err(unavailable)?;
-        }
         let connection = Arc::new(Connection {
             user: claim.user,
             device: claim.device,
@@ -88,6 +82,16 @@ impl Engine {
         if !self.0.connections.insert(&connection) {
             return Err(Code::Replaced);
         }
+        // Read after the connection is in the map: what changes from here on is signalled to it.
+        let offsets_max = self.0.config.conversations_per_user_max as u32 + 1;
+        let offsets = self.0.ports.offsets.changed_since(connection.user.clone(), since, offsets_max);
+        let offsets = match offsets.await {
+            Ok(offsets) => offsets,
+            Err(error) => {
+                self.0.connections.withdraw(&connection);
+                return Err(unavailable(error));
+            }
+        };
         Ok(Admission { connection, epoch: self.epoch(), feed: connected.feed, offsets })
     }
 

@@ -87,6 +87,8 @@ impl Engine {
                 self.0.lane.send(waiting(author, target, client_msg_id, body, reply));
             }
             Ask::Read { conversation, from, count, head } => self.read(connection, conversation, from, count, head),
+            // Not from a connection that is over: the next one of the device may have shown less meanwhile.
+            Ask::Acked { .. } if connection.mailbox.is_closed() => {}
             Ask::Acked { conversation, seq } => self.0.cursors.note(connection.device, conversation, seq),
             Ask::Resume { shown, verify } => self.spawn(connection, |engine, connection| async move {
                 engine.resume(connection, shown, verify).await;

@@ -69,11 +69,16 @@ impl Connections {
 
     /// Forgets a connection that is over.
     pub(crate) fn remove(&self, connection: &Arc<Connection>) {
+        self.withdraw(connection);
+        self.count_down();
+    }
+
+    /// Takes a connection out of the map that was not let in after all.
+    pub(crate) fn withdraw(&self, connection: &Arc<Connection>) {
         if let Some(mut devices) = self.users.get_mut(&connection.user) {
             devices.retain(|other| !Arc::ptr_eq(other, connection));
         }
         self.users.remove_if(&connection.user, |_, devices| devices.is_empty());
-        self.count_down();
     }
 
     fn count_down(&self) {

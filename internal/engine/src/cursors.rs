@@ -1,6 +1,6 @@
 //! Cursors: what devices have acknowledged, stored in batches, at most one row per device and conversation in a period.
 
-use lockstep_model::{ConversationId, DeviceId, Seq};
+use lockstep_model::{ConversationId, Cursor, DeviceId, Seq};
 use lockstep_ports::{CursorRow, Directory};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -20,6 +20,8 @@ const WAITING_MAX: usize = 1_000_000;
 pub(crate) struct Cursors {
     directory: Arc<dyn Directory>,
     waiting: Mutex<HashMap<(DeviceId, ConversationId), Seq>>,
+    /// Held while cursors are on their way to the store.
+    storing: tokio::sync::Mutex<()>,
 }
 
 impl Cursors {
@@ -29,7 +31,7 @@ impl Cursors {
         tasks: &TaskTracker,
         stopping: &CancellationToken,
     ) -> Arc<Self> {
-        let cursors = Arc::new(Self { directory, waiting: Mutex::default() });
+        let cursors = Arc::new(Self { directory, waiting: Mutex::default(), storing: tokio::sync::Mutex::default() });
         let (task, stopping) = (Arc::clone(&cursors), stopping.clone());
         tasks.spawn(async move {
             let mut ticks = tokio::time::interval(period);
@@ -52,13 +54,26 @@ impl Cursors {
         }
     }
 
-    /// Forgets a cursor that waits: the device has shown that it has less.
-    pub(crate) fn forget(&self, device: DeviceId, conversation: ConversationId) {
-        self.waiting.lock().remove(&(device, conversation));
+    /// Forgets the cursors that wait above what the device has shown to have. When this returns, those that were on
+    /// their way are stored.
+    pub(crate) async fn forget_above(&self, device: DeviceId, shown: &HashMap<ConversationId, Cursor>) {
+        if shown.is_empty() {
+            return;
+        }
+        let forget = |waiting: &mut HashMap<(DeviceId, ConversationId), Seq>| {
+            for (conversation, cursor) in shown {
+                if waiting.get(&(device, *conversation)).is_some_and(|seq| *seq > cursor.seq) {
+                    waiting.remove(&(device, *conversation));
+                }
+            }
+        };
+        let _storing = self.storing.lock().await;
+        forget(&mut self.waiting.lock());
     }
 
     /// Stores what waits.
     pub(crate) async fn flush(&self) {
+        let _storing = self.storing.lock().await;
         let waiting = std::mem::take(&mut *self.waiting.lock());
         let rows = waiting.into_iter();
         let rows: Vec<_> = rows.map(|((device, conversation), seq)| CursorRow { device, conversation, seq }).collect();

@@ -32,20 +32,28 @@ impl Views {
 impl Engine {
     /// Answers [`lockstep_model::Ask::Resume`].
     pub(crate) async fn resume(&self, connection: Arc<Connection>, shown: Vec<Shown>, verify: bool) {
+        let shown: HashMap<ConversationId, Cursor> =
+            shown.into_iter().map(|row| (row.conversation, row.cursor)).collect();
+        // Before the stored cursors are read, so that none is raised above what is shown after that.
+        self.0.cursors.forget_above(connection.device, &shown).await;
         let followed = match self.open_followed(&connection).await {
             Ok(followed) => followed,
             Err(error) => return give_up(&connection, &error),
         };
-        let shown: HashMap<ConversationId, Cursor> =
-            shown.into_iter().map(|row| (row.conversation, row.cursor)).collect();
-        let foreign = match self.foreign(&followed, &shown, verify).await {
-            Ok(foreign) => foreign,
-            Err(error) => return give_up(&connection, &error),
-        };
-        if let Err(error) = self.lower_cursors(&connection, &followed, &shown).await {
-            return give_up(&connection, &error);
-        }
         let topics: Vec<_> = followed.iter().map(|row| row.conversation).collect();
+        let ready = async {
+            let foreign = self.foreign(&followed, &shown, verify).await?;
+            self.lower_cursors(&connection, &followed, &shown).await?;
+            Ok(foreign)
+        };
+        let foreign = match ready.await {
+            Ok(foreign) => foreign,
+            Err(error) => {
+                // The session never hears of these consumers, so it cannot close them.
+                self.0.ports.broker.close(&topics, &connection.mailbox).await;
+                return give_up(&connection, &error);
+            }
+        };
         let points = followed.into_iter().map(|row| {
             let cursor = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor).unwrap_or_default();
             let reset = foreign.contains(&row.conversation);
@@ -64,7 +72,13 @@ impl Engine {
         let mut followed = self.0.ports.directory.followed(connection.user.clone(), connection.device).await?;
         let topics: Vec<_> = followed.iter().map(|row| row.conversation).collect();
         self.0.ports.broker.open(&topics, &connection.mailbox).await;
-        let heads = self.heads_since(mark, &topics).await?;
+        let heads = match self.heads_since(mark, &topics).await {
+            Ok(heads) => heads,
+            Err(error) => {
+                self.0.ports.broker.close(&topics, &connection.mailbox).await;
+                return Err(error);
+            }
+        };
         if !heads.is_empty() {
             for row in &mut followed {
                 let head = heads.get(&row.conversation).copied().unwrap_or_default();
@@ -128,7 +142,6 @@ impl Engine {
         if lower.is_empty() {
             return Ok(());
         }
-        lower.iter().for_each(|row| self.0.cursors.forget(row.device, row.conversation));
         self.0.ports.directory.lower_cursors(lower).await
     }
 
@@ -163,11 +176,10 @@ impl Engine {
         let checked = async {
             if !conversations.is_empty() {
                 let bounds = self.0.ports.log.bounds(conversations.clone()).await?;
-                for (conversation, bounds) in conversations.into_iter().zip(bounds) {
-                    let seq = bounds.unwrap_or_default().head;
-                    let head = lockstep_model::Offset { conversation, seq };
-                    let _gone = connection.mailbox.answer(Notice::Head(head));
-                }
+                let heads = conversations.into_iter().zip(bounds).map(|(conversation, bounds)| {
+                    lockstep_model::Offset { conversation, seq: bounds.unwrap_or_default().head }
+                });
+                let _gone = connection.mailbox.answer(Notice::Heads(heads.collect()));
             }
             self.tell_offsets(&connection, offsets_version).await
         };

@@ -58,7 +58,8 @@ pub enum Ask {
         seq: Seq,
     },
     /// Compare all followed conversations with the log's heads and the user's offsets with the store: something may
-    /// have been missed. Answered by any number of [`Notice::Head`] and [`Notice::Offsets`].
+    /// have been missed. Answered by [`Notice::Heads`] if conversations are named, and by
+    /// [`Notice::Offsets`] if some have changed.
     Recheck {
         /// The followed conversations.
         conversations: Vec<ConversationId>,
@@ -74,6 +75,8 @@ pub enum Notice {
     Entry(SharedEntry),
     /// A log's head is at least here.
     Head(Offset),
+    /// The answer to [`Ask::Recheck`]: the heads of all that was asked for.
+    Heads(Vec<Offset>),
     /// Read offsets changed. Versions are to offsets what seqs are to entries: a notice that leaves some out is found by
     /// its `since`.
     Offsets {

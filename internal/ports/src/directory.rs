@@ -4,7 +4,7 @@ use crate::StoreError;
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
-    Intervals, OffsetsVersion, Seq, TokenGeneration, UnixMs, User, UserId,
+    Intervals, Seq, TokenGeneration, UnixMs, User, UserId,
 };
 
 /// Who is there, and who is in which conversation.
@@ -158,8 +158,6 @@ pub struct Connected {
     pub device: Device,
     /// Its user's feed.
     pub feed: ConversationId,
-    /// The version of its user's read offsets: whoever has it needs none of them.
-    pub offsets_version: OffsetsVersion,
 }
 
 impl Connected {

@@ -90,6 +90,7 @@ impl Session {
         match notice {
             Notice::Entry(entry) => self.handle_entry(entry, now),
             Notice::Head(head) => self.handle_head(head.conversation, head.seq),
+            Notice::Heads(heads) => heads.into_iter().for_each(|head| self.handle_head(head.conversation, head.seq)),
             Notice::Offsets { since, version, offsets } => self.handle_offsets(since, version, offsets),
             Notice::Resumed(points) => self.handle_resumed(points),
             Notice::Followed(point) => self.handle_followed(*point),

@@ -90,6 +90,10 @@ impl Shell {
             let happened = tokio::select! {
                 wakeup = wakeup(&self.connection, &mut self.inbox) => self.take_notices(wakeup),
                 incoming = self.socket.next(), if wants_requests => self.take_frames(incoming),
+                // The engine says goodbye to those that it knows.
+                () = self.state.stopping.cancelled(), if self.connection.is_none() => {
+                    Err(End::Close(Code::ShuttingDown))
+                }
                 () = timer.as_mut() => {
                     self.session.handle_timeout(Instant::now());
                     Ok(())
@@ -153,7 +157,7 @@ impl Shell {
 
     /// Carries out all that the session wants, then writes what has gathered for the device.
     async fn settle(&mut self) -> Result<(), End> {
-        let (mut frames, mut deliveries) = (0, 0);
+        let (mut frames, mut deliveries, mut writes) = (0, 0, 0);
         while let Some(effect) = self.session.poll_effect() {
             match effect {
                 Effect::Emit(event) => {
@@ -164,7 +168,7 @@ impl Shell {
                         _ => 0,
                     };
                     if self.emit(event) {
-                        self.flush().await?;
+                        writes += u64::from(self.flush().await?);
                     }
                 }
                 Effect::Ask(ask) => {
@@ -178,8 +182,9 @@ impl Shell {
                 Effect::Close(code) => return Err(End::Close(code)),
             }
         }
-        if self.flush().await? {
-            self.state.meters.writes.increment(1);
+        writes += u64::from(self.flush().await?);
+        if writes > 0 {
+            self.state.meters.writes.increment(writes);
             self.state.meters.frames_out.increment(frames);
             self.state.meters.deliveries.increment(deliveries);
         }
@@ -205,7 +210,10 @@ impl Shell {
             leave(session, connection, inbox, &state).await;
         }
         let code = match end {
-            End::Gone => None,
+            End::Gone => {
+                socket.finish().await;
+                None
+            }
             End::Close(code) => {
                 socket.close(code).await;
                 Some(code)

@@ -10,6 +10,7 @@ use lockstep_model::Code;
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
@@ -122,6 +123,16 @@ impl Socket {
         self.inner.get_mut().poll_write_out(context).map_err(|_| WriteError::Gone)
     }
 
+    /// Sends what is left to a device that has closed: the reply to its close frame (RFC 6455, section 5.5.1).
+    pub(crate) async fn finish(mut self) {
+        let rest = async {
+            let _closed = self.inner.flush().await;
+            poll_fn(|context| self.poll_flush(context)).await
+        };
+        // Whether it arrived makes no difference any more.
+        let _over = tokio::time::timeout(GOODBYE_TIMEOUT, rest).await;
+    }
+
     /// Tells the device why, closes, and waits a moment for it to have read that: a socket that is dropped with unread
     /// input takes the goodbye with it.
     pub(crate) async fn close(mut self, code: Code) {
@@ -130,6 +141,11 @@ impl Socket {
         let farewell = async {
             self.inner.send(Message::Close(Some(frame))).await?;
             while let Some(Ok(_)) = self.inner.next().await {}
+            // After a frame that could not be read tungstenite reads nothing more; the rest of it is still coming.
+            let stream = self.inner.get_mut();
+            stream.shutdown().await?;
+            let mut unread = [0; 512];
+            while stream.read(&mut unread).await? > 0 {}
             Ok::<_, Error>(())
         };
         // Whether it arrived makes no difference any more.

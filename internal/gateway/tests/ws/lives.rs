@@ -161,3 +161,14 @@ async fn a_device_that_reads_nothing_is_closed_and_harms_nobody() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_device_that_closes_gets_its_reply() {
+    let house = House::new().await;
+    let ana = house.device("ana").await;
+    let mut wire = house.live(&ana).await;
+    wire.socket.close(None).await.unwrap();
+    // The reply to a close frame without a code has none either; a socket that is only dropped gives an error.
+    let rest = soon(futures_util::StreamExt::collect::<Vec<_>>(&mut wire.socket)).await;
+    assert!(rest.iter().all(Result::is_ok), "{rest:?}");
+}

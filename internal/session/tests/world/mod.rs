@@ -323,7 +323,8 @@ impl World {
             }
             Ask::Acked { conversation, seq } => {
                 self.device.check_acked(conversation, seq.get());
-                self.stored.insert(conversation, seq.get());
+                let before = self.stored.insert(conversation, seq.get());
+                assert!(before.is_none_or(|before| before < seq.get()), "a cursor that does not rise");
             }
             Ask::Follow(conversation) => {
                 let point = self.point(self.log(conversation), &[], false);

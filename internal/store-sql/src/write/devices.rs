@@ -6,9 +6,7 @@ use super::users::feed_of;
 use super::work::Work;
 use crate::row::{Columns, device_columns};
 use crate::sql::{self, Values};
-use lockstep_model::{
-    ConnectionGeneration, Device, DeviceId, Entry, FeedChange, OffsetsVersion, TokenGeneration, UnixMs, UserId,
-};
+use lockstep_model::{ConnectionGeneration, Device, DeviceId, Entry, FeedChange, TokenGeneration, UnixMs, UserId};
 use lockstep_ports::{Committed, Connected, DirectoryRefusal, NewDevice};
 
 /// [`create_device`](lockstep_ports::Directory::create_device).
@@ -70,8 +68,7 @@ impl Command for ConnectDevice {
             "UPDATE devices SET connection_generation = connection_generation + 1, seen_at = ? \
              WHERE id = ? AND removed_at IS NULL AND token_generation <= ? RETURNING ",
             device_columns!(),
-            ", (SELECT u.feed FROM users u WHERE u.id = devices.user)",
-            ", (SELECT u.offsets_version FROM users u WHERE u.id = devices.user)"
+            ", (SELECT u.feed FROM users u WHERE u.id = devices.user)"
         );
         let mut values = Values::new();
         values.int(self.now.get()).blob(self.device.as_bytes()).int(self.token_generation.0);
@@ -79,7 +76,7 @@ impl Command for ConnectDevice {
         if let Some(row) = rows.first() {
             let mut columns = Columns::of(row);
             let (device, feed) = (columns.device()?, columns.conversation_id()?);
-            return Ok(Ok(Connected { device, feed, offsets_version: OffsetsVersion::new(columns.int()?) }));
+            return Ok(Ok(Connected { device, feed }));
         }
         Ok(Err(match find(work, self.device).await? {
             None => DirectoryRefusal::NoSuchDevice,
