@@ -131,7 +131,8 @@ impl Shell {
     fn take_frames(&mut self, first: Incoming) -> Result<(), End> {
         let now = Instant::now();
         let mut next = Some(first);
-        for _ in 0..FRAMES_PER_TURN {
+        // The last one of a turn is not followed by a look for another: what is taken has to be dealt with.
+        for left in (0..FRAMES_PER_TURN).rev() {
             match next {
                 None => break,
                 Some(Incoming::Gone) => return Err(End::Gone),
@@ -141,18 +142,9 @@ impl Shell {
                     self.session.handle_request(translate::request(&text), now);
                 }
             }
-            next = if self.session.wants_requests() { self.socket.ready() } else { None };
+            next = if left > 0 && self.session.wants_requests() { self.socket.ready() } else { None };
         }
-        match next {
-            // Taken from the socket, so it has to be dealt with now.
-            Some(Incoming::Gone) => Err(End::Gone),
-            Some(Incoming::Wrong(code)) => Err(End::Close(code)),
-            Some(Incoming::Text(text)) => {
-                self.session.handle_request(translate::request(&text), now);
-                Ok(())
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Carries out all that the session wants, then writes what has gathered for the device.
