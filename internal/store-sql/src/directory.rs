@@ -7,7 +7,7 @@ use crate::store::SqliteStore;
 use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RemoveDevice};
 use async_trait::async_trait;
 use lockstep_model::{
-    Bounds, Conversation, ConversationId, Device, DeviceId, Intervals, Seq, TokenGeneration, UnixMs, User, UserId,
+    Bounds, Conversation, ConversationId, Device, DeviceId, Intervals, TokenGeneration, UnixMs, User, UserId,
 };
 use lockstep_ports::{
     Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
@@ -139,32 +139,7 @@ impl Directory for SqliteStore {
     }
 
     async fn followed(&self, user: UserId, device: DeviceId) -> Result<Vec<Followed>, StoreError> {
-        const LIST: &str = "SELECT c.id, c.floor, c.head, c.active_at, k.seq, \
-               m.joined_seq, m.left_seq, m.visible_from_seq \
-             FROM members m JOIN conversations c ON c.id = m.conversation \
-             LEFT JOIN cursors k ON k.device = ?2 AND k.conversation = c.id \
-             WHERE m.user = ?1 AND EXISTS (SELECT 1 FROM members now \
-               WHERE now.user = ?1 AND now.conversation = c.id AND now.left_seq IS NULL) \
-             ORDER BY c.kind = 'feed' DESC, c.active_at DESC, c.id DESC, m.joined_seq";
-        let mut values = Values::new();
-        values.text(user.as_str()).blob(device.as_bytes());
-        let stay = |columns: &mut Columns<'_>| {
-            Ok(Followed {
-                conversation: columns.conversation_id()?,
-                bounds: columns.bounds()?,
-                active_at: columns.time()?,
-                cursor: columns.optional_int()?.map(Seq::new),
-                intervals: Intervals(vec![columns.interval()?]),
-            })
-        };
-        let mut followed: Vec<Followed> = Vec::new();
-        for stay in self.ask("followed", LIST, &mut values, stay).await? {
-            match followed.last_mut() {
-                Some(last) if last.conversation == stay.conversation => last.intervals.0.extend(stay.intervals.0),
-                _ => followed.push(stay),
-            }
-        }
-        Ok(followed)
+        self.follow().ask((user, device)).await
     }
 
     async fn store_cursors(&self, cursors: Vec<CursorRow>) -> Result<(), StoreError> {

@@ -8,6 +8,8 @@
 //! This crate must never answer before the commit, decide who may do what, or know about connections.
 
 mod directory;
+mod follow;
+mod gather;
 mod heads;
 mod health;
 mod log;

@@ -1,7 +1,7 @@
 //! Rows that a query packs into one value.
 //!
 //! sqlx-sqlite hands every row over to another thread, with an allocation for each column and often a wake-up: for small
-//! rows that costs several times what reading them does. So the two queries of a message's way that have many rows
+//! rows that costs several times what reading them does. So the queries of a message's way that have many rows
 //! answer with one value per question. A record is text and bytes behind one another, made with SQLite's `concat`, which
 //! leaves out what is NULL: numbers are decimal and end with a space, texts have their length in bytes before them, ids
 //! and hashes are bytes of a known length. The value is cast to a blob at the end, as it is no text.

@@ -1,14 +1,17 @@
 //! The handle that callers hold.
 
+use crate::follow;
+use crate::gather::Gathered;
 use crate::heads::MovedHeads;
 use crate::health::Health;
+use crate::offsets::{self, Since};
 use crate::open::{self, OpenError, Opened};
 use crate::options::SqliteOptions;
 use crate::read::Readers;
 use crate::stats::{Counters, StoreStats};
 use crate::write::{Batch, Call, Command, Maintain, Queued, Writer};
-use lockstep_model::{Epoch, UnixMs};
-use lockstep_ports::StoreError;
+use lockstep_model::{DeviceId, Epoch, UnixMs, UserId};
+use lockstep_ports::{Followed, OffsetsChange, StoreError};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -25,7 +28,9 @@ pub struct SqliteStore(Arc<Inner>);
 struct Inner {
     epoch: Epoch,
     queue: mpsc::Sender<Queued>,
-    readers: Readers,
+    readers: Arc<Readers>,
+    follow: Gathered<(UserId, DeviceId), Vec<Followed>>,
+    offset_changes: Gathered<Since, OffsetsChange>,
     counters: Arc<Counters>,
     heads: Arc<MovedHeads>,
     health: Arc<Health>,
@@ -67,8 +72,10 @@ impl SqliteStore {
             lock,
         };
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
-        let readers = Readers::new(readers, counters.clone());
-        Ok(Self(Arc::new(Inner { epoch, queue, readers, counters, heads, health, task })))
+        let readers = Arc::new(Readers::new(readers, counters.clone()));
+        let follow = Gathered::start("followed", readers.clone(), follow::followed);
+        let offset_changes = Gathered::start("changed_since", readers.clone(), offsets::changed_since);
+        Ok(Self(Arc::new(Inner { epoch, queue, readers, follow, offset_changes, counters, heads, health, task })))
     }
 
     /// Closes the store for all its handles, in order: takes no more commands, finishes those that wait, lets the
@@ -120,6 +127,14 @@ impl SqliteStore {
 
     pub(crate) fn readers(&self) -> &Readers {
         &self.0.readers
+    }
+
+    pub(crate) fn follow(&self) -> &Gathered<(UserId, DeviceId), Vec<Followed>> {
+        &self.0.follow
+    }
+
+    pub(crate) fn offset_changes(&self) -> &Gathered<Since, OffsetsChange> {
+        &self.0.offset_changes
     }
 
     /// Has a command executed by the write task.
