@@ -42,7 +42,7 @@ impl Readers {
             return Ok(());
         }
         let mut connection = self.connection(operation).await?;
-        sql.fetch(&mut connection, items, bind, take).await.map_err(|error| failed(operation, error))
+        sql.fetch(&mut connection, false, items, bind, take).await.map_err(|error| failed(operation, error))
     }
 
     async fn connection(&self, operation: &'static str) -> Result<PoolConnection<Sqlite>, StoreError> {

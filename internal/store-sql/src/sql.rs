@@ -7,7 +7,7 @@
 use futures_util::TryStreamExt;
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Encode, SqlStr, Type};
+use sqlx::{Arguments, AssertSqlSafe, Encode, Executor, SqlStr, Type};
 use std::sync::Arc;
 
 /// Rows of a statement's sizes.
@@ -15,16 +15,23 @@ const SIZES: [usize; 4] = [1, 8, 64, 256];
 /// Rows of the largest statement; more are done in several.
 pub(crate) const ROWS_MAX: usize = SIZES[SIZES.len() - 1];
 
+pub(crate) const BEGIN: &str = "BEGIN IMMEDIATE";
+pub(crate) const COMMIT: &str = "COMMIT";
+
 /// One statement in all its sizes.
 pub(crate) struct RowsSql {
     columns: usize,
     sizes: [Arc<str>; SIZES.len()],
+    /// The same with a transaction begun before it.
+    beginning: [Arc<str>; SIZES.len()],
 }
 
 impl RowsSql {
     /// `{rows}` in the template stands for the rows, as they follow VALUES.
     pub(crate) fn new(columns: usize, template: &'static str) -> Self {
-        Self { columns, sizes: SIZES.map(|size| of_size(columns, template, size).into()) }
+        let sizes = SIZES.map(|size| of_size(columns, template, size).into());
+        let beginning = SIZES.map(|size| format!("{BEGIN}; {}", of_size(columns, template, size)).into());
+        Self { columns, sizes, beginning }
     }
 
     /// Executes the statement for all items and says how many rows it changed.
@@ -46,20 +53,23 @@ impl RowsSql {
         Ok(changed)
     }
 
-    /// Asks the statement about all items. `bind` gets each item's index, so that rows can name their item.
+    /// Asks the statement about all items. `bind` gets each item's index, so that rows can name their item. With
+    /// `begin` it begins a transaction in the same go.
     pub(crate) async fn fetch<T: Sync>(
         &self,
         connection: &mut SqliteConnection,
+        begin: bool,
         items: &[T],
         bind: impl Fn(&mut Values, usize, &T) + Send + Sync,
         mut take: impl FnMut(&SqliteRow) -> Result<(), sqlx::Error> + Send,
     ) -> Result<(), sqlx::Error> {
         for (number, chunk) in items.chunks(ROWS_MAX).enumerate() {
+            let sizes = if begin && number == 0 { &self.beginning } else { &self.sizes };
             let mut values = Values::for_rows(chunk.len() * self.columns);
             for (index, item) in chunk.iter().enumerate() {
                 bind(&mut values, number * ROWS_MAX + index, item);
             }
-            let query = sqlx::query_with(AssertSqlSafe(self.sizes[size_index(chunk.len())].clone()), values.take()?);
+            let query = sqlx::query_with(AssertSqlSafe(sizes[size_index(chunk.len())].clone()), values.take()?);
             let mut rows = query.fetch(&mut *connection);
             while let Some(row) = rows.try_next().await? {
                 take(&row)?;
@@ -73,20 +83,26 @@ impl RowsSql {
 pub(crate) struct RowsScript<const N: usize> {
     columns: [usize; N],
     sizes: [Arc<str>; SIZES.len()],
+    /// The same with a commit after it.
+    committing: [Arc<str>; SIZES.len()],
 }
 
 impl<const N: usize> RowsScript<N> {
     /// Columns and templates as those of a [`RowsSql`].
     pub(crate) fn new(statements: [(usize, &'static str); N]) -> Self {
         let script = |size| statements.map(|(columns, template)| of_size(columns, template, size)).join("; ");
-        Self { columns: statements.map(|(columns, _)| columns), sizes: SIZES.map(|size| script(size).into()) }
+        let sizes = SIZES.map(|size| script(size).into());
+        let committing = SIZES.map(|size| format!("{}; {COMMIT}", script(size)).into());
+        Self { columns: statements.map(|(columns, _)| columns), sizes, committing }
     }
 
     /// Executes the script, whose statements get at most `rows` rows each, at most [`ROWS_MAX`]: `bind` binds those of
-    /// the statement with the given number. Says how many rows were changed in all.
+    /// the statement with the given number. With `commit` it commits in the same go. Says how many rows were changed in
+    /// all.
     pub(crate) async fn execute(
         &self,
         connection: &mut SqliteConnection,
+        commit: bool,
         rows: usize,
         bind: impl Fn(&mut Values, usize),
     ) -> Result<u64, sqlx::Error> {
@@ -98,8 +114,18 @@ impl<const N: usize> RowsScript<N> {
             end += SIZES[index] * columns;
             values.nulls_until(end);
         }
-        let query = sqlx::query_with(AssertSqlSafe(self.sizes[index].clone()), values.take()?);
-        Ok(query.execute(connection).await?.rows_affected())
+        let sizes = if commit { &self.committing } else { &self.sizes };
+        let query = sqlx::query_with(AssertSqlSafe(sizes[index].clone()), values.take()?);
+        let mut results = connection.fetch_many(query);
+        let (mut changed, mut done) = (0, 0);
+        // One result for each statement, read to the end: the last may be the commit, whose result repeats the one before.
+        while let Some(step) = results.try_next().await? {
+            if let Some(result) = step.left() {
+                changed += if done < N { result.rows_affected() } else { 0 };
+                done += 1;
+            }
+        }
+        Ok(changed)
     }
 }
 

@@ -214,7 +214,7 @@ async fn find(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<Found>, sq
         }
         Ok(())
     };
-    FIND.fetch(work.connection, rows, bind, take).await?;
+    work.fetch(&FIND, rows, bind, take).await?;
     Ok(found)
 }
 
@@ -244,7 +244,8 @@ fn decide(rows: &[&AppendRow], found: &[Found]) -> Vec<RowOutcome> {
 /// that rows of one page are written together.
 async fn store(work: &mut Work<'_>, new: &mut [(&AppendRow, Seq)]) -> Result<(), sqlx::Error> {
     new.sort_unstable_by_key(|(row, seq)| (row.append.conversation, *seq));
-    for new in new.chunks(ROWS_MAX) {
+    let chunks = new.len().div_ceil(ROWS_MAX);
+    for (number, new) in (1..).zip(new.chunks(ROWS_MAX)) {
         let entries: Vec<NewEntry<'_>> = new.iter().map(|(row, seq)| row.entry(*seq)).collect();
         let heads = entries::heads(&entries);
         let mut sends: Vec<&(&AppendRow, Seq)> = new.iter().collect();
@@ -254,7 +255,7 @@ async fn store(work: &mut Work<'_>, new: &mut [(&AppendRow, Seq)]) -> Result<(),
             1 => heads.iter().for_each(|head| head.bind(values)),
             _ => sends.iter().for_each(|(row, seq)| row.bind_send(*seq, values)),
         };
-        let written = STORE.execute(work.connection, new.len(), bind).await?;
+        let written = work.execute_script(&STORE, number == chunks, new.len(), bind).await?;
         work.moved.extend(heads.iter().map(Offset::from));
         work.tally.entries_appended += new.len() as u64;
         // Each remembered send is also a row of its table's index.

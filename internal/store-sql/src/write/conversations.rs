@@ -80,7 +80,7 @@ impl Command for CreateConversation {
 
 async fn find(work: &mut Work<'_>, id: ConversationId) -> Result<Option<Conversation>, sqlx::Error> {
     const FIND: &str = concat!("SELECT ", conversation_columns!(), " FROM conversations c WHERE c.id = ?");
-    let rows = sql::fetch(work.connection, FIND, Values::new().blob(id.as_bytes())).await?;
+    let rows = sql::fetch(work.connection().await?, FIND, Values::new().blob(id.as_bytes())).await?;
     rows.first().map(|row| Columns::of(row).conversation()).transpose()
 }
 
@@ -98,7 +98,7 @@ async fn joining(work: &mut Work<'_>, members: &[UserId]) -> Result<Option<Vec<J
         }
         Ok(())
     };
-    USERS.fetch(work.connection, members, bind, take).await?;
+    work.fetch(&USERS, members, bind, take).await?;
     Ok(found.into_iter().collect())
 }
 
@@ -108,14 +108,14 @@ async fn store(work: &mut Work<'_>, conversation: &Conversation, members: &[User
     values.blob(conversation.id.as_bytes()).text(conversation.kind.as_str());
     values.optional_text(conversation.title.as_deref());
     values.int(conversation.created_at.get()).int(conversation.active_at.get());
-    sql::execute(work.connection, INSERT, &mut values).await?;
+    sql::execute(work.connection().await?, INSERT, &mut values).await?;
     INSERT_MEMBERS
-        .execute(work.connection, members, |values, user| {
+        .execute(work.connection().await?, members, |values, user| {
             values.blob(conversation.id.as_bytes()).text(user.as_str());
         })
         .await?;
     COUNT_CONVERSATION
-        .execute(work.connection, members, |values, user| {
+        .execute(work.connection().await?, members, |values, user| {
             values.text(user.as_str());
         })
         .await?;

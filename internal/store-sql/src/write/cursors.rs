@@ -28,7 +28,8 @@ impl Batch for Cursors {
     async fn run(work: &mut Work<'_>, inputs: &[&Vec<CursorRow>]) -> Result<Vec<()>, sqlx::Error> {
         let mut rows: Vec<&CursorRow> = inputs.iter().flat_map(|batch| batch.iter()).collect();
         rows.sort_unstable_by_key(|row| (row.device, row.conversation));
-        work.tally.cursor_rows += RAISE.execute(work.connection, &rows, |values, row| bind_row(values, row)).await?;
+        work.tally.cursor_rows +=
+            RAISE.execute(work.connection().await?, &rows, |values, row| bind_row(values, row)).await?;
         Ok(vec![(); inputs.len()])
     }
 
@@ -51,7 +52,7 @@ impl Command for LowerCursors {
     type Output = ();
 
     async fn run(&self, work: &mut Work<'_>) -> Result<(), sqlx::Error> {
-        work.tally.cursor_rows += LOWER.execute(work.connection, &self.0, bind_row).await?;
+        work.tally.cursor_rows += LOWER.execute(work.connection().await?, &self.0, bind_row).await?;
         Ok(())
     }
 }

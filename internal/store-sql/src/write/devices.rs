@@ -53,7 +53,7 @@ impl Command for CreateDevice {
         let mut values = Values::new();
         values.blob(device.id.as_bytes()).text(device.user.as_str()).text(&device.name);
         values.text(device.kind.as_str()).int(device.created_at.get());
-        sql::execute(work.connection, INSERT, &mut values).await?;
+        sql::execute(work.connection().await?, INSERT, &mut values).await?;
         let entries = tell(work, &device.user, FeedChange::DeviceLinked { device: device.id }, new.now).await?;
         Ok(Ok(Committed { value: device, entries }))
     }
@@ -72,7 +72,7 @@ impl Command for ConnectDevice {
         );
         let mut values = Values::new();
         values.int(self.now.get()).blob(self.device.as_bytes()).int(self.token_generation.0);
-        let rows = sql::fetch(work.connection, CONNECT, &mut values).await?;
+        let rows = sql::fetch(work.connection().await?, CONNECT, &mut values).await?;
         if let Some(row) = rows.first() {
             let mut columns = Columns::of(row);
             let (device, feed) = (columns.device()?, columns.conversation_id()?);
@@ -99,14 +99,14 @@ impl Command for RemoveDevice {
         );
         let mut values = Values::new();
         values.int(self.now.get()).blob(self.device.as_bytes());
-        let rows = sql::fetch(work.connection, REMOVE, &mut values).await?;
+        let rows = sql::fetch(work.connection().await?, REMOVE, &mut values).await?;
         let Some(row) = rows.first() else {
             let removed = find(work, self.device).await?;
             return Ok(removed.map(|value| Committed { value, entries: vec![] }).ok_or(DirectoryRefusal::NoSuchDevice));
         };
         let device = Columns::of(row).device()?;
         const FORGET: &str = "DELETE FROM cursors WHERE device = ?";
-        sql::execute(work.connection, FORGET, Values::new().blob(device.id.as_bytes())).await?;
+        sql::execute(work.connection().await?, FORGET, Values::new().blob(device.id.as_bytes())).await?;
         let entries = tell(work, &device.user, FeedChange::DeviceRemoved { device: device.id }, self.now).await?;
         Ok(Ok(Committed { value: device, entries }))
     }
@@ -114,7 +114,7 @@ impl Command for RemoveDevice {
 
 async fn find(work: &mut Work<'_>, device: DeviceId) -> Result<Option<Device>, sqlx::Error> {
     const FIND: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE id = ?");
-    let rows = sql::fetch(work.connection, FIND, Values::new().blob(device.as_bytes())).await?;
+    let rows = sql::fetch(work.connection().await?, FIND, Values::new().blob(device.as_bytes())).await?;
     rows.first().map(|row| Columns::of(row).device()).transpose()
 }
 

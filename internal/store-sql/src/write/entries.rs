@@ -120,7 +120,7 @@ pub(super) async fn insert(work: &mut Work<'_>, entries: &[Entry]) -> Result<(),
             0 => entries.iter().for_each(|entry| entry.bind(values)),
             _ => heads.iter().for_each(|head| head.bind(values)),
         };
-        SCRIPT.execute(work.connection, entries.len(), bind).await?;
+        work.execute_script(&SCRIPT, false, entries.len(), bind).await?;
         work.moved.extend(heads.iter().map(Offset::from));
     }
     Ok(())

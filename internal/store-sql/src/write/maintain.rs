@@ -32,9 +32,9 @@ impl Command for RaiseFloor {
         const RAISE: &str =
             "UPDATE conversations SET floor = min(?2, head + 1) WHERE id = ?1 AND floor < min(?2, head + 1)";
         let id = self.conversation.as_bytes();
-        if sql::execute(work.connection, RAISE, Values::new().blob(id).int(self.floor.get())).await? > 0 {
+        if sql::execute(work.connection().await?, RAISE, Values::new().blob(id).int(self.floor.get())).await? > 0 {
             const LEAVE: &str = "INSERT OR IGNORE INTO sweeps (conversation) VALUES (?)";
-            sql::execute(work.connection, LEAVE, Values::new().blob(id)).await?;
+            sql::execute(work.connection().await?, LEAVE, Values::new().blob(id)).await?;
             sweep(work, self.conversation).await?;
         }
         Ok(())
@@ -50,9 +50,10 @@ impl Command for Maintain {
         const PURGE: &str = "DELETE FROM sends WHERE sent_at < ? AND rowid IN \
              (SELECT rowid FROM sends ORDER BY rowid LIMIT ?)";
         let oldest = self.now.get().saturating_sub(SENDS_KEPT_MS);
-        let sends_forgotten = sql::execute(work.connection, PURGE, Values::new().int(oldest).int(STEP_ROWS)).await?;
+        let sends_forgotten =
+            sql::execute(work.connection().await?, PURGE, Values::new().int(oldest).int(STEP_ROWS)).await?;
         const NEXT: &str = "SELECT conversation FROM sweeps LIMIT 1";
-        let rows = sql::fetch(work.connection, NEXT, &mut Values::new()).await?;
+        let rows = sql::fetch(work.connection().await?, NEXT, &mut Values::new()).await?;
         let entries_deleted = match rows.first() {
             Some(row) => sweep(work, Columns::of(row).conversation_id()?).await?,
             None => 0,
@@ -68,10 +69,10 @@ async fn sweep(work: &mut Work<'_>, conversation: ConversationId) -> Result<u64,
            (SELECT floor FROM conversations WHERE id = ?1), \
            (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)";
     let id = conversation.as_bytes();
-    let deleted = sql::execute(work.connection, DELETE, Values::new().blob(id).int(STEP_ROWS)).await?;
+    let deleted = sql::execute(work.connection().await?, DELETE, Values::new().blob(id).int(STEP_ROWS)).await?;
     if deleted < STEP_ROWS {
         const DONE: &str = "DELETE FROM sweeps WHERE conversation = ?";
-        sql::execute(work.connection, DONE, Values::new().blob(id)).await?;
+        sql::execute(work.connection().await?, DONE, Values::new().blob(id)).await?;
     }
     Ok(deleted)
 }

@@ -82,7 +82,7 @@ async fn current<'a>(work: &mut Work<'_>, inputs: &[&'a Advance]) -> Result<Stat
         }
         Ok(())
     };
-    CURRENT.fetch(work.connection, inputs, bind, take).await?;
+    work.fetch(&CURRENT, inputs, bind, take).await?;
     Ok(state)
 }
 
@@ -108,7 +108,7 @@ impl<'a> State<'a> {
             .filter_map(|(key, version)| Some((key.0, key.1, *self.offsets.get(&key)?, version)))
             .collect();
         let raised = RAISE
-            .execute(work.connection, &rows, |values, (user, conversation, seq, version)| {
+            .execute(work.connection().await?, &rows, |values, (user, conversation, seq, version)| {
                 values.text(user.as_str()).blob(conversation.as_bytes()).int(seq.get()).int(*version);
             })
             .await?;
@@ -119,7 +119,7 @@ impl<'a> State<'a> {
         }
         let versions: Vec<(&UserId, u64)> = versions.into_iter().collect();
         let users = RAISE_VERSIONS
-            .execute(work.connection, &versions, |values, (user, version)| {
+            .execute(work.connection().await?, &versions, |values, (user, version)| {
                 values.text(user.as_str()).int(*version);
             })
             .await?;

@@ -1,14 +1,13 @@
 //! The task's loop: collect, execute, commit, answer.
 
 use super::job::{Call, Calls, Cause, Command, Job};
-use super::work::Work;
+use super::work::{Stage, Work};
 use super::{Advances, Appends, Cursors};
 use crate::heads::MovedHeads;
 use crate::health::Health;
 use crate::options::SqliteOptions;
 use crate::sql::{self, Values};
-use crate::stats::{Counters, Tally};
-use lockstep_model::Offset;
+use crate::stats::Counters;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool};
 use sqlx::{ConnectOptions, Connection};
 use std::fs::File;
@@ -58,14 +57,6 @@ struct Group {
     jobs: Vec<Box<dyn Job>>,
 }
 
-/// Why a transaction failed.
-enum Failure {
-    /// A statement failed; nothing is stored.
-    Statement(sqlx::Error),
-    /// The commit failed.
-    Commit(sqlx::Error),
-}
-
 impl Writer {
     /// Runs until the queue is closed, which is when the store is closed or all its handles are gone.
     pub(crate) async fn run(mut self) {
@@ -110,16 +101,15 @@ impl Writer {
     /// Brings the jobs to disk, or not, and answers.
     async fn serve(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         let mut outcome = self.transact(&mut jobs, false).await;
-        if let Err(Failure::Statement(error)) = &outcome
+        if let Err(error) = &outcome
             && is_of_its_rows(error)
         {
             tracing::warn!(%error, "a transaction failed because of its rows; each command is done by itself");
             outcome = self.transact(&mut jobs, true).await;
         }
-        let answer = outcome.map_err(|failure| {
+        let answer = outcome.map_err(|error| {
             self.counters.failed();
             self.health.failed(Instant::now());
-            let (Failure::Statement(error) | Failure::Commit(error)) = failure;
             tracing::error!(%error, "a transaction failed");
             Arc::new(error) as Cause
         });
@@ -128,65 +118,38 @@ impl Writer {
         }
     }
 
-    /// One transaction, from begin to commit. After an error it is rolled back.
-    async fn transact(&mut self, jobs: &mut [Box<dyn Job>], carefully: bool) -> Result<(), Failure> {
+    /// One transaction, from begin to commit. If it cannot even begin, the connection is made anew, once.
+    async fn transact(&mut self, jobs: &mut [Box<dyn Job>], carefully: bool) -> Result<(), sqlx::Error> {
+        match self.attempt(jobs, carefully).await {
+            Err((Stage::Before, error)) => {
+                tracing::warn!(%error, "no transaction could be begun; connecting to the database again");
+                self.connection = self.connect.connect().await?;
+                self.attempt(jobs, carefully).await.map_err(|(_, error)| error)
+            }
+            outcome => outcome.map_err(|(_, error)| error),
+        }
+    }
+
+    /// One transaction. After an error, which comes with how far it was, it is rolled back.
+    async fn attempt(&mut self, jobs: &mut [Box<dyn Job>], carefully: bool) -> Result<(), (Stage, sqlx::Error)> {
         let began = Instant::now();
-        self.begin().await.map_err(Failure::Statement)?;
-        let result = match self.execute(jobs, carefully).await {
-            Ok(done) => self.commit().await.map(|()| done),
-            Err(error) => Err(Failure::Statement(error)),
-        };
-        match result {
-            Ok((moved, tally)) => {
+        let mut work = Work::new(&mut self.connection, &self.health, self.options.conversations_per_user_max);
+        match execute(&mut work, jobs, carefully).await {
+            Ok(()) => {
+                let Work { moved, tally, .. } = work;
                 self.health.committed();
                 self.heads.push(&moved);
                 self.counters.committed(tally, began.elapsed());
                 Ok(())
             }
-            Err(failure) => {
-                // It fails where the error has rolled back already; where it should have worked, the next begin fails
-                // and takes a new connection.
+            Err(error) => {
+                let stage = work.stage();
+                // It fails where nothing was begun or the error has rolled back already; where it should have worked, the
+                // next transaction cannot begin and takes a new connection.
                 let _ = sql::execute(&mut self.connection, "ROLLBACK", &mut Values::new()).await;
-                Err(failure)
+                Err((stage, error))
             }
         }
-    }
-
-    async fn execute(
-        &mut self,
-        jobs: &mut [Box<dyn Job>],
-        carefully: bool,
-    ) -> Result<(Vec<Offset>, Tally), sqlx::Error> {
-        let mut work = Work {
-            connection: &mut self.connection,
-            conversations_per_user_max: self.options.conversations_per_user_max,
-            moved: Vec::new(),
-            tally: Tally::default(),
-        };
-        for job in jobs {
-            if carefully {
-                job.run_carefully(&mut work).await?;
-            } else {
-                job.run(&mut work).await?;
-            }
-        }
-        Ok((work.moved, work.tally))
-    }
-
-    /// Looks for the files as late as possible: here everything can still be rolled back, and nothing has been answered.
-    /// A look after the commit would find more only of what is lost around an answer, which nothing can prevent. It is
-    /// done on the runtime: two questions to a local file system's memory, a microsecond or so each, before a sync.
-    async fn commit(&mut self) -> Result<(), Failure> {
-        self.health.check_files().map_err(|error| Failure::Statement(sqlx::Error::Io(error)))?;
-        sql::execute(&mut self.connection, "COMMIT", &mut Values::new()).await.map(drop).map_err(Failure::Commit)
-    }
-
-    async fn begin(&mut self) -> Result<(), sqlx::Error> {
-        const BEGIN: &str = "BEGIN IMMEDIATE";
-        let Err(error) = sql::execute(&mut self.connection, BEGIN, &mut Values::new()).await else { return Ok(()) };
-        tracing::warn!(%error, "no transaction could be begun; connecting to the database again");
-        self.connection = self.connect.connect().await?;
-        sql::execute(&mut self.connection, BEGIN, &mut Values::new()).await.map(drop)
     }
 
     /// Closes everything in order: readers first, so that the checkpoint can take the whole log in.
@@ -203,17 +166,32 @@ impl Writer {
     }
 }
 
+/// Executes jobs, and commits what they did.
+async fn execute(work: &mut Work<'_>, jobs: &mut [Box<dyn Job>], carefully: bool) -> Result<(), sqlx::Error> {
+    let count = jobs.len();
+    for (number, job) in (1..).zip(jobs) {
+        if carefully {
+            job.run_carefully(work).await?;
+        } else {
+            work.last_job = number == count;
+            job.run(work).await?;
+        }
+    }
+    work.commit().await
+}
+
 impl Group {
+    /// Appends come last: what they write last can be committed in the same go.
     fn into_jobs(self) -> Vec<Box<dyn Job>> {
         let mut jobs = self.jobs;
-        if !self.appends.is_empty() {
-            jobs.push(Box::new(Calls::new(self.appends)));
-        }
         if !self.cursors.is_empty() {
             jobs.push(Box::new(Calls::new(self.cursors)));
         }
         if !self.advances.is_empty() {
             jobs.push(Box::new(Calls::new(self.advances)));
+        }
+        if !self.appends.is_empty() {
+            jobs.push(Box::new(Calls::new(self.appends)));
         }
         jobs
     }

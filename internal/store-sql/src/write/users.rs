@@ -18,19 +18,19 @@ impl Command for EnsureUser {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<User, sqlx::Error> {
         const FIND: &str = "SELECT id, feed, created_at FROM users WHERE id = ?";
-        let found = sql::fetch(work.connection, FIND, Values::new().text(self.user.as_str())).await?;
+        let found = sql::fetch(work.connection().await?, FIND, Values::new().text(self.user.as_str())).await?;
         if let Some(row) = found.first() {
             return Columns::of(row).user();
         }
         let user = User { id: self.user.clone(), feed: ConversationId::generate(), created_at: self.now };
         let (feed, kind, now) = (user.feed.as_bytes(), ConversationKind::Feed.as_str(), self.now.get());
         const FEED: &str = "INSERT INTO conversations (id, kind, created_at, active_at) VALUES (?, ?, ?, ?)";
-        sql::execute(work.connection, FEED, Values::new().blob(feed).text(kind).int(now).int(now)).await?;
+        sql::execute(work.connection().await?, FEED, Values::new().blob(feed).text(kind).int(now).int(now)).await?;
         const USER: &str = "INSERT INTO users (id, feed, created_at) VALUES (?, ?, ?)";
-        sql::execute(work.connection, USER, Values::new().text(user.id.as_str()).blob(feed).int(now)).await?;
+        sql::execute(work.connection().await?, USER, Values::new().text(user.id.as_str()).blob(feed).int(now)).await?;
         const MEMBER: &str =
             "INSERT INTO members (conversation, joined_seq, user, visible_from_seq) VALUES (?, 0, ?, 1)";
-        sql::execute(work.connection, MEMBER, Values::new().blob(feed).text(user.id.as_str())).await?;
+        sql::execute(work.connection().await?, MEMBER, Values::new().blob(feed).text(user.id.as_str())).await?;
         Ok(user)
     }
 }
@@ -38,7 +38,7 @@ impl Command for EnsureUser {
 /// A user's feed and its head.
 pub(super) async fn feed_of(work: &mut Work<'_>, user: &UserId) -> Result<Option<(ConversationId, Seq)>, sqlx::Error> {
     const FEED: &str = "SELECT c.id, c.head FROM users u JOIN conversations c ON c.id = u.feed WHERE u.id = ?";
-    let rows = sql::fetch(work.connection, FEED, Values::new().text(user.as_str())).await?;
+    let rows = sql::fetch(work.connection().await?, FEED, Values::new().text(user.as_str())).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let mut columns = Columns::of(row);
     Ok(Some((columns.conversation_id()?, columns.seq()?)))
