@@ -68,7 +68,9 @@ impl Servers {
                 Fitness::Fit => {}
                 Fitness::Missing => return None,
                 Fitness::Unfit(why) => {
-                    passed_over.push(why);
+                    if !passed_over.contains(&why) {
+                        passed_over.push(why);
+                    }
                     return None;
                 }
             }
