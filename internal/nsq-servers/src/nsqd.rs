@@ -31,7 +31,8 @@ pub struct NsqdOptions {
     pub tcp_port: u16,
     /// The HTTP port; 0: any free one.
     pub http_port: u16,
-    /// The data folder, made if it is not there. Absent: one of its own, removed when it is dropped.
+    /// The data folder, made if it is not there. Absent: one of its own among the temporary files, removed when it is
+    /// dropped (and left there if this process is killed).
     pub data: Option<PathBuf>,
     /// More arguments, such as `--max-rdy-count=100`. The last one counts.
     pub extra: Vec<String>,

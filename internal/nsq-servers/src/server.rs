@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a server may take to start: far longer than it ever should.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -87,7 +87,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// If it does not start; the error ends with what it wrote to its log.
+    /// If it does not start (another program may have taken a port meanwhile); the error ends with what it wrote to its
+    /// log.
     pub fn restart(&mut self) -> Result<()> {
         self.kill();
         let (process, tcp, http) = launch(&self.program, &self.arguments, self.tcp, self.http)?;
@@ -137,5 +138,22 @@ fn launch(
         let what = if process.is_running() { "does not listen in time" } else { "stopped before it listened" };
         bail!("{} {what}\n{}", program.display(), process.log().tail());
     };
+    wait_for_obedience(http)?;
     Ok((process, tcp, http))
+}
+
+/// Waits until a server that listens obeys SIGTERM too. It begins to a moment later, and a SIGTERM before that kills it
+/// with all that is in its memory.
+///
+/// The only thing that tells is the stack of its first goroutine, which waits for signals with `select` from then on.
+/// A server whose HTTP door refuses us (with `--tls-required`) cannot be asked, and is believed.
+fn wait_for_obedience(http: SocketAddr) -> Result<()> {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        let Ok(stacks) = http::request(http, "GET", "/debug/pprof/goroutine?debug=2", b"") else { return Ok(()) };
+        if String::from_utf8_lossy(&stacks).contains("goroutine 1 [select") {
+            return Ok(());
+        }
+    }
+    bail!("the server at {http} listens, but does not wait for signals")
 }

@@ -34,6 +34,26 @@ fn a_stopped_nsqd_has_its_messages_when_it_comes_back() {
     assert_eq!(topic(&nsqd)["depth"], 3);
 }
 
+/// They listen a moment before they obey. It is short: many tries at once make it likely to be met.
+#[test]
+fn servers_obey_as_soon_as_they_are_started() {
+    let tries: Vec<_> = (0..8)
+        .map(|_| {
+            std::thread::spawn(|| {
+                for _ in 0..3 {
+                    let mut nsqd = Nsqd::start(&NsqdOptions::default()).unwrap();
+                    let status = nsqd.stop().unwrap();
+                    assert!(status.success(), "nsqd: {status}");
+                    let mut lookupd = NsqLookupd::start().unwrap();
+                    let status = lookupd.stop().unwrap();
+                    assert!(status.success(), "nsqlookupd: {status}");
+                }
+            })
+        })
+        .collect();
+    tries.into_iter().for_each(|one| one.join().unwrap());
+}
+
 #[test]
 fn a_killed_nsqd_has_what_was_on_its_disk() {
     // One message fits into memory. What is on the disk is counted there at once, instead of every two seconds.
@@ -145,7 +165,8 @@ fn a_paused_nsqd_answers_when_it_goes_on() {
     stream.read_exact(&mut answer).unwrap();
     assert_eq!(&answer, b"HTTP/1.0 200");
     nsqd.pause().unwrap();
-    assert!(nsqd.stop().unwrap().success(), "a paused one stops too");
+    let status = nsqd.stop().unwrap();
+    assert!(status.success(), "a paused one stops too: {status}\n{}", nsqd.log_tail());
 }
 
 #[test]
