@@ -17,7 +17,9 @@ mod backoff;
 pub mod codec;
 mod consumer;
 mod disconnect;
+pub mod http;
 mod link;
+mod lookup;
 mod name;
 mod producer;
 mod scratch;
@@ -30,6 +32,7 @@ pub use consumer::{
     AnswerError, CloseOutcome, Consumer, ConsumerSettings, Consumers, Handler, OutputBuffer, Responder, Ticket, Verdict,
 };
 pub use disconnect::{Disconnect, Step};
+pub use lookup::{Lookup, LookupSettings, Watcher};
 pub use name::{ChannelName, EPHEMERAL_SUFFIX, NAME_CHARS_MAX, NameError, TopicName};
 pub use producer::{Failover, Fate, Invalid, Producer, ProducerSettings, PublishError, Publishing};
 pub use settings::{ConnectSettings, Reconnect, SettingsError};
