@@ -11,8 +11,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Control frames (at most 131 bytes each) wait up to here; then their writer waits.
 const CONTROL_BYTES_MAX: usize = 64 * 1_024;
-/// A buffer up to this size is kept for the next frame.
-const KEPT_BYTES: usize = 512;
 
 /// A stream whose writes are gathered until it is flushed. A write is taken whole or not at all, so that frames of both
 /// writers, tungstenite and [`push_text`](Self::push_text), never mix.
@@ -63,12 +61,7 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        self.written = 0;
-        if self.waiting.capacity() > KEPT_BYTES {
-            self.waiting = Vec::new();
-        } else {
-            self.waiting.clear();
-        }
+        (self.waiting, self.written) = (Vec::new(), 0);
         Poll::Ready(Ok(()))
     }
 }

@@ -3,6 +3,7 @@
 mod connection;
 mod gathered;
 mod meters;
+mod portioned;
 mod socket;
 mod translate;
 mod upgrade;

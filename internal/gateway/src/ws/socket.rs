@@ -1,6 +1,7 @@
 //! The socket of one connection: frames in, frames out gathered into few writes, a goodbye at the end.
 
 use super::gathered::Gathered;
+use super::portioned::Portioned;
 use super::translate::goodbye;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
@@ -17,10 +18,13 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 /// What a WebSocket here runs on.
-pub(crate) type Stream = Gathered<TokioIo<Upgraded>>;
+pub(crate) type Stream = Gathered<Portioned<TokioIo<Upgraded>>>;
 
-/// Read buffer of one connection: small, since there are many. Larger frames are read in pieces.
-const READ_BUFFER_BYTES: usize = 1_024;
+/// What tungstenite reads at once, and the read buffer that it begins with. Less than 1 KiB, or each later one (a large
+/// frame's is given up) would have that much room too.
+const READ_BUFFER_BYTES: usize = 512;
+/// A larger frame is held until the next read, so that tungstenite does not keep its room for the next ones.
+const SMALL_FRAME_BYTES: usize = 256;
 /// Frames that wait for one socket are gathered up to here, then written.
 const WRITE_BUFFER_BYTES: usize = 32 * 1_024;
 /// What tungstenite itself writes are control frames, one at a time.
@@ -60,19 +64,29 @@ pub(crate) enum WriteError {
 /// A WebSocket whose writes are gathered until [`flush`](Self::flush).
 pub(crate) struct Socket {
     inner: WebSocketStream<Stream>,
+    /// The last frame, if it was large and nothing was read since.
+    large: Option<Utf8Bytes>,
     write_timeout: Duration,
 }
 
 impl Socket {
     pub(crate) fn new(inner: WebSocketStream<Stream>, write_timeout: Duration) -> Self {
-        Self { inner, write_timeout }
+        Self { inner, large: None, write_timeout }
     }
 
     /// The next frame of the device. Pings are answered below this.
     pub(crate) async fn next(&mut self) -> Incoming {
         loop {
-            return match self.inner.next().await {
-                Some(Ok(Message::Text(text))) => Incoming::Text(text),
+            let next = poll_fn(|context| {
+                let polled = self.inner.poll_next_unpin(context);
+                self.large = None;
+                polled
+            });
+            return match next.await {
+                Some(Ok(Message::Text(text))) => {
+                    self.large = (text.len() > SMALL_FRAME_BYTES).then(|| text.clone());
+                    Incoming::Text(text)
+                }
                 Some(Ok(Message::Binary(_))) => Incoming::Wrong(Code::BinaryFrame),
                 Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
                 Some(Ok(Message::Close(_))) | None => Incoming::Gone,

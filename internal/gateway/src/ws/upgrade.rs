@@ -1,6 +1,7 @@
 //! From an HTTP request to a WebSocket (RFC 6455, section 4.2).
 
 use super::gathered::Gathered;
+use super::portioned::Portioned;
 use super::socket::Stream;
 use super::{connection, socket};
 use crate::{GatewayState, Problem, bad_request};
@@ -47,7 +48,7 @@ pub(crate) async fn upgrade(State(state): State<GatewayState>, mut request: Requ
 async fn begin(upgrade: OnUpgrade, state: GatewayState, place: OwnedSemaphorePermit) {
     // The device may be gone before the answer reached it.
     let Ok(upgraded) = upgrade.await else { return };
-    let stream: Stream = Gathered::new(TokioIo::new(upgraded));
+    let stream: Stream = Gathered::new(Portioned::new(TokioIo::new(upgraded)));
     let config = socket::config(state.config.frame_bytes_max);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     state.sockets.clone().spawn(connection::run(socket, state, place));
