@@ -1,0 +1,74 @@
+//! A device's place in a topic: its connections, and the consumer that feeds them.
+
+use lockstep_model::{ConversationId, DeviceId, Notice, Seq, SharedEntry};
+use lockstep_nsq_client::Consumer;
+use lockstep_ports::Mailbox;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One channel of a topic. Two connections of a device share it: two consumers of one channel would each get half.
+pub(crate) struct Channel {
+    pub(crate) topic: ConversationId,
+    pub(crate) device: DeviceId,
+    /// Whether nsqd feeds it at this moment. If not, it lives by head signals.
+    is_fed: AtomicBool,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) stage: Stage,
+}
+
+/// Where the channel's consumer is.
+#[derive(Default)]
+pub(crate) enum Stage {
+    /// There is none: there are enough already, of the device or of the process.
+    #[default]
+    None,
+    /// It waits for its turn to be opened.
+    Waiting,
+    /// It is open, or on its way there.
+    Running(Consumer),
+    /// It is being closed. Another is opened only after that: the two would share what comes.
+    Closing,
+}
+
+impl Channel {
+    pub(crate) fn new(topic: ConversationId, device: DeviceId) -> Arc<Self> {
+        Arc::new(Self { topic, device, is_fed: AtomicBool::new(false), inner: Mutex::default() })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Whether a connection waits at it.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.lock().mailboxes.is_empty()
+    }
+
+    pub(crate) fn is_fed(&self) -> bool {
+        self.is_fed.load(Ordering::Acquire)
+    }
+
+    /// Notes whether nsqd feeds it, and says whether it did before.
+    pub(crate) fn set_fed(&self, is_fed: bool) -> bool {
+        self.is_fed.swap(is_fed, Ordering::AcqRel)
+    }
+
+    /// Puts an entry before the connections. Under the lock, so that nothing arrives after one was closed.
+    pub(crate) fn deliver(&self, entry: &SharedEntry) {
+        let inner = self.lock();
+        inner.mailboxes.iter().for_each(|mailbox| mailbox.deliver(std::slice::from_ref(entry)));
+    }
+
+    /// Tells the connections how far the log reaches.
+    pub(crate) fn signal_head(&self, head: Seq) {
+        let notice = Notice::Head(lockstep_model::Offset { conversation: self.topic, seq: head });
+        let inner = self.lock();
+        inner.mailboxes.iter().for_each(|mailbox| mailbox.signal(notice.clone()));
+    }
+}

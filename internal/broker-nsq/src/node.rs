@@ -1,0 +1,66 @@
+//! One configured nsqd: what is published to it, and who consumes there.
+
+use crate::settings::{NsqSettings, NsqdAddresses};
+use lockstep_model::Offset;
+use lockstep_nsq_client::http::{HttpSettings, NsqdHttp};
+use lockstep_nsq_client::{
+    ConnectSettings, ConsumerSettings, Consumers, Producer, ProducerSettings, Publishing, SettingsError,
+};
+use tokio::sync::mpsc;
+
+/// The client's name in nsqd's statistics.
+pub(crate) const CLIENT_ID: &str = "lockstep";
+
+/// One configured nsqd.
+pub(crate) struct Node {
+    pub(crate) addresses: NsqdAddresses,
+    pub(crate) producer: Producer,
+    pub(crate) consumers: Consumers,
+    pub(crate) http: NsqdHttp,
+    /// What is on its way to it. Bounded by what the producer takes.
+    pub(crate) sent: mpsc::UnboundedSender<Sent>,
+}
+
+/// Envelopes on their way: if they do not arrive, the head is signalled instead.
+pub(crate) struct Sent {
+    pub(crate) publishing: Publishing,
+    pub(crate) head: Offset,
+}
+
+impl Node {
+    /// A node, and what is on its way to it.
+    pub(crate) fn open(
+        addresses: &NsqdAddresses,
+        settings: &NsqSettings,
+    ) -> Result<(Self, mpsc::UnboundedReceiver<Sent>), SettingsError> {
+        let producer =
+            ProducerSettings { connect: connect(), timeout: settings.publish_timeout, ..ProducerSettings::default() };
+        let (sent, answers) = mpsc::unbounded_channel();
+        let node = Self {
+            addresses: addresses.clone(),
+            producer: Producer::open(addresses.tcp.clone(), producer)?,
+            consumers: consumers(addresses.tcp.clone(), settings)?,
+            http: NsqdHttp::new(addresses.http.clone(), HttpSettings::default()),
+            sent,
+        };
+        Ok((node, answers))
+    }
+}
+
+/// The consumers of an nsqd, configured or found by an nsqlookupd.
+pub(crate) fn consumers(
+    address: lockstep_nsq_client::Address,
+    settings: &NsqSettings,
+) -> Result<Consumers, SettingsError> {
+    let consumer = ConsumerSettings {
+        connect: connect(),
+        rdy: settings.rdy,
+        connecting_max: settings.connecting_max,
+        ..ConsumerSettings::default()
+    };
+    Consumers::new(address, consumer)
+}
+
+fn connect() -> ConnectSettings {
+    ConnectSettings { client_id: CLIENT_ID.into(), ..ConnectSettings::default() }
+}

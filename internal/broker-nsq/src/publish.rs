@@ -1,0 +1,74 @@
+//! From the log to nsqd.
+
+use crate::NsqBroker;
+use crate::broker::Inner;
+use crate::node::Sent;
+use crate::topic::Topic;
+use lockstep_model::{Offset, SharedEntry};
+use lockstep_nsq_client::PublishError;
+use lockstep_ports::Broker;
+use tokio::sync::mpsc;
+
+/// Publishes entries of one conversation. Nothing is waited for: who cannot get them through nsqd now is told of the
+/// head, and so is everybody if nsqd does not take them.
+pub(crate) fn run(broker: &Inner, entries: &[SharedEntry]) {
+    let Some((first, last)) = entries.first().zip(entries.last()) else { return };
+    let head = Offset { conversation: first.conversation, seq: last.seq };
+    // The guard is held over nothing that waits, and over no other topic.
+    let Some(topic) = broker.topics.get(&head.conversation) else { return };
+    let mut is_wanted = topic.is_pinned;
+    for channel in &topic.channels {
+        if channel.is_fed() {
+            is_wanted = true;
+        } else {
+            channel.signal_head(head.seq);
+        }
+    }
+    // Without a consumer it would pile up in the topic.
+    if !is_wanted {
+        return;
+    }
+    if let Err(error) = send(broker, &topic, entries, head) {
+        count(Err(&error));
+        topic.channels.iter().for_each(|channel| channel.signal_head(head.seq));
+    }
+}
+
+fn send(broker: &Inner, topic: &Topic, entries: &[SharedEntry], head: Offset) -> Result<(), PublishError> {
+    let node = &broker.nodes[topic.node];
+    let seal = |entry: &SharedEntry| {
+        let (envelope, tag) = broker.shared.sealer.seal(entry);
+        broker.shared.recent.put(tag, &envelope, entry);
+        envelope
+    };
+    let publishing = match entries {
+        [entry] => node.producer.try_publish(&topic.name, &seal(entry))?,
+        entries => node.producer.try_publish_many(&topic.name, &entries.iter().map(seal).collect::<Vec<_>>())?,
+    };
+    // The watcher goes with the broker: then nobody waits for a signal either.
+    let _stopping = node.sent.send(Sent { publishing, head });
+    Ok(())
+}
+
+/// Waits for nsqd's answers, which come in the order of the publishes.
+pub(crate) async fn watch(broker: NsqBroker, mut sent: mpsc::UnboundedReceiver<Sent>) {
+    while let Some(Sent { publishing, head }) = sent.recv().await {
+        let outcome = publishing.await;
+        count(outcome.as_ref().map(|&()| ()));
+        if outcome.is_err() {
+            broker.signal_heads(&[head]);
+        }
+    }
+}
+
+fn count(outcome: Result<(), &PublishError>) {
+    let outcome = match outcome {
+        Ok(()) => "published",
+        Err(PublishError::Full) => "full",
+        Err(PublishError::NotConnected | PublishError::NotSent | PublishError::Lost) => "disconnected",
+        Err(PublishError::TimedOut) => "timed_out",
+        Err(PublishError::Refused(_) | PublishError::Invalid(_)) => "refused",
+        Err(_) => "failed",
+    };
+    metrics::counter!("lockstep_nsq_publishes_total", "outcome" => outcome).increment(1);
+}

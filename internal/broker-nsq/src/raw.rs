@@ -1,0 +1,252 @@
+//! Bodies that services publish: the `_seq` channels of topics in use.
+//!
+//! `_seq` is made before any channel of a device, so that what a service published before is in it and in nothing else.
+//! A message is finished only when what it carries is in the log (I7).
+
+use crate::envelope::{Opened, Sealer};
+use crate::node::consumers;
+use crate::settings::NsqSettings;
+use lockstep_model::{ClientMsgId, ConversationId};
+use lockstep_nsq_client::http::NsqdHttp;
+use lockstep_nsq_client::{
+    Address, AnswerError, ChannelName, Consumer, Consumers, Handler, Message, Responder, SettingsError, Ticket,
+    TopicName, Verdict,
+};
+use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The channel that takes raw bodies.
+pub const SEQ_CHANNEL: &str = "_seq";
+/// When a body that could not be taken in now is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// A body that a service published into a conversation's topic. It must be answered: until then nsqd keeps it, and after
+/// its message timeout delivers it again.
+pub struct RawMessage {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The body as it was published.
+    pub body: Vec<u8>,
+    /// The same for each delivery of this message, and no other message has it.
+    pub key: ClientMsgId,
+    responder: Responder,
+    ticket: Ticket,
+}
+
+impl RawMessage {
+    /// It is in the log, or will never be: nsqd may forget it.
+    pub fn finish(&self) {
+        told(self.responder.finish(self.ticket));
+    }
+
+    /// It cannot be taken in now: it is delivered again in a while.
+    pub fn requeue(&self) {
+        told(self.responder.requeue(self.ticket, AGAIN));
+    }
+}
+
+impl std::fmt::Debug for RawMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A body is nobody's business.
+        let Self { conversation, key, .. } = self;
+        f.debug_struct("RawMessage").field("conversation", conversation).field("key", key).finish_non_exhaustive()
+    }
+}
+
+fn told(answered: Result<(), AnswerError>) {
+    // The connection it came on is gone: nsqd delivers it again, and its key says that it is the same.
+    if let Err(error) = answered {
+        tracing::debug!(%error, "a raw message's answer came too late; it will be delivered again");
+    }
+}
+
+/// What all `_seq` consumers share.
+pub(crate) struct RawShared {
+    pub(crate) sealer: Sealer,
+    /// Full: what comes is put back for a second.
+    pub(crate) messages: mpsc::Sender<RawMessage>,
+    pub(crate) settings: NsqSettings,
+    pub(crate) tasks: TaskTracker,
+    /// The consumers' groups of nsqds that are not configured, by address.
+    pub(crate) found: Mutex<HashMap<Address, Consumers>>,
+}
+
+/// The `_seq` channel of one topic, on each nsqd that has the topic.
+pub(crate) struct RawTopic {
+    conversation: ConversationId,
+    topic: TopicName,
+    shared: Arc<RawShared>,
+    consumers: Mutex<HashMap<Address, Consumer>>,
+    is_made: watch::Sender<bool>,
+    closed: CancellationToken,
+}
+
+impl RawTopic {
+    /// Makes the channel on the topic's own nsqd, and consumes it there.
+    pub(crate) fn open(
+        conversation: ConversationId,
+        topic: TopicName,
+        http: NsqdHttp,
+        group: &Consumers,
+        shared: &Arc<RawShared>,
+    ) -> Arc<Self> {
+        let raw = Arc::new(Self {
+            conversation,
+            topic,
+            shared: Arc::clone(shared),
+            consumers: Mutex::default(),
+            is_made: watch::Sender::new(false),
+            closed: CancellationToken::new(),
+        });
+        let (making, group) = (Arc::clone(&raw), group.clone());
+        shared.tasks.spawn(async move {
+            if making.closed.run_until_cancelled(making.make(&http)).await.is_some() {
+                making.is_made.send_replace(true);
+                making.consume(&group);
+            }
+        });
+        raw
+    }
+
+    /// Makes the channel, as often as it takes.
+    async fn make(&self, http: &NsqdHttp) {
+        let channel = channel();
+        while let Err(error) = http.create_channel(&self.topic, &channel).await {
+            tracing::debug!(topic = %self.topic, nsqd = %http.address(), %error, "_seq could not be made; tried again");
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Waits until the channel is there. False if the topic was closed instead.
+    pub(crate) async fn made(&self) -> bool {
+        let mut is_made = self.is_made.subscribe();
+        let made = async { is_made.wait_for(|made| *made).await.is_ok() };
+        self.closed.run_until_cancelled(made).await.unwrap_or(false)
+    }
+
+    /// Another nsqd has the topic too: somebody published there.
+    pub(crate) fn appeared(&self, address: Address) -> Result<(), SettingsError> {
+        let group = {
+            let mut found = self.shared.found.lock();
+            match found.get(&address) {
+                Some(group) => group.clone(),
+                None => {
+                    let group = consumers(address.clone(), &self.shared.settings)?;
+                    found.insert(address, group.clone());
+                    group
+                }
+            }
+        };
+        self.consume(&group);
+        Ok(())
+    }
+
+    /// An nsqd no longer has the topic.
+    pub(crate) fn vanished(&self, address: &Address) {
+        let gone = self.consumers.lock().remove(address);
+        self.end(gone);
+    }
+
+    fn consume(&self, group: &Consumers) {
+        let mut consumers = self.consumers.lock();
+        if self.closed.is_cancelled() || consumers.contains_key(group.address()) {
+            return;
+        }
+        let handler = RawHandler {
+            conversation: self.conversation,
+            topic: self.topic.clone(),
+            nsqd: group.address().clone(),
+            responder: None,
+            shared: Arc::clone(&self.shared),
+        };
+        let (consumer, task) = group.prepare(self.topic.clone(), channel(), handler);
+        self.shared.tasks.spawn(task);
+        consumers.insert(group.address().clone(), consumer);
+    }
+
+    /// Nobody here follows the conversation any more: what is published from now on waits in nsqd.
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+        let all: Vec<Consumer> = self.consumers.lock().drain().map(|(_, consumer)| consumer).collect();
+        self.end(all);
+    }
+
+    fn end(&self, consumers: impl IntoIterator<Item = Consumer>) {
+        for consumer in consumers {
+            self.shared.tasks.spawn(async move {
+                consumer.close().await;
+            });
+        }
+    }
+}
+
+fn channel() -> ChannelName {
+    ChannelName::new(SEQ_CHANNEL).expect("a valid name")
+}
+
+struct RawHandler {
+    conversation: ConversationId,
+    topic: TopicName,
+    nsqd: Address,
+    responder: Option<Responder>,
+    shared: Arc<RawShared>,
+}
+
+impl Handler for RawHandler {
+    fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict {
+        // What has our MAC came from a log.
+        if self.shared.sealer.open(message.body) != Opened::Raw {
+            return Verdict::Finish;
+        }
+        let Some(responder) = self.responder.clone() else { return Verdict::Requeue(AGAIN) };
+        let key = key(&self.nsqd, &self.topic, message.id.as_bytes(), message.timestamp_ns);
+        let raw = RawMessage { conversation: self.conversation, body: message.body.to_vec(), key, responder, ticket };
+        match self.shared.messages.try_send(raw) {
+            Ok(()) => Verdict::Hold,
+            Err(_) => Verdict::Requeue(AGAIN),
+        }
+    }
+
+    fn opened(&mut self, responder: &Responder) {
+        self.responder = Some(responder.clone());
+    }
+}
+
+/// Names a raw message. Ids alone are not unique: two nsqds with one node id give the same.
+fn key(nsqd: &Address, topic: &TopicName, id: &[u8; 16], timestamp_ns: i64) -> ClientMsgId {
+    let mut hash = Sha256::new();
+    for part in [nsqd.as_str(), topic.as_str()] {
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part);
+    }
+    hash.update(id);
+    hash.update(timestamp_ns.to_be_bytes());
+    let digits: String = hash.finalize()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    ClientMsgId::new(&format!("nsq-{digits}")).expect("36 characters of a valid id")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_named_by_all_that_tells_it_from_others() {
+        let address = |text: &str| text.parse::<Address>().expect("an address");
+        let topic = |text| TopicName::new(text).expect("a name");
+        let base = || key(&address("a:1"), &topic("t"), &[b'0'; 16], 5);
+        assert_eq!(base(), base());
+        let others = [
+            key(&address("a:2"), &topic("t"), &[b'0'; 16], 5),
+            key(&address("a:1"), &topic("u"), &[b'0'; 16], 5),
+            key(&address("a:1"), &topic("t"), &[b'1'; 16], 5),
+            key(&address("a:1"), &topic("t"), &[b'0'; 16], 6),
+        ];
+        assert!(others.iter().all(|other| *other != base()));
+    }
+}
