@@ -2,10 +2,11 @@
 
 use crate::process::{runs, step};
 use anyhow::{Result, bail};
+use lockstep_nsq_servers::{Servers, go_toolchain};
 use std::process::{Command, Stdio};
 
-/// Checks for the C compiler of SQLite and the cryptography, a shell, and strace. The Rust toolchain is here if this
-/// runs.
+/// Checks for the C compiler of SQLite and the cryptography, a shell, strace, and NSQ's servers or Go to build them. The
+/// Rust toolchain is here if this runs.
 pub(crate) fn check() -> Result<()> {
     let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
     if !runs(&compiler, &["--version"]) {
@@ -14,20 +15,27 @@ pub(crate) fn check() -> Result<()> {
     if !runs("sh", &["-c", "kill -0 $$"]) {
         bail!("there is no POSIX shell: tests stop the servers that they start through `sh`");
     }
-    provide("strace", &["-V"], "tests see a server's system calls with it, and let some fail")?;
+    let strace = || runs("strace", &["-V"]);
+    provide("strace", strace, &["strace"], "tests see a server's system calls with it, and let some fail")?;
     // A container without the right to trace shows here, rather than in the middle of a test.
     if !runs("strace", &["-o", "/dev/null", "true"]) {
         bail!("strace may not trace here: allow ptrace(2) (docker run --cap-add SYS_PTRACE)");
     }
+    if Servers::find()?.is_none() {
+        // Go fetches NSQ over TLS, which needs the certificates of a fresh machine.
+        let packages = ["golang-go", "ca-certificates"];
+        provide("Go toolchain", || go_toolchain().is_some(), &packages, "nsqd and nsqlookupd are built with it")?;
+    }
     Ok(())
 }
 
-/// Sees to it that a program is there, which is also the name of its Debian package.
-fn provide(program: &str, probe: &[&str], why: &str) -> Result<()> {
-    if runs(program, probe) {
+/// Sees to it that a program is there, and installs its Debian packages if it is not.
+fn provide(program: &str, is_there: impl Fn() -> bool, packages: &[&str], why: &str) -> Result<()> {
+    if is_there() {
         return Ok(());
     }
-    let advice = format!("there is no {program} ({why}): install it (Debian: apt-get install {program})");
+    let listed = packages.join(" ");
+    let advice = format!("there is no {program} ({why}): install it (Debian: apt-get install {listed})");
     if !runs("sh", &["-c", "test $(id -u) = 0"]) || !runs("apt-get", &["--version"]) {
         bail!(advice);
     }
@@ -36,12 +44,12 @@ fn provide(program: &str, probe: &[&str], why: &str) -> Result<()> {
         command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
         command
     };
-    let install = ["install", "--yes", "--no-install-recommends", program];
-    let name = format!("install {program}");
+    let install = [&["install", "--yes", "--no-install-recommends"], packages].concat();
+    let name = format!("install {listed}");
     // The lists of a fresh machine are empty or old.
     if step(&name, &mut apt_get(&install)).is_err() {
         step("update the package lists", &mut apt_get(&["update"]))?;
         step(&name, &mut apt_get(&install))?;
     }
-    if runs(program, probe) { Ok(()) } else { bail!(advice) }
+    if is_there() { Ok(()) } else { bail!(advice) }
 }

@@ -1,12 +1,14 @@
 //! The project's own chores: one command locally and in CI.
 //!
 //! `cargo xtask lint` checks how the code reads, `cargo xtask test` checks what it does, `cargo xtask ci` is both.
-//! This crate knows no other crate of the workspace and has few dependencies: it is compiled before anything else.
+//! This crate is compiled before anything else: it knows no other crate of the workspace but the one that runs NSQ's
+//! servers, and has few dependencies.
 
 mod breakages;
 mod lint;
 mod machine;
 mod process;
+mod servers;
 mod test;
 mod tidy;
 mod torture;
@@ -22,7 +24,10 @@ usage: cargo xtask <command>
   lint   format, clippy, docs and tidy
   tidy   the project's own rules: arrows between crates, crate docs, file lengths, words, links,
          licences, bans and more
-  test   checks the machine, builds the workspace and runs all its tests
+  test   checks the machine, finds or builds the servers, builds the workspace and runs all its tests
+  servers
+         finds nsqd and nsqlookupd on PATH, or builds them into the target folder, and says where
+         they are
   torture [--kills N] [--seed S]
          the history test with more SIGKILLs than `test` has time for (100), or the plan of an
          earlier run again
@@ -51,6 +56,7 @@ fn run() -> Result<()> {
         }
         ["lint"] => lint::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["servers"] => servers::run(),
         ["test"] => test::run(&root),
         ["torture", ref options @ ..] => torture::run(&root, options),
         ["breakages", ref names @ ..] => breakages::run(&root, names),

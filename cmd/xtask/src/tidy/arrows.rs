@@ -35,10 +35,12 @@ const TABLE: &[(&str, MayKnow)] = &[
     ),
     ("internal/gateway-*", Only(&["internal/auth", "internal/engine", "internal/model", "internal/session"])),
     ("internal/server", TheServer),
+    ("internal/nsq-servers", Only(&[])),
     // Tests drive devices through the SDK.
-    ("internal/testkit", Only(&["pkg/client", "pkg/protocol"])),
+    ("internal/testkit", Only(&["internal/nsq-servers", "pkg/client", "pkg/protocol"])),
     ("cmd/lockstep", Everything),
-    ("cmd/xtask", Only(&[])),
+    // It sees to it that the servers are there before tests need them.
+    ("cmd/xtask", Only(&["internal/nsq-servers"])),
 ];
 
 /// Cores are state machines and plain types: time, randomness and bytes come from outside.
@@ -89,7 +91,9 @@ fn allows(may_know: &MayKnow, folder: &str) -> bool {
     match may_know {
         Only(list) => list.contains(&folder),
         TheServer => {
-            let inside = folder.starts_with("internal/") && !helper;
+            // It runs nsqds for tests, the demo and the benchmark; the server is given the addresses of others.
+            let runs_servers = folder == "internal/nsq-servers";
+            let inside = folder.starts_with("internal/") && !helper && !runs_servers;
             inside || folder == "pkg/protocol" || folder == "pkg/nsq-client"
         }
         Everything => !helper && !folder.starts_with("cmd/"),
@@ -134,6 +138,10 @@ mod tests {
             ("internal/server", "lockstep-client", false),
             ("cmd/lockstep", "lockstep-client", true),
             ("cmd/lockstep", "lockstep-testkit", false),
+            ("internal/server", "lockstep-nsq-servers", false),
+            ("internal/testkit", "lockstep-nsq-servers", true),
+            ("cmd/lockstep", "lockstep-nsq-servers", true),
+            ("cmd/xtask", "lockstep-nsq-servers", true),
             ("cmd/xtask", "lockstep-model", false),
             ("internal/stray", "serde", false),
         ];
