@@ -271,6 +271,14 @@ async fn a_dropped_task_is_an_end() {
     assert_eq!(soon(consumer.close()).await, CloseOutcome::Unknown);
 }
 
+#[tokio::test]
+async fn a_task_is_small() {
+    let fake = Fake::new().await;
+    let (_consumer, task) = fake.consumers(impatient()).prepare(common::topic("t"), common::channel("c"), Silent);
+    let bytes = size_of_val(&task);
+    assert!(bytes <= 600, "{bytes} bytes, for each of tens of thousands");
+}
+
 struct Silent;
 
 impl lockstep_nsq_client::Handler for Silent {
