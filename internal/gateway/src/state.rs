@@ -9,6 +9,7 @@ use lockstep_engine::{Claim, Engine};
 use lockstep_model::{Code, UnixMs, limits};
 use lockstep_protocol::ClientLimits;
 use lockstep_session::SessionConfig;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -42,9 +43,13 @@ impl Default for GatewayConfig {
     }
 }
 
-/// What every handler shares: cheap to clone.
+/// What every handler shares: one pointer, since each connection has it.
 #[derive(Clone)]
-pub struct GatewayState {
+pub struct GatewayState(Arc<Shared>);
+
+/// What is behind the pointer.
+#[derive(Clone)]
+pub struct Shared {
     /// The use cases.
     pub engine: Engine,
     /// Verifies tokens.
@@ -82,7 +87,7 @@ impl GatewayState {
             body_bytes_max: limits::BODY_BYTES_MAX,
             window_entries: config.session.window_entries,
         };
-        Self {
+        Self(Arc::new(Shared {
             places: Arc::new(Semaphore::new(config.sockets_max)),
             session: Arc::new(config.session.clone()),
             client_limits,
@@ -95,12 +100,12 @@ impl GatewayState {
             metrics: Arc::new(metrics),
             writable: Arc::new(|| true),
             send_rates: Arc::new(send_rates),
-        }
+        }))
     }
 
     /// Lets readiness depend on whether the store takes writes.
     pub fn writable_when(mut self, writable: impl Fn() -> bool + Send + Sync + 'static) -> Self {
-        self.writable = Arc::new(writable);
+        Arc::make_mut(&mut self.0).writable = Arc::new(writable);
         self
     }
 
@@ -122,6 +127,14 @@ impl GatewayState {
 
     pub(crate) fn send_rates(&self) -> &SendRates {
         &self.send_rates
+    }
+}
+
+impl Deref for GatewayState {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
     }
 }
 

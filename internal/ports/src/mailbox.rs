@@ -34,7 +34,7 @@ pub enum Wakeup {
     Closed(Code),
 }
 
-/// A vector that the connection's task reuses to take notices.
+/// Where the connection's task takes notices.
 pub type Inbox = Vec<Notice>;
 
 impl Mailbox {
@@ -87,13 +87,15 @@ impl Mailbox {
     /// Moves all waiting notices into `inbox`, or arranges for the task to be woken when there are some.
     pub fn poll_take(&self, context: &mut Context<'_>, inbox: &mut Inbox) -> Poll<Wakeup> {
         let mut inner = self.inner.lock();
-        inbox.append(&mut inner.notices);
+        // The room goes with the notices: an idle connection has none.
+        let notices = std::mem::take(&mut inner.notices);
+        if inbox.is_empty() {
+            *inbox = notices
+        } else {
+            inbox.extend(notices)
+        }
         if std::mem::take(&mut inner.overflowed) {
             inbox.push(Notice::Overflowed);
-        }
-        // A burst's memory is given back once the burst is over.
-        if inner.notices.capacity() > 64 {
-            inner.notices = Vec::new();
         }
         if let Some(code) = inner.closed {
             return Poll::Ready(Wakeup::Closed(code));

@@ -137,7 +137,12 @@ impl Session {
 
     /// What to do next, in order; `None` when all is done.
     pub fn poll_effect(&mut self) -> Option<Effect> {
-        self.effects.pop_front()
+        let effect = self.effects.pop_front();
+        if effect.is_none() {
+            // Most sessions are silent most of the time: the room of the last turn is given back.
+            self.effects = VecDeque::new();
+        }
+        effect
     }
 
     /// Whether the session takes requests now. If not, leave them unread until the device was let in or a notice was

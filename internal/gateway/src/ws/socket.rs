@@ -119,6 +119,10 @@ impl Socket {
         if let Poll::Ready(done) = at_once {
             return done.map(|()| true);
         }
+        Box::pin(self.flush_slowly(mailbox)).await.map(|()| true)
+    }
+
+    async fn flush_slowly(&mut self, mailbox: Option<&Mailbox>) -> Result<(), WriteError> {
         let timeout = self.write_timeout;
         let written = poll_fn(|context| {
             if let Poll::Ready(done) = self.poll_flush(context) {
@@ -130,7 +134,7 @@ impl Socket {
             }
         });
         let written = tokio::time::timeout(timeout, written).await;
-        written.unwrap_or(Err(WriteError::Closed(Code::SlowReader))).map(|()| true)
+        written.unwrap_or(Err(WriteError::Closed(Code::SlowReader)))
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WriteError>> {
