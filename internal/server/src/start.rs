@@ -207,6 +207,8 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         frame_bytes_max: limits.frame_bytes_max as usize,
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
         request: body_limits(config),
+        service_sends_per_second: limits.service_sends_per_second as u32,
+        service_sends_burst: limits.service_sends_burst as u32,
         ..GatewayConfig::default()
     };
     let session = &mut gateway.session;

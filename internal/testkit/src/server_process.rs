@@ -125,12 +125,21 @@ impl ServerProcess {
     ///
     /// If the command fails.
     pub async fn token(&self, user: &str, device_name: &str, kind: &str) -> Result<String> {
+        self.administer(&["token", "user", user, "--device", device_name, "--kind", kind]).await
+    }
+
+    /// Runs a command that administers this server, and returns what it printed.
+    ///
+    /// # Errors
+    ///
+    /// If the command fails.
+    pub async fn administer(&self, args: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::from(program(&self.binary));
-        command.args(["token", "user", user, "--device", device_name, "--kind", kind, "--data"]).arg(self.data());
-        let output = command.stdin(Stdio::null()).output().await.context("cannot run `lockstep token`")?;
+        command.args(args).arg("--data").arg(self.data());
+        let output = command.stdin(Stdio::null()).output().await.with_context(|| format!("cannot run {args:?}"))?;
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "`lockstep token` failed: {errors}");
-        Ok(String::from_utf8(output.stdout).context("a token is text")?.trim().to_owned())
+        ensure!(output.status.success(), "{args:?} failed: {errors}");
+        Ok(String::from_utf8(output.stdout).context("an answer is text")?.trim().to_owned())
     }
 
     /// The process id, which a restart changes.
