@@ -57,7 +57,8 @@ pub(crate) struct ServeArgs {
     /// What is logged: a level, or directives such as info,lockstep_engine=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
-    /// Also make sample users with devices, and say how to chat as them
+    /// Also make sample users with devices, say how to chat as them, and take what services publish on 127.0.0.1:4151 as
+    /// nsqd would
     #[arg(long)]
     pub(crate) dev: bool,
     /// Print the effective configuration and exit
@@ -93,6 +94,7 @@ impl ServeArgs {
     pub(crate) fn flags(&self) -> Flags {
         Flags {
             file: self.place.config.clone(),
+            dev: self.dev,
             listen: self.listen.clone(),
             data: self.place.data.clone(),
             token_ttl_s: self.token_ttl_s,

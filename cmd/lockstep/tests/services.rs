@@ -1,7 +1,7 @@
-//! Services that publish, through the real program.
+//! Services that publish, through the real program: with a token by REST, and as they would to nsqd.
 
 use anyhow::{Context, Result, ensure};
-use lockstep_testkit::{Answer, ServerOptions, ServerProcess, Wire, ask, post};
+use lockstep_testkit::{Answer, ServerOptions, ServerProcess, Wire, ask, ask_raw, post};
 use serde_json::{Value, json};
 
 /// A server, two users, their conversation, and ben's live device.
@@ -43,6 +43,13 @@ impl House {
                 return Ok(frame);
             }
         }
+    }
+
+    /// Posts to the NSQ-like listener.
+    async fn nsq(&self, path: &str, headers: &[&str], body: &[u8]) -> Result<(u16, String)> {
+        let path = format!("{path}?topic=lockstep.{}", self.direct);
+        let answer = ask_raw(self.server.nsq_http()?, "POST", &path, headers, body).await?;
+        Ok((answer.status, answer.text))
     }
 
     /// The texts in the conversation's log.
@@ -129,5 +136,32 @@ async fn a_service_that_is_too_fast_waits() -> Result<()> {
     is(&last, 429, "rate_limited")?;
     ensure!(last.json()["retry_after_ms"].as_u64().is_some_and(|wait| (1..=1_000).contains(&wait)), "{last:?}");
     ensure!(house.publish(&house.ana, "ana", "x").await?.status == 201, "devices have a rate of their own");
+    Ok(())
+}
+
+#[tokio::test]
+async fn services_publish_as_to_nsqd() -> Result<()> {
+    let mut house = House::start(ServerOptions { nsq_http: true, ..ServerOptions::default() }).await?;
+    let ok = (200, "OK".to_owned());
+    ensure!(house.nsq("/pub", &[], b"server room: 41 C").await? == ok);
+    ensure!(house.nsq("/mpub", &[], b"one\ntwo\n").await? == ok);
+    for (seq, text) in [(1, "server room: 41 C"), (2, "one"), (3, "two")] {
+        let heard = house.heard().await?;
+        let found = (&heard["sender"], &heard["seq"], &heard["body"]);
+        let body = json!({"type": "text", "text": text});
+        ensure!(found == (&json!("service:nsq"), &json!(seq), &body), "{heard}");
+    }
+    let (status, words) = house.nsq("/pub", &["Origin: http://evil.example"], b"x").await?;
+    ensure!(status == 403 && words.contains("FORBIDDEN"), "{status} {words}");
+    let unknown = ask_raw(house.server.nsq_http()?, "POST", "/pub?topic=orders", &[], b"x").await?;
+    ensure!((unknown.status, &*unknown.text) == (404, r#"{"message":"TOPIC_NOT_FOUND"}"#), "{unknown:?}");
+    let ping = ask_raw(house.server.nsq_http()?, "GET", "/ping", &[], b"").await?;
+    ensure!((ping.status, &*ping.text) == (200, "OK"), "{ping:?}");
+    // What was called OK is on disk.
+    ensure!(house.nsq("/pub", &[], b"last words").await? == ok);
+    house.server.kill9();
+    house.server.restart().await?;
+    ensure!(house.stored().await? == ["server room: 41 C", "one", "two", "last words"]);
+    ensure!(house.server.terminate().await?.success());
     Ok(())
 }
