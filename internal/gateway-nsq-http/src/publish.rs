@@ -72,10 +72,18 @@ async fn read(door: &NsqHttp, body: Body, bytes_max: usize, too_large: Refusal) 
 
 /// The query's parameters; of one that stands there twice, the first.
 fn params(uri: &Uri) -> Result<HashMap<String, String>, Refusal> {
-    let Ok(Query(pairs)) = Query::<Vec<(String, String)>>::try_from_uri(uri) else {
-        return Err(Refusal(400, "INVALID_REQUEST"));
-    };
+    let invalid = Refusal(400, "INVALID_REQUEST");
+    if !is_query(uri.query().unwrap_or_default()) {
+        return Err(invalid);
+    }
+    let Query(pairs) = Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| invalid)?;
     Ok(pairs.into_iter().rev().collect())
+}
+
+/// Whether it is a query as nsqd takes one: every % begins an escape, and no semicolon parts two parameters.
+fn is_query(text: &str) -> bool {
+    let escape = |rest: &str| rest.get(..2).is_some_and(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+    !text.contains(';') && text.split('%').skip(1).all(escape)
 }
 
 fn conversation(door: &NsqHttp, params: &HashMap<String, String>) -> Result<ConversationId, Refusal> {

@@ -130,11 +130,14 @@ async fn what_is_wrong_is_refused_in_nsqds_words() {
     let deep = format!("{{\"type\":\"x\",\"v\":{}{}}}", "[".repeat(40), "]".repeat(40));
     let deferred =
         "DEFER_NOT_SUPPORTED: messages are stored at once here; leave \\\"defer\\\" out, or publish to an nsqd";
-    let cases: [(&str, &[u8], u16, &str); 21] = [
+    let cases: [(&str, &[u8], u16, &str); 24] = [
         ("/pub", b"x", 400, "MISSING_ARG_TOPIC"),
         ("/pub", b"", 400, "MSG_EMPTY"),
         ("/pub?topic=", b"x", 400, "INVALID_TOPIC"),
         ("/pub?topic=a%20b", b"x", 400, "INVALID_TOPIC"),
+        ("/pub?topic=%zz", b"x", 400, "INVALID_REQUEST"),
+        ("/pub?topic=a%2", b"x", 400, "INVALID_REQUEST"),
+        ("/pub?topic=a;b", b"x", 400, "INVALID_REQUEST"),
         ("/pub?topic=billing", b"x", 404, "TOPIC_NOT_FOUND"),
         ("/pub?topic=lockstep.events", b"x", 404, "TOPIC_NOT_FOUND"),
         (&format!("/pub?topic={elsewhere}"), b"x", 404, "TOPIC_NOT_FOUND"),
