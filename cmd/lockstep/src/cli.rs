@@ -32,6 +32,9 @@ pub(crate) enum Command {
     /// List and remove devices.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// List services, replace their tokens, revoke them. `lockstep token service` makes one.
+    #[command(subcommand)]
+    Service(ServiceCommand),
     /// Make conversations.
     #[command(subcommand)]
     Conversation(ConversationCommand),
@@ -54,7 +57,8 @@ pub(crate) struct ServeArgs {
     /// What is logged: a level, or directives such as info,lockstep_engine=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
-    /// Also make sample users with devices, and say how to chat as them
+    /// Also make sample users with devices, say how to chat as them, and take what services publish on 127.0.0.1:4151 as
+    /// nsqd would
     #[arg(long)]
     pub(crate) dev: bool,
     /// Print the effective configuration and exit
@@ -90,6 +94,7 @@ impl ServeArgs {
     pub(crate) fn flags(&self) -> Flags {
         Flags {
             file: self.place.config.clone(),
+            dev: self.dev,
             listen: self.listen.clone(),
             data: self.place.data.clone(),
             token_ttl_s: self.token_ttl_s,
@@ -102,6 +107,8 @@ impl ServeArgs {
 pub(crate) enum TokenCommand {
     /// Print a token for a user's device; user and device are made if need be.
     User(TokenUser),
+    /// Print a token with which a service publishes; the service is made if need be, and gets these scopes.
+    Service(TokenService),
 }
 
 #[derive(Debug, Args)]
@@ -123,6 +130,50 @@ pub(crate) struct TokenUser {
     pub(crate) ttl: Option<u64>,
     #[command(flatten)]
     pub(crate) place: Place,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokenService {
+    /// The service's name: its entries have the sender service:NAME
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: String,
+    /// What it may do: publish:CONVERSATION for one conversation, publish:* for all; may be given several times
+    #[arg(long = "scope", value_name = "SCOPE", required = true)]
+    pub(crate) scopes: Vec<String>,
+    /// How long the token is good for, in seconds [default: 365 days]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) ttl: Option<u64>,
+    #[command(flatten)]
+    pub(crate) place: Place,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// Print all services: name, generation, good or revoked, scopes.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print a new token of a service. The tokens before it are good for a while, so that it can be put in place.
+    Rotate {
+        /// The service's name
+        name: String,
+        /// How long the tokens before are still good, in seconds; 0 ends them at once [default: 24 hours]
+        #[arg(long, value_name = "SECONDS")]
+        grace: Option<u64>,
+        /// How long the new token is good for, in seconds [default: 365 days]
+        #[arg(long, value_name = "SECONDS")]
+        ttl: Option<u64>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Revoke a service: the next request with any of its tokens is refused.
+    Revoke {
+        /// The service's name
+        name: String,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,6 +3,7 @@
 use crate::admin;
 use crate::cli::ServeArgs;
 use anyhow::{Context, Result};
+use lockstep_model::{ConversationId, TopicPrefix};
 use lockstep_server::{Config, Running, Server, Signals, Telemetry};
 use std::io::Write;
 
@@ -22,22 +23,26 @@ pub(crate) async fn run(args: ServeArgs) -> Result<()> {
     }
     let telemetry = Telemetry::install(&config.log)?;
     let signals = Signals::listen().context("signals cannot be waited for")?;
+    let topics = config.nsq.topic_prefix.clone();
     let running = Server::start(config, &telemetry).await?;
     introduce(&running);
     if !args.dev {
         suggest(&running);
-    } else if let Err(error) = make_samples(&running).await {
+    } else if let Err(error) = make_samples(&running, &topics).await {
         running.stop().await?;
         return Err(error);
     }
     Ok(running.wait(signals).await?)
 }
 
-/// Says what is there. The first line is for programs: they learn the port from it.
+/// Says what is there. The lines that begin with `lockstep:` are for programs: they learn the ports from them.
 fn introduce(running: &Running) {
     let address = running.local_addr();
     let data = std::path::absolute(running.data()).unwrap_or_else(|_| running.data().to_owned());
     say(&format!("lockstep: listening on http://{address}"));
+    if let Some(address) = running.nsq_http_addr() {
+        say(&format!("lockstep: taking NSQ publishes on http://{address}"));
+    }
     say(&format!("devices connect to ws://{address}/v1/ws"));
     say(&format!("everything is kept in {} (tokens are signed with token-key.pem there)", data.display()));
     say("stop with Ctrl-C or SIGTERM\n");
@@ -51,7 +56,7 @@ fn suggest(running: &Running) {
     say(&format!("Sample users to chat as: start with --dev. Everything at a glance: {program} demo"));
 }
 
-async fn make_samples(running: &Running) -> Result<()> {
+async fn make_samples(running: &Running, topics: &TopicPrefix) -> Result<()> {
     for (user, device, kind) in SAMPLES {
         admin::user_token(running.data(), user, device, kind).await.context("the sample users cannot be made")?;
     }
@@ -61,6 +66,11 @@ async fn make_samples(running: &Running) -> Result<()> {
         let peer = if *user == "ana" { "ben" } else { "ana" };
         let who = format!("--as {user} --device-name {device} --with {peer}");
         say(&format!("  {program} chat {who} --data {place} --server ws://{address}/v1/ws"));
+    }
+    if let Some(address) = running.nsq_http_addr() {
+        let topic = topics.topic(ConversationId::direct(&"ana".parse()?, &"ben".parse()?));
+        say("Once they have chatted, a service may join in, as it would by nsqd:");
+        say(&format!("  curl -d 'server room: 41 C' 'http://{address}/pub?topic={topic}'"));
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! Access tokens: made for one device, verified at every door.
+//! Access tokens: made for one device or one service, verified at every door.
 
 use crate::KeyError;
 use crate::key::SigningKey;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use lockstep_model::{Code, DeviceId, TokenGeneration, UnixMs, UserId};
-use serde::{Deserialize, Serialize};
+use lockstep_model::{Code, DeviceId, ServiceName, TokenGeneration, UnixMs, UserId};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +13,9 @@ const ISSUER: &str = "lockstep";
 const AUDIENCE: &str = "lockstep";
 /// The type of an access token (RFC 9068, section 2.1), so that no other kind of JWT passes for one.
 const TOKEN_TYPE: &str = "at+jwt";
+/// Audience and type of a service's token: other ones, so that neither kind ever passes for the other.
+const SERVICE_AUDIENCE: &str = "lockstep-service";
+const SERVICE_TOKEN_TYPE: &str = "lockstep-service+jwt";
 /// Longest token that is looked at. The longest one that is issued has about 700 bytes.
 const TOKEN_BYTES_MAX: usize = 2 * 1024;
 
@@ -25,6 +28,24 @@ pub struct Claim {
     pub device: DeviceId,
     /// Refused once the device's generation is higher.
     pub token_generation: TokenGeneration,
+}
+
+/// What a service's token says. What the service may do stands in the store, so that it can be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServiceClaim {
+    /// The service.
+    pub service: ServiceName,
+    /// Refused once the service's generation is higher and the grace of the one before is over.
+    pub token_generation: TokenGeneration,
+}
+
+/// Whose token it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bearer {
+    /// A device's.
+    Device(Claim),
+    /// A service's.
+    Service(ServiceClaim),
 }
 
 /// A token that was made.
@@ -49,13 +70,46 @@ struct Claims {
     exp: u64,
 }
 
+/// The claims of a service's token on the wire.
+#[derive(Serialize, Deserialize)]
+struct ServiceClaims {
+    iss: String,
+    aud: String,
+    sub: ServiceName,
+    #[serde(rename = "gen")]
+    generation: u64,
+    iat: u64,
+    exp: u64,
+}
+
+/// One kind of token: what its header is, and what it has to say.
+struct Kind {
+    header: Header,
+    validation: Validation,
+}
+
 /// Issues and verifies access tokens with the key of a data folder.
 pub struct Tokens {
-    header: Header,
+    device: Kind,
+    service: Kind,
     signing: EncodingKey,
     verifying: DecodingKey,
-    validation: Validation,
     jwks: String,
+}
+
+impl Kind {
+    fn new(key: &SigningKey, token_type: &str, audience: &str) -> Self {
+        let mut header = Header::new(Algorithm::EdDSA);
+        header.typ = Some(token_type.to_owned());
+        header.kid = Some(key.id.clone());
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[ISSUER]);
+        validation.set_audience(&[audience]);
+        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
+        // The time is the caller's argument; `verify` compares it.
+        validation.validate_exp = false;
+        Self { header, validation }
+    }
 }
 
 impl Tokens {
@@ -69,28 +123,18 @@ impl Tokens {
     }
 
     fn with_key(key: &SigningKey) -> Self {
-        let mut header = Header::new(Algorithm::EdDSA);
-        header.typ = Some(TOKEN_TYPE.to_owned());
-        header.kid = Some(key.id.clone());
-        let mut validation = Validation::new(Algorithm::EdDSA);
-        validation.set_issuer(&[ISSUER]);
-        validation.set_audience(&[AUDIENCE]);
-        validation.set_required_spec_claims(&["iss", "aud", "sub", "exp"]);
-        // The time is the caller's argument; `verify` compares it.
-        validation.validate_exp = false;
         Self {
-            header,
+            device: Kind::new(key, TOKEN_TYPE, AUDIENCE),
+            service: Kind::new(key, SERVICE_TOKEN_TYPE, SERVICE_AUDIENCE),
             signing: EncodingKey::from_ed_der(&key.pkcs8),
             verifying: DecodingKey::from_ed_der(&key.public),
-            validation,
             jwks: serde_json::json!({"keys": [key.public_jwk()]}).to_string(),
         }
     }
 
     /// Makes a token that is good for `ttl` from `now` on, both cut to whole seconds.
     pub fn issue(&self, claim: &Claim, ttl: Duration, now: UnixMs) -> Issued {
-        let iat = now.get() / 1_000;
-        let exp = iat.saturating_add(ttl.as_secs());
+        let (iat, exp) = times(ttl, now);
         let claims = Claims {
             iss: ISSUER.to_owned(),
             aud: AUDIENCE.to_owned(),
@@ -100,39 +144,87 @@ impl Tokens {
             iat,
             exp,
         };
-        let token = jsonwebtoken::encode(&self.header, &claims, &self.signing)
+        self.sign(&self.device, &claims, exp)
+    }
+
+    /// Makes a service's token that is good for `ttl` from `now` on, both cut to whole seconds.
+    pub fn issue_service(&self, claim: &ServiceClaim, ttl: Duration, now: UnixMs) -> Issued {
+        let (iat, exp) = times(ttl, now);
+        let claims = ServiceClaims {
+            iss: ISSUER.to_owned(),
+            aud: SERVICE_AUDIENCE.to_owned(),
+            sub: claim.service.clone(),
+            generation: claim.token_generation.0,
+            iat,
+            exp,
+        };
+        self.sign(&self.service, &claims, exp)
+    }
+
+    fn sign(&self, kind: &Kind, claims: &impl Serialize, exp: u64) -> Issued {
+        let token = jsonwebtoken::encode(&kind.header, claims, &self.signing)
             .expect("the key was read as an Ed25519 key, and the claims have text keys");
         Issued { token, expires_at: UnixMs::new(exp.saturating_mul(1_000)) }
     }
 
-    /// Reads a token. What it says is true, but the device may have been removed or signed out since.
+    /// Reads a device's token. What it says is true, but the device may have been removed or signed out since.
     ///
     /// # Errors
     ///
-    /// `token_invalid` unless it was signed with this key by this algorithm for this issuer and audience, `token_expired`
-    /// from its expiry on (no leeway: it is compared with the clock that set it).
+    /// As [`verify_any`](Self::verify_any); `service_token` for one of a service.
     pub fn verify(&self, token: &str, now: UnixMs) -> Result<Claim, Code> {
+        match self.verify_any(token, now)? {
+            Bearer::Device(claim) => Ok(claim),
+            Bearer::Service(_) => Err(Code::ServiceToken),
+        }
+    }
+
+    /// Reads a token of either kind. What it says is true, but it may have been revoked since.
+    ///
+    /// # Errors
+    ///
+    /// `token_invalid` unless it was signed with this key by this algorithm for this issuer and the audience of its kind,
+    /// `token_expired` from its expiry on (no leeway: it is compared with the clock that set it).
+    pub fn verify_any(&self, token: &str, now: UnixMs) -> Result<Bearer, Code> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(Code::TokenInvalid);
         }
         // The whole header has to be ours: algorithm, type and key, and no critical extension (RFC 8725, section 3.1).
         let header = jsonwebtoken::decode_header(token).map_err(|_| Code::TokenInvalid)?;
-        if header != self.header {
-            return Err(Code::TokenInvalid);
+        if header == self.device.header {
+            let claims: Claims = self.claims(&self.device, token)?;
+            let token_generation = TokenGeneration(claims.generation);
+            unless_expired(claims.exp, now)?;
+            Ok(Bearer::Device(Claim { user: claims.sub, device: claims.device, token_generation }))
+        } else if header == self.service.header {
+            let claims: ServiceClaims = self.claims(&self.service, token)?;
+            let token_generation = TokenGeneration(claims.generation);
+            unless_expired(claims.exp, now)?;
+            Ok(Bearer::Service(ServiceClaim { service: claims.sub, token_generation }))
+        } else {
+            Err(Code::TokenInvalid)
         }
-        let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)
-            .map_err(|_| Code::TokenInvalid)?
-            .claims;
-        if now.get() >= claims.exp.saturating_mul(1_000) {
-            return Err(Code::TokenExpired);
-        }
-        Ok(Claim { user: claims.sub, device: claims.device, token_generation: TokenGeneration(claims.generation) })
+    }
+
+    fn claims<C: DeserializeOwned>(&self, kind: &Kind, token: &str) -> Result<C, Code> {
+        let decoded = jsonwebtoken::decode::<C>(token, &self.verifying, &kind.validation);
+        decoded.map(|token| token.claims).map_err(|_| Code::TokenInvalid)
     }
 
     /// The public key as a JWK set (RFC 7517, section 5), for services that verify tokens themselves.
     pub fn jwks(&self) -> &str {
         &self.jwks
     }
+}
+
+/// From when to when a token is good, in seconds since 1970.
+fn times(ttl: Duration, now: UnixMs) -> (u64, u64) {
+    let iat = now.get() / 1_000;
+    (iat, iat.saturating_add(ttl.as_secs()))
+}
+
+fn unless_expired(exp: u64, now: UnixMs) -> Result<(), Code> {
+    if now.get() >= exp.saturating_mul(1_000) { Err(Code::TokenExpired) } else { Ok(()) }
 }
 
 #[cfg(test)]

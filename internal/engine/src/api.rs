@@ -2,11 +2,14 @@
 
 use crate::connections::Connections;
 use crate::cursors::Cursors;
+use crate::ingest::answered;
 use crate::lane::{Lane, Reply, Waiting};
 use crate::publisher::Publisher;
 use crate::reader::Reader;
 use crate::{Connection, EngineConfig};
-use lockstep_model::{Ask, Body, ClientMsgId, Code, EntryId, Epoch, Kind, SendOutcome, Target, UnixMs};
+use lockstep_model::{
+    Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, SendOutcome, Target, UnixMs, UserId,
+};
 use lockstep_ports::{Append, Author, Broker, Directory, MessageLog, Offsets, StoreError};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -82,9 +85,9 @@ impl Engine {
     pub fn ask(&self, connection: &Arc<Connection>, ask: Ask) {
         match ask {
             Ask::Append { reference, target, client_msg_id, body } => {
-                let author = Author { user: connection.user.clone(), device: connection.device };
                 let reply = Reply::Connection { connection: Arc::clone(connection), reference };
-                self.0.lane.send(waiting(author, target, client_msg_id, body, reply));
+                let (user, device) = (connection.user.clone(), connection.device);
+                self.0.lane.send(waiting(user, device, target, client_msg_id, body, reply));
             }
             Ask::Read { conversation, from, count, head } => self.read(connection, conversation, from, count, head),
             // Not from a connection that is over: the next one of the device may have shown less meanwhile.
@@ -109,12 +112,18 @@ impl Engine {
         }
     }
 
-    /// Sends a message for REST. Returns once it is on disk (I1).
-    pub async fn send(&self, author: Author, target: Target, client_msg_id: ClientMsgId, body: Body) -> SendOutcome {
+    /// Sends a message of a device for REST. Returns once it is on disk (I1).
+    pub async fn send(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        target: Target,
+        client_msg_id: ClientMsgId,
+        body: Body,
+    ) -> SendOutcome {
         let (sender, outcome) = oneshot::channel();
-        self.0.lane.send(waiting(author, target, client_msg_id, body, Reply::Request(sender)));
-        // The lane answers everything it takes; it goes away only with the whole engine.
-        outcome.await.unwrap_or(Err(Code::TryAgain))
+        self.0.lane.send(waiting(user, device, target, client_msg_id, body, Reply::Request(sender)));
+        answered(outcome).await
     }
 
     /// Runs one question of a connection. Questions are bounded by the session that asks them.
@@ -127,14 +136,25 @@ impl Engine {
     }
 }
 
-fn waiting(author: Author, target: Target, client_msg_id: ClientMsgId, body: Body, reply: Reply) -> Waiting {
+fn waiting(
+    user: UserId,
+    device: DeviceId,
+    target: Target,
+    client_msg_id: ClientMsgId,
+    body: Body,
+    reply: Reply,
+) -> Waiting {
     let (conversation, peer) = match target {
         Target::Conversation(conversation) => (conversation, None),
-        Target::User(peer) => (lockstep_model::ConversationId::direct(&author.user, &peer), Some(peer)),
+        Target::User(peer) => (ConversationId::direct(&user, &peer), Some(peer)),
     };
+    Waiting { append: append(Author::Device { user, device }, conversation, client_msg_id, body), peer, reply }
+}
+
+/// A message as the store takes it.
+pub(crate) fn append(author: Author, conversation: ConversationId, client_msg_id: ClientMsgId, body: Body) -> Append {
     let (id, sent_at) = (EntryId::generate(), UnixMs::now());
-    let append = Append { conversation, author, client_msg_id, kind: Kind::Message, body, id, sent_at };
-    Waiting { append, peer, reply }
+    Append { conversation, author, client_msg_id, kind: Kind::Message, body, id, sent_at }
 }
 
 /// A store's failure as a code: what could not be stored may be sent again, what could not be read ends a connection.

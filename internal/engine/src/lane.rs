@@ -28,6 +28,13 @@ pub(crate) struct Waiting {
     pub(crate) reply: Reply,
 }
 
+impl Waiting {
+    fn turn_away(self) {
+        metrics::counter!("lockstep_sends_total", "outcome" => "queue_full").increment(1);
+        self.reply.give(Err(Code::TryAgain));
+    }
+}
+
 /// Who waits for the answer.
 pub(crate) enum Reply {
     Connection { connection: Arc<Connection>, reference: Option<Ref> },
@@ -69,8 +76,16 @@ impl Lane {
             None => Some(waiting),
         };
         if let Some(waiting) = refused {
-            metrics::counter!("lockstep_sends_total", "outcome" => "queue_full").increment(1);
-            waiting.reply.give(Err(Code::TryAgain));
+            waiting.turn_away();
+        }
+    }
+
+    /// Queues several sends, one behind the other. Without room for all of them, each is answered with `try_again`.
+    pub(crate) fn send_all(&self, batch: Vec<Waiting>) {
+        let queue = self.0.lock();
+        match queue.as_ref().map(|sender| sender.try_reserve_many(batch.len())) {
+            Some(Ok(room)) => room.zip(batch).for_each(|(place, waiting)| place.send(waiting)),
+            _ => batch.into_iter().for_each(Waiting::turn_away),
         }
     }
 
@@ -148,8 +163,8 @@ impl Worker {
         }
         let mut ready = Vec::new();
         for waiting in batch {
-            let author = &waiting.append.author.user;
-            match waiting.peer.as_ref().map(|peer| direct(author, peer)) {
+            let users = waiting.append.author.user().zip(waiting.peer.as_ref());
+            match users.map(|(user, peer)| direct(user, peer)) {
                 Some(Ok(conversation)) => match self.directory.create_conversation(conversation).await {
                     Ok(Ok(Committed { entries, .. })) => {
                         settled.entries.extend(entries.into_iter().map(SharedEntry::new));

@@ -15,17 +15,20 @@ mod cursors;
 mod devices;
 mod heads;
 mod history;
+mod ingest;
 mod lane;
 mod offsets;
 mod publisher;
 mod reader;
 mod resume;
 mod ring;
+mod services;
 
 pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
 pub use history::{HistoryPage, Slice};
+pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
-pub use lockstep_ports::{Author, ListedConversation, Mailbox, Wakeup};
+pub use lockstep_ports::{ListedConversation, Mailbox, ServiceRefusal, Wakeup};

@@ -63,10 +63,8 @@ async fn the_same_send_twice_reaches_nobody_again() {
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);
     let group = house.group(&[&ana, &ben]).await;
     let mut live = house.resume(&ben).await;
-    let author = lockstep_engine::Author { user: ana.user.clone(), device: ana.id };
-    let id = ClientMsgId::new("m1").unwrap();
-    let send =
-        |text: &str| house.engine.send(author.clone(), Target::Conversation(group), id.clone(), Body::text(text));
+    let (target, id) = (Target::Conversation(group), ClientMsgId::new("m1").unwrap());
+    let send = |text: &str| house.engine.send(ana.user.clone(), ana.id, target.clone(), id.clone(), Body::text(text));
     let first = send("once").await.unwrap();
     let again = send("once").await.unwrap();
     assert_eq!((again.seq, again.id, again.duplicate), (first.seq, first.id, true));
@@ -240,7 +238,7 @@ async fn what_no_consumer_brought_is_found_by_its_head() {
     let mut live = house.resume(&ben).await;
     // A commit that nobody published: as if this process had lost the envelope.
     use lockstep_ports::{Append, Author, MessageLog};
-    let author = Author { user: ana.user.clone(), device: ana.id };
+    let author = Author::Device { user: ana.user.clone(), device: ana.id };
     let (client_msg_id, body) = (ClientMsgId::random(), Body::text("lost"));
     let (id, sent_at, kind) = (EntryId::generate(), lockstep_model::UnixMs::now(), lockstep_model::Kind::Message);
     house

@@ -6,7 +6,7 @@ use crate::ws::Meters;
 use axum::extract::FromRef;
 use lockstep_auth::Tokens;
 use lockstep_engine::{Claim, Engine};
-use lockstep_model::{Code, UnixMs, limits};
+use lockstep_model::{Code, DeviceId, ServiceName, UnixMs, limits};
 use lockstep_protocol::ClientLimits;
 use lockstep_session::SessionConfig;
 use std::ops::Deref;
@@ -29,6 +29,10 @@ pub struct GatewayConfig {
     pub write_timeout: Duration,
     /// The bounds of a REST request's body.
     pub request: BodyLimits,
+    /// Sends per second that a service may keep up. More are refused with `rate_limited`.
+    pub service_sends_per_second: u32,
+    /// Sends that a service may make at once before the rate counts.
+    pub service_sends_burst: u32,
 }
 
 impl Default for GatewayConfig {
@@ -39,6 +43,8 @@ impl Default for GatewayConfig {
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             write_timeout: Duration::from_secs(30),
             request: BodyLimits { bytes_max: 256 * 1024, timeout: Duration::from_secs(10) },
+            service_sends_per_second: limits::SERVICE_SENDS_PER_SECOND,
+            service_sends_burst: limits::SERVICE_SENDS_BURST,
         }
     }
 }
@@ -67,7 +73,8 @@ pub struct Shared {
     pub(crate) meters: Arc<Meters>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     writable: Arc<dyn Fn() -> bool + Send + Sync>,
-    send_rates: Arc<SendRates>,
+    device_rates: Arc<SendRates<DeviceId>>,
+    service_rates: Arc<SendRates<ServiceName>>,
 }
 
 impl GatewayState {
@@ -79,7 +86,8 @@ impl GatewayState {
         stopping: CancellationToken,
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        let send_rates = SendRates::new(config.session.sends_per_second, config.session.sends_burst);
+        let device_rates = SendRates::new(config.session.sends_per_second, config.session.sends_burst);
+        let service_rates = SendRates::new(config.service_sends_per_second, config.service_sends_burst);
         let client_limits = ClientLimits {
             heartbeat_ms: config.session.heartbeat.as_millis() as u64,
             ack_timeout_ms: config.session.ack_timeout.as_millis() as u64,
@@ -99,7 +107,8 @@ impl GatewayState {
             stopping,
             metrics: Arc::new(metrics),
             writable: Arc::new(|| true),
-            send_rates: Arc::new(send_rates),
+            device_rates: Arc::new(device_rates),
+            service_rates: Arc::new(service_rates),
         }))
     }
 
@@ -114,10 +123,9 @@ impl GatewayState {
         (self.writable)()
     }
 
-    /// Verifies an access token.
+    /// Verifies a device's access token.
     pub(crate) fn verify(&self, token: &str) -> Result<Claim, Code> {
-        let claim = self.tokens.verify(token, UnixMs::now())?;
-        Ok(Claim { user: claim.user, device: claim.device, token_generation: claim.token_generation })
+        self.tokens.verify(token, UnixMs::now()).map(engine_claim)
     }
 
     /// All metrics in Prometheus' text format.
@@ -125,9 +133,20 @@ impl GatewayState {
         (self.metrics)()
     }
 
-    pub(crate) fn send_rates(&self) -> &SendRates {
-        &self.send_rates
+    /// How fast devices send by REST.
+    pub(crate) fn device_rates(&self) -> &SendRates<DeviceId> {
+        &self.device_rates
     }
+
+    /// How fast services send.
+    pub(crate) fn service_rates(&self) -> &SendRates<ServiceName> {
+        &self.service_rates
+    }
+}
+
+/// A device's claim as the engine asks about it.
+pub(crate) fn engine_claim(claim: lockstep_auth::Claim) -> Claim {
+    Claim { user: claim.user, device: claim.device, token_generation: claim.token_generation }
 }
 
 impl Deref for GatewayState {

@@ -70,7 +70,8 @@ macro_rules! generation {
 }
 
 generation!(
-    /// A number of the device, carried in its tokens, raised by removal and sign-out: lower ones are refused.
+    /// A number of the device or service, carried in its tokens, raised by removal, sign-out and rotation: lower ones are
+    /// refused.
     TokenGeneration
 );
 generation!(

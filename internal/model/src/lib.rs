@@ -9,7 +9,10 @@ mod connection;
 mod conversation;
 mod device;
 mod feed;
+mod raw_body;
+mod service;
 mod shared_entry;
+mod topic;
 
 pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, View};
@@ -17,6 +20,9 @@ pub use device::{ConnectionGeneration, Device, DeviceKind, TokenGeneration, User
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch, IdError, Kind, Offset,
-    OffsetsVersion, Ref, Sender, Seq, Shown, SkipReason, Target, UnixMs, UserId, limits,
+    OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SkipReason, Target, UnixMs, UserId, limits,
 };
+pub use raw_body::{RawBodyError, body_of_raw};
+pub use service::{Scope, ScopeError, Service};
 pub use shared_entry::SharedEntry;
+pub use topic::{TopicPrefix, TopicPrefixError, is_topic_name};

@@ -15,6 +15,7 @@ mod error;
 mod log;
 mod mailbox;
 mod offsets;
+mod services;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -28,3 +29,4 @@ pub use error::StoreError;
 pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
 pub use mailbox::{Inbox, Mailbox, Wakeup};
 pub use offsets::{Advanced, Offsets, OffsetsChange};
+pub use services::{ServiceRefusal, Services};

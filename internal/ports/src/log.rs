@@ -3,7 +3,8 @@
 use crate::StoreError;
 use async_trait::async_trait;
 use lockstep_model::{
-    Body, Bounds, ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Epoch, Kind, Offset, Sent, Seq, UnixMs, UserId,
+    Body, Bounds, ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Epoch, Kind, Offset, Sender, Sent, Seq,
+    ServiceName, UnixMs, UserId,
 };
 
 /// The logs of all conversations.
@@ -20,7 +21,8 @@ pub trait MessageLog: Send + Sync + 'static {
     /// Appends a batch in one commit. The answers stand in the order of the batch; one that is refused does not touch
     /// the others. Two of the batch with the same author and `client_msg_id` are treated as if one came after the other.
     ///
-    /// For each: dedupe first (a resend after leaving still gets its answer), then membership, then the next seq.
+    /// For each: dedupe first (a resend after leaving still gets its answer), then membership, then the next seq. A service
+    /// is no member of anything: it may write into every conversation but users' feeds, which are the server's own.
     ///
     /// # Errors
     ///
@@ -78,11 +80,50 @@ pub struct Append {
 
 /// Who sends an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Author {
-    /// The user, who must be a member.
-    pub user: UserId,
-    /// The device, whose `client_msg_id`s name a message once.
-    pub device: DeviceId,
+pub enum Author {
+    /// A device, whose `client_msg_id`s name a message once.
+    Device {
+        /// Its user, who must be a member.
+        user: UserId,
+        /// The device.
+        device: DeviceId,
+    },
+    /// A service, whose `client_msg_id`s name a message once. Whether it may write is decided before.
+    Service(ServiceName),
+}
+
+impl Author {
+    /// The sender that its entries have.
+    pub fn sender(&self) -> Sender {
+        match self {
+            Self::Device { user, .. } => Sender::user(user),
+            Self::Service(name) => Sender::service(name),
+        }
+    }
+
+    /// The sender as text.
+    pub fn as_sender(&self) -> &str {
+        match self {
+            Self::Device { user, .. } => user.as_str(),
+            Self::Service(name) => name.as_sender(),
+        }
+    }
+
+    /// The user, if it is a user's device.
+    pub fn user(&self) -> Option<&UserId> {
+        match self {
+            Self::Device { user, .. } => Some(user),
+            Self::Service(_) => None,
+        }
+    }
+
+    /// The device, if it is one.
+    pub fn device(&self) -> Option<DeviceId> {
+        match self {
+            Self::Device { device, .. } => Some(*device),
+            Self::Service(_) => None,
+        }
+    }
 }
 
 /// What became of an [`Append`].
@@ -97,8 +138,8 @@ pub enum Appended {
 /// Why an [`Append`] was refused. Nothing of it was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AppendRefusal {
-    /// The user is not a member, or there is no such conversation.
-    #[error("the author is no member of the conversation")]
+    /// The user is not a member, there is no such conversation, or it is none that services may write into.
+    #[error("the author may not write into the conversation")]
     NotMember,
     /// The author has used the `client_msg_id` for another body or conversation.
     #[error("the author has used this client_msg_id for another message")]

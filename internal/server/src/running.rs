@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 #[must_use = "a server is stopped by `stop` or `wait`"]
 pub struct Running {
     pub(crate) local_addr: SocketAddr,
+    pub(crate) nsq_http_addr: Option<SocketAddr>,
     pub(crate) data: PathBuf,
     pub(crate) stop_timeout: Duration,
     pub(crate) engine: Engine,
@@ -47,6 +48,11 @@ impl Running {
     /// Where devices connect.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Where services publish as to nsqd, if they may.
+    pub fn nsq_http_addr(&self) -> Option<SocketAddr> {
+        self.nsq_http_addr
     }
 
     /// The data folder.

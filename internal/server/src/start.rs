@@ -2,10 +2,11 @@
 
 use crate::admin::{self, AdminListener, AdminSocket, AdminState, SocketError};
 use crate::http::{self, Ending, HttpLimits};
+use crate::nsq_http;
 use crate::running::Running;
 use crate::tasks::Tasks;
 use crate::{Config, Telemetry, descriptors};
-use axum::serve::ListenerExt;
+use axum::serve::{Listener, ListenerExt};
 use lockstep_auth::{KeyError, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Engine, EngineConfig, Ports};
@@ -55,6 +56,14 @@ pub enum StartError {
         /// The cause.
         source: io::Error,
     },
+    /// The address for services that publish as to nsqd.
+    #[error("{address} cannot be listened on for services: is an nsqd there? Set nsq_http.listen to another address")]
+    NsqHttp {
+        /// The address.
+        address: SocketAddr,
+        /// The cause.
+        source: io::Error,
+    },
     /// The admin socket.
     #[error(transparent)]
     Admin(#[from] SocketError),
@@ -94,6 +103,7 @@ struct Doors {
     tokens: Arc<Tokens>,
     listener: TcpListener,
     local_addr: SocketAddr,
+    nsq_http: Option<nsq_http::Bound>,
     admin_socket: AdminSocket,
     admin_listener: AdminListener,
 }
@@ -102,12 +112,13 @@ async fn open_doors(config: &Config) -> Result<Doors, StartError> {
     let tokens = Arc::new(Tokens::open(&config.data)?);
     let address = config.listen;
     let (listener, local_addr) = listen(address).map_err(|source| StartError::Listen { address, source })?;
+    let nsq_http = nsq_http::bind(config)?;
     let (admin_socket, admin_listener) = AdminSocket::bind(&config.data)?;
-    Ok(Doors { tokens, listener, local_addr, admin_socket, admin_listener })
+    Ok(Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener })
 }
 
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
-    let Doors { tokens, listener, local_addr, admin_socket, admin_listener } = doors;
+    let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener } = doors;
     let ports = Ports {
         log: Arc::new(store.clone()),
         directory: Arc::new(store.clone()),
@@ -131,14 +142,13 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     let sockets = gateway.sockets.clone();
     let http_limits = http_limits(&config);
 
-    let listener = listener.tap_io(|stream| {
-        // Without this a frame may wait for the acknowledgement of the one before.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
-        }
-    });
-    let public = http::serve(listener, lockstep_gateway::router(gateway), http_limits, ending.clone(), tasks.tracker());
+    let router = lockstep_gateway::router(gateway);
+    let public = http::serve(without_delay(listener), router, http_limits, ending.clone(), tasks.tracker());
     tasks.spawn_vital("public listener", public);
+    let nsq_http_addr = nsq_http.as_ref().map(|bound| bound.local_addr);
+    if let Some(bound) = nsq_http {
+        nsq_http::serve(bound, &config, engine.clone(), store.clone(), &ending, &tasks);
+    }
     let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config));
     let admin = http::serve(admin_listener, admin::router(admin_state), ADMIN_LIMITS, ending.clone(), tasks.tracker());
     tasks.spawn_vital("admin listener", admin);
@@ -157,7 +167,18 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         tracing::warn!("tokens pass in clear text beyond this machine: put a proxy with TLS in front");
     }
     let stop_timeout = Duration::from_millis(config.limits.stop_timeout_ms);
-    Running { local_addr, data: config.data, stop_timeout, engine, store, sockets, ending, tasks, admin_socket }
+    Running {
+        local_addr,
+        nsq_http_addr,
+        data: config.data,
+        stop_timeout,
+        engine,
+        store,
+        sockets,
+        ending,
+        tasks,
+        admin_socket,
+    }
 }
 
 async fn maintain(store: &SqliteStore) {
@@ -176,7 +197,7 @@ fn make_folder(path: &Path) -> Result<(), StartError> {
         .map_err(|source| StartError::Folder { path: path.to_owned(), source })
 }
 
-fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+pub(crate) fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restarted server takes its port again although old connections still linger.
     socket.set_reuseaddr(true)?;
@@ -184,6 +205,15 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     let listener = socket.listen(BACKLOG)?;
     let local_addr = listener.local_addr()?;
     Ok((listener, local_addr))
+}
+
+pub(crate) fn without_delay(listener: TcpListener) -> impl Listener<Addr = SocketAddr> {
+    listener.tap_io(|stream| {
+        // Without this a frame may wait for the acknowledgement of the one before.
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "TCP_NODELAY could not be set");
+        }
+    })
 }
 
 fn engine_config(config: &Config) -> EngineConfig {
@@ -207,6 +237,8 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         frame_bytes_max: limits.frame_bytes_max as usize,
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
         request: body_limits(config),
+        service_sends_per_second: limits.service_sends_per_second as u32,
+        service_sends_burst: limits.service_sends_burst as u32,
         ..GatewayConfig::default()
     };
     let session = &mut gateway.session;

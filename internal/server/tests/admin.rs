@@ -2,7 +2,9 @@
 
 mod support;
 
-use lockstep_server::admin::{AdminClient, AdminError, GroupRequest, TokenRequest};
+use lockstep_server::admin::{
+    AdminClient, AdminError, GroupRequest, RotateRequest, ServiceTokenGrant, ServiceTokenRequest, TokenRequest,
+};
 use std::os::unix::fs::PermissionsExt;
 use support::House;
 
@@ -118,4 +120,78 @@ async fn only_its_owner_opens_the_folder_and_nobody_when_no_server_runs() {
     house.running.stop().await.unwrap();
     let gone = AdminClient::new(&data).ensure_user("ana").await;
     assert!(matches!(gone, Err(AdminError::Connect { .. })), "{gone:?}");
+}
+
+fn service(name: &str, scopes: &[&str], ttl_s: Option<u64>) -> ServiceTokenRequest {
+    let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+    ServiceTokenRequest { name: name.into(), scopes, ttl_s }
+}
+
+#[tokio::test]
+async fn services_are_made_changed_and_revoked() {
+    let house = House::start().await;
+    let conversation = "publish:b07e0b16-c06a-8310-ad6d-62bfa14d9be7";
+    let day_ms = 24 * 60 * 60 * 1_000;
+    let now = lockstep_model::UnixMs::now().get();
+    let lasts = |grant: &ServiceTokenGrant, days: u64| {
+        let left = grant.expires_at - now;
+        assert!((days * day_ms - 2_000..days * day_ms + 60_000).contains(&left), "{left} ms");
+    };
+    let first = house.admin.service_token(&service("billing", &[conversation, "publish:*"], None)).await.unwrap();
+    lasts(&first, 365);
+    assert_eq!(
+        (first.service.generation, &*first.service.scopes),
+        (0, &[conversation, "publish:*"].map(String::from)[..])
+    );
+    // Again: other scopes, said twice, and the same generation.
+    let again = service("billing", &["publish:*", "publish:*"], Some(86_400));
+    let again = house.admin.service_token(&again).await.unwrap();
+    lasts(&again, 1);
+    assert_eq!((again.service.generation, &*again.service.scopes), (0, &["publish:*".to_owned()][..]));
+    let rotated = house.admin.rotate_service("billing", &RotateRequest::default()).await.unwrap();
+    assert_eq!(rotated.service.generation, 1);
+    let grace = rotated.service.previous_until - now;
+    assert!((day_ms..day_ms + 60_000).contains(&grace), "{grace} ms");
+    house.admin.service_token(&service("alarm", &["publish:*"], None)).await.unwrap();
+    for _ in 0..2 {
+        assert!(house.admin.revoke_service("billing").await.unwrap().revoked_at.is_some());
+    }
+    let listed = house.admin.services().await.unwrap().services;
+    let listed: Vec<_> = listed.iter().map(|one| (&*one.name, one.generation, one.revoked_at.is_some())).collect();
+    assert_eq!(listed, [("alarm", 0, false), ("billing", 2, true)]);
+
+    let long = RotateRequest { grace_s: Some(u64::MAX), ttl_s: None };
+    let rotations = [
+        (
+            "billing",
+            RotateRequest::default(),
+            "bad_request",
+            "has been revoked; a new token with its scopes brings it back",
+        ),
+        ("nobody", RotateRequest::default(), "no_such_service", "There is no such service."),
+        ("Bill ing", RotateRequest::default(), "bad_request", "a service's name must have"),
+        ("alarm", long, "bad_request", "\"grace_s\" must be from 0 to 2592000"),
+    ];
+    for (name, request, code, words) in rotations {
+        let (found, sentence) = refusal(house.admin.rotate_service(name, &request).await);
+        assert!(found == code && sentence.contains(words), "{name}: {found} {sentence}");
+    }
+    assert_eq!(refusal(house.admin.revoke_service("nobody").await).0, "no_such_service");
+    let many: Vec<String> =
+        (0..65).map(|_| format!("publish:{}", lockstep_model::ConversationId::generate())).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let tokens = [
+        (service("Billing", &["publish:*"], None), "a service's name must have 1 to 48"),
+        (service("nsq", &["publish:*"], None), "are the server's own"),
+        (service("lockstep", &["publish:*"], None), "are the server's own"),
+        (service("b", &[], None), "at least one scope"),
+        (service("b", &["publish:ana"], None), "a scope must be publish:* or publish: and a conversation's id"),
+        (service("b", &many, None), "each with 64 scopes"),
+        (service("b", &["publish:*"], Some(0)), "\"ttl_s\" must be from 1 to 315360000"),
+    ];
+    for (request, words) in tokens {
+        let (code, sentence) = refusal(house.admin.service_token(&request).await);
+        assert!(code == "bad_request" && sentence.contains(words), "{request:?}: {code} {sentence}");
+    }
+    house.running.stop().await.unwrap();
 }

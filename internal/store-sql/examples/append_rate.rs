@@ -49,24 +49,24 @@ struct Place {
 
 async fn prepare(store: &SqliteStore) -> Any<Vec<Place>> {
     let now = UnixMs::now();
-    let mut authors = Vec::new();
+    let mut people = Vec::new();
     for number in 0..USERS {
         let user = UserId::new(&format!("user-{number}"))?;
         let device = DeviceId::generate();
         store.ensure_user(user.clone(), now).await?;
         let new = NewDevice { id: device, user: user.clone(), name: "phone".into(), kind: DeviceKind::Main, now };
         store.create_device(new).await??;
-        authors.push(Author { user, device });
+        people.push((user, device));
     }
     let mut places = Vec::new();
     for number in 0..CONVERSATIONS {
-        let author = authors[number % USERS].clone();
-        let other = &authors[(number + 1 + number / USERS) % USERS];
+        let (user, device) = people[number % USERS].clone();
+        let (other, _) = &people[(number + 1 + number / USERS) % USERS];
         let id = ConversationId::generate();
-        let members = vec![author.user.clone(), other.user.clone()];
+        let members = vec![user.clone(), other.clone()];
         let new = NewConversation { id, kind: ConversationKind::Group, title: None, members, now };
         store.create_conversation(new).await??;
-        places.push(Place { conversation: id, author });
+        places.push(Place { conversation: id, author: Author::Device { user, device } });
     }
     Ok(places)
 }

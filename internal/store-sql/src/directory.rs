@@ -159,7 +159,7 @@ impl Directory for SqliteStore {
 
 impl SqliteStore {
     /// Asks one statement and reads each of its rows.
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         operation: &'static str,
         sql: &'static str,

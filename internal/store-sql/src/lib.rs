@@ -19,6 +19,7 @@ mod options;
 mod pack;
 mod read;
 mod row;
+mod services;
 mod sql;
 mod stats;
 mod store;

@@ -2,7 +2,7 @@
 
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind,
-    Interval, Seq, TokenGeneration, UnixMs, User, UserId,
+    Interval, Scope, Seq, Service, ServiceName, TokenGeneration, UnixMs, User, UserId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -30,6 +30,14 @@ macro_rules! conversation_columns {
     };
 }
 pub(crate) use conversation_columns;
+
+/// The columns that [`Columns::service`] takes.
+macro_rules! service_columns {
+    () => {
+        "name, scopes, generation, previous_until, created_at, rotated_at, revoked_at"
+    };
+}
+pub(crate) use service_columns;
 
 impl<'r> Columns<'r> {
     pub(crate) fn of(row: &'r SqliteRow) -> Self {
@@ -125,6 +133,23 @@ impl<'r> Columns<'r> {
             created_at: self.time()?,
             seen_at: self.optional_int()?.map(UnixMs::new),
             removed_at: self.optional_int()?.map(UnixMs::new),
+        })
+    }
+
+    /// See [`service_columns`].
+    pub(crate) fn service(&mut self) -> Result<Service> {
+        let name = ServiceName::new(self.text()?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        let scopes: Vec<Scope> = (self.text()?.split_ascii_whitespace())
+            .map(|scope| scope.parse().map_err(|_| invalid("a scope")))
+            .collect::<Result<_>>()?;
+        Ok(Service {
+            name,
+            scopes,
+            generation: TokenGeneration(self.int()?),
+            previous_until: self.time()?,
+            created_at: self.time()?,
+            rotated_at: self.optional_int()?.map(UnixMs::new),
+            revoked_at: self.optional_int()?.map(UnixMs::new),
         })
     }
 

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{NOW, author, execute, group, meddle, message, open, read};
-use lockstep_model::{ConversationId, OffsetsVersion, Seq};
-use lockstep_ports::{CursorRow, Directory, MessageLog, Offsets};
+use common::{Member, NOW, author, execute, group, meddle, message, open, read};
+use lockstep_model::{ClientMsgId, ConversationId, DeviceId, OffsetsVersion, Seq, UserId};
+use lockstep_ports::{Append, Appended, CursorRow, Directory, MessageLog, Offsets, Services};
 use lockstep_store_sql::{OpenError, SqliteOptions, SqliteStore};
 use std::fs;
 use std::path::Path;
@@ -30,7 +30,43 @@ async fn a_newer_database_is_left_alone() {
     open(folder.path()).await.close().await;
     execute(&mut meddle(folder.path()).await, "PRAGMA user_version = 99").await;
     let newer = refusal(folder.path()).await;
-    assert!(matches!(newer, OpenError::Newer { found: 99, known: 1, .. }), "{newer}");
+    assert!(matches!(newer, OpenError::Newer { found: 99, known: 2, .. }), "{newer}");
+}
+
+#[tokio::test]
+async fn a_database_of_the_first_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut first = {
+        fs::write(folder.path().join("lockstep.db"), "").expect("a file is written");
+        meddle(folder.path()).await
+    };
+    execute(&mut first, include_str!("../migrations/0001_initial.sql")).await;
+    execute(&mut first, "PRAGMA application_id = 1282368363; PRAGMA user_version = 1; PRAGMA journal_mode = WAL").await;
+    // A user, a device (0x11 ...), a group (0x22 ...) and one send, as that version wrote them.
+    let rows = "INSERT INTO conversations (id, kind, head, created_at, active_at) VALUES \
+           (unhex('f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1'), 'feed', 0, 1, 1), \
+           (unhex('22222222222222222222222222222222'), 'group', 1, 1, 1); \
+         INSERT INTO users (id, feed, created_at) VALUES ('alice', unhex('f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1f1'), 1); \
+         INSERT INTO devices (id, user, name, kind, created_at) VALUES \
+           (unhex('11111111111111111111111111111111'), 'alice', 'phone', 'main', 1); \
+         INSERT INTO members VALUES (unhex('22222222222222222222222222222222'), 0, 'alice', NULL, 1); \
+         INSERT INTO entries VALUES (unhex('22222222222222222222222222222222'), 1, \
+           unhex('33333333333333333333333333333333'), 'message', 'alice', unhex('11111111111111111111111111111111'), \
+           'm1', '{\"text\":\"hi\",\"type\":\"text\"}', 1760000000000); \
+         INSERT INTO sends VALUES ('m1', unhex('11111111111111111111111111111111'), \
+           unhex('22222222222222222222222222222222'), 1, unhex('33333333333333333333333333333333'), 1760000000000, \
+           unhex('2f832598f280701faa2b65664f25c1390204fd8a2e0e6f0f5c8eb66b66abb2af'))";
+    execute(&mut first, rows).await;
+    drop(first);
+
+    let store = open(folder.path()).await;
+    let (device, group) = (DeviceId::from_bytes([0x11; 16]), ConversationId::from_bytes([0x22; 16]));
+    let alice = Member { user: UserId::new("alice").expect("a name"), device };
+    let sent = Append { client_msg_id: ClientMsgId::new("m1").expect("a name"), ..message(&alice, group, "hi") };
+    let resent = store.append(vec![sent, message(&alice, group, "next")]).await.expect("append");
+    assert!(matches!(&resent[0], Ok(Appended::Already(first)) if first.seq == Seq::new(1)), "{resent:?}");
+    assert_eq!(common::seqs(&resent[1..]), [Some(2)]);
+    assert_eq!(store.services().await.expect("services"), []);
 }
 
 #[tokio::test]

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{author, group, message, open};
+use common::{Member, author, group, message, open};
 use lockstep_model::Seq;
-use lockstep_ports::{Author, CursorRow, Directory, MessageLog, Offsets};
+use lockstep_ports::{CursorRow, Directory, MessageLog, Offsets};
 
 const MEMBERS: usize = 500;
 /// An entry, what remembers its send with its row in an index, and the conversation's head.
@@ -14,7 +14,7 @@ const ROWS_OF_A_SINGLE_APPEND: u64 = 4;
 async fn an_append_writes_few_rows_however_many_members() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path()).await;
-    let mut members: Vec<Author> = Vec::new();
+    let mut members: Vec<Member> = Vec::new();
     for number in 0..MEMBERS {
         members.push(author(&store, &format!("member-{number}")).await);
     }

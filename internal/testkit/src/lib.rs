@@ -25,7 +25,7 @@ pub use dice::Dice;
 pub use history::{Counts, Delivery, History, Verdict};
 pub use observe::Memory;
 pub use record::Record;
-pub use rest::{Answer, ask, post};
+pub use rest::{Answer, ask, ask_raw, post};
 pub use server_process::{ServerOptions, ServerProcess};
 pub use strace::Strace;
 pub use tcp_proxy::TcpProxy;

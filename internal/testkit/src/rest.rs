@@ -39,15 +39,27 @@ pub async fn ask(
     headers: &[&str],
     body: Option<&Value>,
 ) -> Result<Answer> {
+    let mut headers = headers.to_vec();
+    if body.is_some() {
+        headers.push("Content-Type: application/json");
+    }
+    ask_raw(server, method, path, &headers, body.map(Value::to_string).unwrap_or_default().as_bytes()).await
+}
+
+/// Sends a request with these header lines and a body of any bytes, as `curl --data-binary` does.
+///
+/// # Errors
+///
+/// If there is no answer.
+pub async fn ask_raw(server: SocketAddr, method: &str, path: &str, headers: &[&str], body: &[u8]) -> Result<Answer> {
     let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n");
     headers.iter().for_each(|header| request.push_str(&format!("{header}\r\n")));
-    let body = body.map(Value::to_string).unwrap_or_default();
     if !body.is_empty() {
-        request.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+        request.push_str(&format!("Content-Length: {}\r\n", body.len()));
     }
-    request.push_str(&format!("\r\n{body}"));
+    request.push_str("\r\n");
     let mut stream = TcpStream::connect(server).await.context("cannot reach the server")?;
-    stream.write_all(request.as_bytes()).await.context("cannot send the request")?;
+    stream.write_all(&[request.as_bytes(), body].concat()).await.context("cannot send the request")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.context("cannot read the answer")?;
     let (head, body) = answer.split_once("\r\n\r\n").context("the answer has no end of its head")?;

@@ -21,12 +21,14 @@ pub struct ServerOptions {
     pub limits: Vec<(&'static str, u64)>,
     /// The data folder; absent: one of its own.
     pub data: Option<PathBuf>,
+    /// Whether services may publish as to nsqd, on a free port.
+    pub nsq_http: bool,
 }
 
 impl ServerOptions {
     /// These bounds, and the rest as usual.
     pub fn limits(limits: &[(&'static str, u64)]) -> Self {
-        Self { limits: limits.to_vec(), data: None }
+        Self { limits: limits.to_vec(), ..Self::default() }
     }
 }
 
@@ -39,6 +41,7 @@ pub struct ServerProcess {
     options: ServerOptions,
     folder: TempDir,
     address: SocketAddr,
+    nsq_http: Option<SocketAddr>,
     child: Arc<Mutex<Process>>,
 }
 
@@ -73,8 +76,8 @@ impl ServerProcess {
         let binary = binary.as_ref().to_path_buf();
         let folder = tempfile::tempdir().context("cannot make a folder for the server")?;
         let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
-        let (process, address) = launch(&binary, &options, folder.path(), any_port).await?;
-        Ok(Self { binary, options, folder, address, child: Arc::new(Mutex::new(process)) })
+        let Launched { process, address, nsq_http } = launch(&binary, &options, folder.path(), any_port).await?;
+        Ok(Self { binary, options, folder, address, nsq_http, child: Arc::new(Mutex::new(process)) })
     }
 
     /// Starts it again on the same folder and port. A server that still runs is killed first.
@@ -84,8 +87,10 @@ impl ServerProcess {
     /// As [`start`](Self::start).
     pub async fn restart(&mut self) -> Result<()> {
         self.kill9();
-        let (process, address) = launch(&self.binary, &self.options, self.folder.path(), self.address).await?;
+        let launched = launch(&self.binary, &self.options, self.folder.path(), self.address).await?;
+        let Launched { process, address, nsq_http } = launched;
         ensure!(address == self.address, "the server listens on {address} instead of {}", self.address);
+        self.nsq_http = nsq_http;
         self.child = Arc::new(Mutex::new(process));
         Ok(())
     }
@@ -125,12 +130,21 @@ impl ServerProcess {
     ///
     /// If the command fails.
     pub async fn token(&self, user: &str, device_name: &str, kind: &str) -> Result<String> {
+        self.administer(&["token", "user", user, "--device", device_name, "--kind", kind]).await
+    }
+
+    /// Runs a command that administers this server, and returns what it printed.
+    ///
+    /// # Errors
+    ///
+    /// If the command fails.
+    pub async fn administer(&self, args: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::from(program(&self.binary));
-        command.args(["token", "user", user, "--device", device_name, "--kind", kind, "--data"]).arg(self.data());
-        let output = command.stdin(Stdio::null()).output().await.context("cannot run `lockstep token`")?;
+        command.args(args).arg("--data").arg(self.data());
+        let output = command.stdin(Stdio::null()).output().await.with_context(|| format!("cannot run {args:?}"))?;
         let errors = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "`lockstep token` failed: {errors}");
-        Ok(String::from_utf8(output.stdout).context("a token is text")?.trim().to_owned())
+        ensure!(output.status.success(), "{args:?} failed: {errors}");
+        Ok(String::from_utf8(output.stdout).context("an answer is text")?.trim().to_owned())
     }
 
     /// The process id, which a restart changes.
@@ -151,6 +165,15 @@ impl ServerProcess {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where services publish as to nsqd.
+    ///
+    /// # Errors
+    ///
+    /// If the options do not say that they may.
+    pub fn nsq_http(&self) -> Result<SocketAddr> {
+        self.nsq_http.context("the server was started without nsq_http")
     }
 
     /// Its address for HTTP clients.
@@ -205,13 +228,15 @@ fn log_tail(folder: &Path) -> String {
     String::from_utf8_lossy(&log[log.len().saturating_sub(4_000)..]).into_owned()
 }
 
-/// Starts a server and waits for the line that says where it listens.
-async fn launch(
-    binary: &Path,
-    options: &ServerOptions,
-    folder: &Path,
-    listen: SocketAddr,
-) -> Result<(Process, SocketAddr)> {
+/// A server that listens.
+struct Launched {
+    process: Process,
+    address: SocketAddr,
+    nsq_http: Option<SocketAddr>,
+}
+
+/// Starts a server and waits for the lines that say where it listens.
+async fn launch(binary: &Path, options: &ServerOptions, folder: &Path, listen: SocketAddr) -> Result<Launched> {
     let log = File::options().create(true).append(true).open(log_file(folder)).context("cannot make the log file")?;
     let mut command = program(binary);
     command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data_folder(options, folder));
@@ -219,27 +244,39 @@ async fn launch(
     for (name, value) in &options.limits {
         command.env(format!("LOCKSTEP_LIMITS__{}", name.to_uppercase()), value.to_string());
     }
+    if options.nsq_http {
+        command.env("LOCKSTEP_NSQ_HTTP__LISTEN", "127.0.0.1:0");
+    }
     let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
     let mut process = Process(child);
     let stdout = process.0.stdout.take().context("the server's output is not there")?;
-    let first_line = match tokio::time::timeout(PATIENCE, first_line(stdout)?).await {
-        Ok(Ok(line)) => line,
+    let wanted = if options.nsq_http { LISTENING.len() } else { 1 };
+    let lines = match tokio::time::timeout(PATIENCE, first_lines(stdout, wanted)?).await {
+        Ok(Ok(lines)) => lines,
         Ok(Err(_)) => bail!("the server stopped before it listened\n{}", log_tail(folder)),
         Err(_) => bail!("the server does not listen after {} s\n{}", PATIENCE.as_secs(), log_tail(folder)),
     };
-    let address = first_line.strip_prefix("lockstep: listening on http://").and_then(|text| text.trim().parse().ok());
-    let address = address.with_context(|| format!("the server's first line was {first_line:?}"))?;
-    Ok((process, address))
+    let mut addresses = lines.iter().zip(LISTENING).map(|(line, words)| {
+        let address = line.strip_prefix(words).and_then(|text| text.trim().parse().ok());
+        address.with_context(|| format!("the server said {line:?} instead of {words:?}"))
+    });
+    let address = addresses.next().context("the server said nothing")??;
+    let nsq_http = addresses.next().transpose()?;
+    Ok(Launched { process, address, nsq_http })
 }
 
-/// The first line of a program's output. The rest is read too, so that the program can go on writing.
-fn first_line(stdout: ChildStdout) -> Result<oneshot::Receiver<String>> {
+/// What the first lines begin with, before an address.
+const LISTENING: [&str; 2] = ["lockstep: listening on http://", "lockstep: taking NSQ publishes on http://"];
+
+/// The first lines of a program's output. The rest is read too, so that the program can go on writing.
+fn first_lines(stdout: ChildStdout, count: usize) -> Result<oneshot::Receiver<Vec<String>>> {
     let (sender, receiver) = oneshot::channel();
     let read = move || {
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
-        if let Some(line) = lines.next() {
-            // Nobody waits for the line any more once the patience is over.
-            let _ = sender.send(line);
+        let first: Vec<String> = lines.by_ref().take(count).collect();
+        if first.len() == count {
+            // Nobody waits for them any more once the patience is over.
+            let _ = sender.send(first);
         }
         lines.for_each(drop);
     };
@@ -263,7 +300,7 @@ mod tests {
     }
 
     /// Says that it listens where it was told to.
-    const LISTENING: &str =
+    const LISTENS: &str =
         "case $3 in *:0) a=127.0.0.1:4711;; *) a=$3;; esac\necho \"lockstep: listening on http://$a\"";
 
     /// One test, because a program file that another thread's new process still holds open cannot be run.
@@ -275,7 +312,7 @@ mod tests {
         assert!(error.contains("stopped before it listened") && error.contains("the port is taken"), "{error}");
 
         // It waits for a line that never comes: a signal interrupts that, and no child process is left behind.
-        let script = format!("{LISTENING}\ntrap 'exit 7' TERM\nread -r line <> \"$0.fifo\"");
+        let script = format!("{LISTENS}\ntrap 'exit 7' TERM\nread -r line <> \"$0.fifo\"");
         let binary = stand_in(folder.path(), "waits", &script);
         assert!(Command::new("mkfifo").arg(folder.path().join("waits.fifo")).status().unwrap().success());
         let mut server = ServerProcess::start(&binary).await.unwrap();

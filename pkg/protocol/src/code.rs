@@ -76,14 +76,17 @@ codes! {
     // Who is there.
     TokenInvalid "token_invalid" 4401 401 NewToken, "The token is not one of this server's, or is not whole.";
     TokenExpired "token_expired" 4403 401 NewToken, "The token has expired.";
-    TokenRevoked "token_revoked" 4404 401 NewToken, "The token is of an older generation: the device has been signed out since.";
+    TokenRevoked "token_revoked" 4404 401 NewToken, "The token is of an older generation: it has been revoked or replaced since.";
+    ServiceToken "service_token" 4416 403 Stop, "The token is a service's: it opens no device, and is good for publishing by REST alone.";
     DeviceRemoved "device_removed" 4410 401 Stop, "The device has been removed.";
     Replaced "replaced" 4409 409 Stop, "A newer connection of the same device has taken over.";
     // Requests.
     NoSuchConversation "no_such_conversation" 0 404 Keep, "There is no such conversation, or the caller is not a member of it.";
     NoSuchUser "no_such_user" 0 404 Keep, "There is no such user.";
     NoSuchDevice "no_such_device" 0 404 Keep, "There is no such device, or it is not the caller's.";
+    NoSuchService "no_such_service" 0 404 Keep, "There is no such service.";
     Forbidden "forbidden" 0 403 Keep, "The caller may not do this.";
+    OutOfScope "out_of_scope" 0 403 Keep, "The service's scopes do not cover this conversation.";
     DuplicateId "duplicate_id" 0 409 Keep, "The sender has used this client_msg_id for another body or conversation.";
     BadBody "bad_body" 0 400 Keep, "The body must be a JSON object with a type, nested at most 32 levels deep.";
     BodyTooLarge "body_too_large" 0 413 Keep, "The body is larger than the server takes.";

@@ -1,6 +1,6 @@
 //! One item of a conversation's log.
 
-use crate::{Body, ClientMsgId, ConversationId, DeviceId, EntryId, Seq, UnixMs, UserId};
+use crate::{Body, ClientMsgId, ConversationId, DeviceId, EntryId, Seq, ServiceName, UnixMs, UserId};
 use compact_str::CompactString;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -93,6 +93,11 @@ impl Sender {
     /// A user.
     pub fn user(user: &UserId) -> Self {
         Self(CompactString::new(user.as_str()))
+    }
+
+    /// A service.
+    pub fn service(service: &ServiceName) -> Self {
+        Self(CompactString::new(service.as_sender()))
     }
 
     /// The server itself, which writes the system entries.

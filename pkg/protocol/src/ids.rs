@@ -27,6 +27,14 @@ pub enum IdError {
     /// A user id may not look like a service.
     #[error("a user id must not begin with \"service:\"")]
     Reserved,
+    /// The text is no name of a service.
+    #[error(
+        "a service's name must have 1 to 48 of the characters a-z, 0-9, -, _ and ., and begin with a letter or a digit"
+    )]
+    Service,
+    /// The name of a service that the server itself is.
+    #[error("the names \"lockstep\" and \"nsq\" are the server's own")]
+    OwnService,
     /// The text is not a UUID.
     #[error("{what} must be a UUID such as 0190c5a1-7d2e-7cc3-9f0e-3f1d5c1f0a11")]
     Uuid {
@@ -84,7 +92,7 @@ impl UserId {
 
     /// Checks length, characters, and that the id does not pose as a service.
     pub fn new(text: &str) -> Result<Self, IdError> {
-        if text.starts_with("service:") {
+        if text.starts_with(crate::service::PREFIX) {
             return Err(IdError::Reserved);
         }
         checked("a user id", Self::CHARS_MAX, text).map(Self)
@@ -97,7 +105,7 @@ impl UserId {
 }
 text_traits!(UserId);
 
-/// A name that a device gives to one of its sends: 1 to 64 characters. With the sender it names a message once (I2).
+/// A name that a device or service gives to one of its sends: 1 to 64 characters. With the sender it names a message once (I2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientMsgId(CompactString);
 

@@ -15,6 +15,7 @@ mod entry;
 mod frame;
 mod ids;
 pub mod limits;
+mod service;
 
 pub use body::{Body, BodyError};
 pub use code::{Advice, Code, Spec};
@@ -26,3 +27,4 @@ pub use frame::{
     SkipReason, Target, Welcome,
 };
 pub use ids::{ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, UnixMs, UserId};
+pub use service::ServiceName;

@@ -24,6 +24,10 @@ pub const ACK_TIMEOUT_MS: u64 = 45_000;
 pub const SENDS_PER_SECOND: u32 = 50;
 /// Sends that a device may make at once before the rate counts.
 pub const SENDS_BURST: u32 = 200;
+/// Sends per second that a service may keep up by REST. More are answered with `rate_limited`.
+pub const SERVICE_SENDS_PER_SECOND: u32 = 1_000;
+/// Sends that a service may make at once before the rate counts.
+pub const SERVICE_SENDS_BURST: u32 = 2_000;
 /// Frames per second that a device may keep up. More close the connection with `flood`.
 pub const FRAMES_PER_SECOND: u32 = 500;
 /// Frames that a device may send at once before the rate counts: enough for the `resume` frames of 10,000

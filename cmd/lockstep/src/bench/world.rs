@@ -176,7 +176,7 @@ async fn write_history(store: &SqliteStore, plan: &Plan, people: &[Person], room
             let author = &people[plan.rooms[number][0]];
             Append {
                 conversation: rooms[number].conversation,
-                author: Author { user: author.user.clone(), device: author.device },
+                author: Author::Device { user: author.user.clone(), device: author.device },
                 client_msg_id: ClientMsgId::random(),
                 kind: Kind::Message,
                 body: body.clone(),

@@ -55,12 +55,14 @@ const HERE: &[(&str, &str, &[Code])] = &[
         "requests_are_answered_with_problems",
         &[Code::NoSuchRoute, Code::MethodNotAllowed, Code::BadRequest, Code::NoSuchDevice, Code::Forbidden],
     ),
+    ("rest.rs", "what_a_services_token_is_not_good_for", &[Code::OutOfScope, Code::ServiceToken]),
 ];
 
 /// Codes that tests elsewhere provoke, with file and function.
 const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::TokenExpired, "internal/gateway/tests/ws/tokens.rs", "tokens_of_every_wrong_kind"),
     (Code::TokenRevoked, "internal/gateway/tests/ws/tokens.rs", "tokens_of_an_older_generation_and_of_removed_devices"),
+    (Code::NoSuchService, "internal/server/tests/admin.rs", "services_are_made_changed_and_revoked"),
     (Code::RequestTimeout, "cmd/lockstep/tests/faults/network.rs", "bodies_that_come_byte_by_byte_are_not_waited_for"),
     (
         Code::SlowReader,

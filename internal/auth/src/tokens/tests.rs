@@ -115,6 +115,50 @@ fn wrong_tokens_are_invalid() {
 }
 
 #[test]
+fn a_services_token_opens_no_device_and_the_other_way_round() {
+    let ours = key();
+    let tokens = Tokens::with_key(&ours);
+    let longest = ServiceName::new(&"b".repeat(ServiceName::CHARS_MAX)).unwrap();
+    for service in [ServiceName::new("billing").unwrap(), longest] {
+        let claim = ServiceClaim { service, token_generation: TokenGeneration(2) };
+        let issued = tokens.issue_service(&claim, Duration::from_secs(900), at(100));
+        assert_eq!(issued.expires_at, at(1_000));
+        assert_eq!(tokens.verify_any(&issued.token, at(999)), Ok(Bearer::Service(claim)));
+        assert_eq!(tokens.verify(&issued.token, at(999)), Err(Code::ServiceToken));
+        assert_eq!(tokens.verify(&issued.token, at(1_000)), Err(Code::TokenExpired));
+        assert!(issued.token.len() <= TOKEN_BYTES_MAX / 2, "{}", issued.token.len());
+    }
+    let device = claim("ana");
+    let issued = tokens.issue(&device, Duration::from_secs(900), NOW);
+    assert_eq!(tokens.verify_any(&issued.token, NOW), Ok(Bearer::Device(device)));
+
+    // The header of one kind over the claims of the other, whole or in parts, signed with the right key.
+    let header = |kind: &str| json!({"typ": kind, "alg": "EdDSA", "kid": ours.id});
+    let claims = |audience: &str, subject: &str| {
+        let device = DeviceId::generate();
+        json!({"iss": "lockstep", "aud": audience, "sub": subject, "device": device, "gen": 0, "iat": 0, "exp": 900})
+    };
+    let good = signed(&ours, &header("lockstep-service+jwt"), &claims("lockstep-service", "billing"));
+    assert!(matches!(tokens.verify_any(&good, NOW), Ok(Bearer::Service(_))), "the forger's own signing works");
+    let cases = [
+        ("lockstep-service+jwt", "lockstep", "billing"),
+        ("at+jwt", "lockstep-service", "billing"),
+        ("lockstep-service+jwt", "lockstep-service", "service:billing"),
+        ("lockstep-service+jwt", "lockstep-service", "nsq"),
+        ("lockstep-service+jwt", "lockstep-service", "lockstep"),
+        ("lockstep-service+jwt", "lockstep-service", "Ana"),
+        ("jwt", "lockstep-service", "billing"),
+    ];
+    for (kind, audience, subject) in cases {
+        let token = signed(&ours, &header(kind), &claims(audience, subject));
+        assert_eq!(tokens.verify_any(&token, NOW), Err(Code::TokenInvalid), "{kind} {audience} {subject}");
+    }
+    let foreign = signed(&key(), &header("lockstep-service+jwt"), &claims("lockstep-service", "billing"));
+    assert_eq!(tokens.verify_any(&foreign, NOW), Err(Code::TokenInvalid));
+    assert_eq!(tokens.verify(&foreign, NOW), Err(Code::TokenInvalid), "what is not ours is not looked into");
+}
+
+#[test]
 fn an_expired_foreign_token_is_invalid_not_expired() {
     let tokens = Tokens::with_key(&key());
     let foreign = Tokens::with_key(&key()).issue(&claim("ana"), Duration::from_secs(1), NOW);
@@ -130,7 +174,8 @@ fn the_published_key_verifies_what_is_issued() {
     let issued = tokens.issue(&claim("ana"), Duration::from_secs(60), NOW);
     let kid = jsonwebtoken::decode_header(&issued.token).unwrap().kid.unwrap();
     let published = DecodingKey::from_jwk(set.find(&kid).unwrap()).unwrap();
-    let read = |key: &DecodingKey| jsonwebtoken::decode::<Claims>(&issued.token, key, &tokens.validation).is_ok();
+    let read =
+        |key: &DecodingKey| jsonwebtoken::decode::<Claims>(&issued.token, key, &tokens.device.validation).is_ok();
     assert!(read(&published));
     assert!(!read(&DecodingKey::from_ed_der(&foreign.public)));
 }

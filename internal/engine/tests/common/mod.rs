@@ -2,7 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
 use lockstep_broker_embedded::EmbeddedBroker;
-use lockstep_engine::{Admission, Author, Claim, Connection, Engine, EngineConfig, Ports};
+use lockstep_engine::{Admission, Claim, Connection, Engine, EngineConfig, Ports};
 use lockstep_model::{
     Ask, Body, ClientMsgId, Code, ConversationId, Device, DeviceKind, Notice, OffsetsVersion, SendOutcome, Target,
     UserId,
@@ -74,8 +74,8 @@ impl House {
     }
 
     pub async fn send(&self, device: &Device, target: Target, text: &str) -> SendOutcome {
-        let author = Author { user: device.user.clone(), device: device.id };
-        self.engine.send(author, target, ClientMsgId::random(), Body::text(text)).await
+        let (user, id) = (device.user.clone(), device.id);
+        self.engine.send(user, id, target, ClientMsgId::random(), Body::text(text)).await
     }
 
     pub async fn group(&self, members: &[&Device]) -> ConversationId {

@@ -1,10 +1,12 @@
 //! Whose request it is.
 
+use crate::state::engine_claim;
 use crate::{GatewayState, Problem};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use lockstep_model::{Code, Device};
+use lockstep_auth::Bearer;
+use lockstep_model::{Code, Device, Service, UnixMs};
 
 /// The device whose token the request carries (RFC 6750, section 2.1): whole, not expired, not revoked.
 pub(super) struct Caller(pub(super) Device);
@@ -16,6 +18,26 @@ impl FromRequestParts<GatewayState> for Caller {
         let token = bearer_token(&parts.headers)?;
         let claim = state.verify(token)?;
         Ok(Self(state.engine.authorize(&claim).await?))
+    }
+}
+
+/// Who may send: the device or the service whose token the request carries.
+pub(super) enum Sending {
+    Device(Device),
+    Service(Service),
+}
+
+impl FromRequestParts<GatewayState> for Sending {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, Problem> {
+        match state.tokens.verify_any(bearer_token(&parts.headers)?, UnixMs::now())? {
+            Bearer::Device(claim) => Ok(Self::Device(state.engine.authorize(&engine_claim(claim)).await?)),
+            Bearer::Service(claim) => {
+                let service = state.engine.authorize_service(&claim.service, claim.token_generation).await?;
+                Ok(Self::Service(service))
+            }
+        }
     }
 }
 

@@ -1,15 +1,16 @@
 //! Sending a message, and reading back what was said.
 
-use super::caller::Caller;
+use super::caller::{Caller, Sending};
 use super::page_size;
 use crate::http::{JsonBody, Params, PathId, bad_request};
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use lockstep_engine::{Author, HistoryPage, Slice};
+use lockstep_engine::{HistoryPage, Slice};
 use lockstep_model::{
-    Body, BodyError, ClientMsgId, Code, ConversationId, Entry, EntryId, Seq, SharedEntry, Target, UnixMs,
+    Body, BodyError, ClientMsgId, Code, ConversationId, Device, Entry, EntryId, Seq, Service, SharedEntry, Target,
+    UnixMs,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -32,13 +33,19 @@ pub(super) struct SentAnswer {
 }
 
 /// `POST /v1/conversations/{id}/messages` with `Idempotency-Key`: 201 once the message is on disk, 200 if it already was.
+/// A device sends as its user, a service as itself.
 pub(super) async fn send(
     State(state): State<GatewayState>,
-    Caller(device): Caller,
+    sending: Sending,
     PathId(conversation): PathId<ConversationId>,
     headers: HeaderMap,
     JsonBody(request): JsonBody<SendRequest>,
 ) -> Result<(StatusCode, Json<SentAnswer>), Problem> {
+    if let Sending::Service(service) = &sending
+        && !service.may_publish(conversation)
+    {
+        return Err(Code::OutOfScope.into());
+    }
     let client_msg_id = idempotency_key(&headers)?;
     let body = Body::from_raw(request.body).map_err(|error| {
         let code = match error {
@@ -47,12 +54,18 @@ pub(super) async fn send(
         };
         Problem::new(code, format!("{error}."))
     })?;
-    state
-        .send_rates()
-        .admit(device.id, tokio::time::Instant::now())
-        .map_err(|wait| Problem::from(Code::RateLimited).retry_after(wait))?;
-    let author = Author { user: device.user, device: device.id };
-    let sent = state.engine.send(author, Target::Conversation(conversation), client_msg_id, body).await?;
+    let (now, engine) = (tokio::time::Instant::now(), &state.engine);
+    let too_fast = |wait| Problem::from(Code::RateLimited).retry_after(wait);
+    let sent = match sending {
+        Sending::Device(Device { id, user, .. }) => {
+            state.device_rates().admit(&id, now).map_err(too_fast)?;
+            engine.send(user, id, Target::Conversation(conversation), client_msg_id, body).await?
+        }
+        Sending::Service(Service { name, .. }) => {
+            state.service_rates().admit(&name, now).map_err(too_fast)?;
+            engine.publish(name, conversation, client_msg_id, body).await?
+        }
+    };
     let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
     let answer = SentAnswer {
         conversation: sent.conversation,

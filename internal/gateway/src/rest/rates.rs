@@ -1,34 +1,34 @@
-//! How fast a device may send by REST: the same rate that its session has.
+//! How fast a device or a service may send by REST: a device as fast as by its session.
 
-use lockstep_model::DeviceId;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Mutex;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Devices that are remembered before those that have caught up are forgotten. All that remain have sent within the last
+/// Senders that are remembered before those that have caught up are forgotten. All that remain have sent within the last
 /// burst, so that their number is bounded by what the store can take in that time.
 const REMEMBERED_BEFORE_SWEEP: usize = 4_096;
 
-/// The rates of all devices that send by REST.
+/// The rates of all senders of one sort.
 ///
-/// Per device one moment is kept: when its sends so far would be used up at the steady rate (the generic cell rate
-/// algorithm). A device whose moment has passed is as good as forgotten.
-pub(crate) struct SendRates {
+/// Per sender one moment is kept: when its sends so far would be used up at the steady rate (the generic cell rate
+/// algorithm). One whose moment has passed is as good as forgotten.
+pub(crate) struct SendRates<K> {
     interval: Duration,
     burst: Duration,
-    moments: Mutex<Moments>,
+    moments: Mutex<Moments<K>>,
 }
 
-struct Moments {
-    by_device: HashMap<DeviceId, Instant>,
+struct Moments<K> {
+    by_sender: HashMap<K, Instant>,
     sweep_at: usize,
 }
 
-impl SendRates {
+impl<K: Eq + Hash + Clone> SendRates<K> {
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         let interval = Duration::from_secs(1) / per_second.max(1);
-        let moments = Moments { by_device: HashMap::new(), sweep_at: REMEMBERED_BEFORE_SWEEP };
+        let moments = Moments { by_sender: HashMap::new(), sweep_at: REMEMBERED_BEFORE_SWEEP };
         Self { interval, burst: interval * burst.max(1), moments: Mutex::new(moments) }
     }
 
@@ -37,19 +37,19 @@ impl SendRates {
     /// # Errors
     ///
     /// How long to wait until the next one may pass.
-    pub(crate) fn admit(&self, device: DeviceId, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn admit(&self, sender: &K, now: Instant) -> Result<(), Duration> {
         // A panic while the lock was held cannot have left the map half changed.
         let mut moments = self.moments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let used_up = moments.by_device.get(&device).map_or(now, |moment| (*moment).max(now)) + self.interval;
+        let used_up = moments.by_sender.get(sender).map_or(now, |moment| (*moment).max(now)) + self.interval;
         let wait = used_up.saturating_duration_since(now + self.burst);
         if !wait.is_zero() {
             return Err(wait);
         }
-        moments.by_device.insert(device, used_up);
-        if moments.by_device.len() > moments.sweep_at {
-            moments.by_device.retain(|_, moment| *moment > now);
+        moments.by_sender.insert(sender.clone(), used_up);
+        if moments.by_sender.len() > moments.sweep_at {
+            moments.by_sender.retain(|_, moment| *moment > now);
             // Sweeping again only once the map has doubled keeps the cost of a send constant on average.
-            moments.sweep_at = (2 * moments.by_device.len()).max(REMEMBERED_BEFORE_SWEEP);
+            moments.sweep_at = (2 * moments.by_sender.len()).max(REMEMBERED_BEFORE_SWEEP);
         }
         Ok(())
     }
@@ -58,6 +58,7 @@ impl SendRates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_model::DeviceId;
 
     #[test]
     fn a_burst_passes_and_then_the_rate_counts() {
@@ -80,7 +81,7 @@ mod tests {
             (one, 10_000, wait(100)),
         ];
         for (index, (device, ms, expected)) in cases.into_iter().enumerate() {
-            assert_eq!(rates.admit(device, at(ms)), expected, "case {index}");
+            assert_eq!(rates.admit(&device, at(ms)), expected, "case {index}");
         }
     }
 
@@ -91,12 +92,12 @@ mod tests {
         for second in 0..3 {
             let now = start + Duration::from_secs(second);
             for _ in 0..REMEMBERED_BEFORE_SWEEP {
-                rates.admit(DeviceId::generate(), now).unwrap();
+                rates.admit(&DeviceId::generate(), now).unwrap();
             }
-            rates.admit(busy, now).unwrap();
+            rates.admit(&busy, now).unwrap();
         }
         let moments = rates.moments.lock().unwrap();
-        assert!(moments.by_device.len() <= REMEMBERED_BEFORE_SWEEP + 2, "{}", moments.by_device.len());
-        assert!(moments.by_device.contains_key(&busy));
+        assert!(moments.by_sender.len() <= REMEMBERED_BEFORE_SWEEP + 2, "{}", moments.by_sender.len());
+        assert!(moments.by_sender.contains_key(&busy));
     }
 }

@@ -23,6 +23,7 @@ pub async fn directory(stores: &Stores) {
     the_order_of_conversations(stores).await;
     what_a_device_follows(stores).await;
     cursors(stores).await;
+    super::services::services(stores).await;
 }
 
 const FIRST_STAY: Interval = Interval { joined_seq: seq_const(0), left_seq: None, visible_from_seq: seq_const(1) };

@@ -1,7 +1,8 @@
 //! The suite of [`MessageLog`](crate::MessageLog).
 
 use super::Stores;
-use super::world::{at, message, new_entry, nobody, seq};
+use super::services::new_service;
+use super::world::{Member, at, message, message_of, new_entry, nobody, seq};
 use crate::{Append, AppendRefusal, Appended, Author, HeadMark, Range};
 use lockstep_model::{Body, Bounds, ConversationId, Entry, EntryId, Kind, Offset, Sender, Sent};
 use tokio::task::JoinSet;
@@ -14,6 +15,7 @@ pub async fn message_log(stores: &Stores) {
     one_batch_is_as_if_one_came_after_the_other(stores).await;
     a_refusal_leaves_others_untouched(stores).await;
     a_large_batch_is_one_batch(stores).await;
+    services_write_without_being_members(stores).await;
     ranges_at_the_edges(stores).await;
     the_floor_rises_and_hides(stores).await;
     bounds_of_many(stores).await;
@@ -99,12 +101,17 @@ async fn a_resend_gets_the_first_answer(stores: &Stores) {
     assert_eq!(stores.append_one(resend(&|append| append.kind = Kind::Edit)).await, duplicate_id);
     assert_eq!(stores.append_one(resend(&|append| append.conversation = elsewhere)).await, duplicate_id);
     // Asked before membership.
-    assert_eq!(stores.append_one(resend(&|append| append.author.user = nobody())).await, Ok(Appended::Already(sent)));
+    assert_eq!(
+        stores
+            .append_one(resend(&|append| append.author = Author::Device { user: nobody(), device: author.device }))
+            .await,
+        Ok(Appended::Already(sent))
+    );
     assert_eq!(stores.range_seqs(group, 1, 10).await, [1]);
     assert!(stores.range_seqs(elsewhere, 1, 10).await.is_empty());
     // Another device of the user has names of its own.
     let device = stores.make_device(&author.user).await.id;
-    let other_device = resend(&|append| append.author.device = device);
+    let other_device = resend(&|append| append.author = Author::Device { user: author.user.clone(), device });
     assert_eq!(new_entry(&stores.append_one(other_device).await).seq, seq(2));
     // Whatever becomes of the entry.
     stores.log.raise_floor(group, seq(3)).await.expect("raise_floor");
@@ -157,7 +164,7 @@ async fn a_refusal_leaves_others_untouched(stores: &Stores) {
         message(&author, group, "one"),
         message(&stranger, group, "a stranger"),
         message(&author, nowhere, "no such conversation"),
-        message(&Author { user: nobody(), device: stranger.device }, group, "no such user"),
+        message(&Member { user: nobody(), device: stranger.device }, group, "no such user"),
         message(&author, group, "two"),
     ];
     let outcomes = stores.log.append(batch.clone()).await.expect("append");
@@ -192,6 +199,43 @@ async fn a_large_batch_is_one_batch(stores: &Stores) {
     // All of it again is all there.
     let again = stores.log.append(batch).await.expect("append");
     assert!(again.iter().all(|outcome| matches!(outcome, Ok(Appended::Already(_)))));
+}
+
+async fn services_write_without_being_members(stores: &Stores) {
+    let author = stores.make_author().await;
+    let feed = stores.make_user().await.feed;
+    let group = stores.make_group(&[&author.user], at(0)).await.id;
+    let elsewhere = stores.make_group(&[&author.user], at(0)).await.id;
+    let (billing, weather) = (new_service(), new_service());
+    let first = message_of(Author::Service(billing.clone()), group, "paid");
+    let entry = new_entry(&stores.append_one(first.clone()).await).clone();
+    assert_eq!((entry.seq, &entry.sender, entry.sender_device), (seq(1), &Sender::service(&billing), None));
+    assert_eq!(entry.client_msg_id.as_ref(), Some(&first.client_msg_id));
+    assert_eq!(stores.range(group, 1, 10).await, std::slice::from_ref(&entry));
+    // Once per service, for the same in the same place.
+    let resend = Append { id: EntryId::generate(), sent_at: at(9), ..first.clone() };
+    let sent = Sent { conversation: group, seq: seq(1), id: entry.id, sent_at: entry.sent_at, duplicate: true };
+    assert_eq!(stores.append_one(resend.clone()).await, Ok(Appended::Already(sent)));
+    let others =
+        [Append { body: Body::text("unpaid"), ..resend.clone() }, Append { conversation: elsewhere, ..resend.clone() }];
+    for other in others {
+        assert_eq!(stores.append_one(other).await, Err(AppendRefusal::DuplicateId));
+    }
+    // Devices and other services have names of their own, also in one batch.
+    let batch = vec![
+        Append { author: Author::Service(weather), ..resend.clone() },
+        Append { author: author.author(), ..resend.clone() },
+        resend,
+    ];
+    let outcomes = stores.log.append(batch).await.expect("append");
+    assert_eq!([new_entry(&outcomes[0]).seq, new_entry(&outcomes[1]).seq], [seq(2), seq(3)]);
+    assert_eq!(outcomes[2], Ok(Appended::Already(sent)));
+    // Neither where nothing is, nor into what only the server writes.
+    for conversation in [ConversationId::generate(), feed] {
+        let refused = message_of(Author::Service(billing.clone()), conversation, "paid");
+        assert_eq!(stores.append_one(refused).await, Err(AppendRefusal::NotMember));
+    }
+    assert_eq!(stores.range_seqs(feed, 1, 10).await, [0; 0]);
 }
 
 async fn ranges_at_the_edges(stores: &Stores) {

@@ -7,6 +7,7 @@ mod broker;
 mod directory;
 mod message_log;
 mod offsets;
+mod services;
 mod world;
 
 pub use broker::{broker, broker_in_order_and_once};

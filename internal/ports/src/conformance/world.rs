@@ -23,11 +23,29 @@ pub(super) fn nobody() -> UserId {
     UserId::new(&format!("u-{}", ClientMsgId::random())).expect("a UUID is short")
 }
 
+/// A user with a device.
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    pub(super) user: UserId,
+    pub(super) device: DeviceId,
+}
+
+impl Member {
+    pub(super) fn author(&self) -> Author {
+        Author::Device { user: self.user.clone(), device: self.device }
+    }
+}
+
+/// A message of this user's device, with a name and an id of its own.
+pub(super) fn message(member: &Member, conversation: ConversationId, text: &str) -> Append {
+    message_of(member.author(), conversation, text)
+}
+
 /// A message of this author, with a name and an id of its own.
-pub(super) fn message(author: &Author, conversation: ConversationId, text: &str) -> Append {
+pub(super) fn message_of(author: Author, conversation: ConversationId, text: &str) -> Append {
     Append {
         conversation,
-        author: author.clone(),
+        author,
         client_msg_id: ClientMsgId::random(),
         kind: Kind::Message,
         body: Body::text(text),
@@ -61,10 +79,10 @@ impl Stores {
     }
 
     /// A user with a device.
-    pub(super) async fn make_author(&self) -> Author {
+    pub(super) async fn make_author(&self) -> Member {
         let user = self.make_user().await.id;
         let device = self.make_device(&user).await.id;
-        Author { user, device }
+        Member { user, device }
     }
 
     pub(super) async fn make_group(&self, members: &[&UserId], now: UnixMs) -> Conversation {
@@ -81,7 +99,7 @@ impl Stores {
     }
 
     /// Appends this many messages, one after the other in one batch.
-    pub(super) async fn fill(&self, author: &Author, conversation: ConversationId, count: u64) -> Vec<Entry> {
+    pub(super) async fn fill(&self, author: &Member, conversation: ConversationId, count: u64) -> Vec<Entry> {
         let batch = (1..=count).map(|number| message(author, conversation, &format!("message {number}"))).collect();
         let outcomes = self.log.append(batch).await.expect("append");
         outcomes.iter().map(|outcome| new_entry(outcome).clone()).collect()

@@ -1,5 +1,6 @@
 //! What the admin socket answers.
 
+use super::services;
 use super::wire::{DeviceInfo, DeviceList, GroupInfo, GroupRequest, TokenGrant, TokenRequest, UserInfo, UserRequest};
 use crate::config::TOKEN_TTL_S_MAX;
 use axum::extract::{FromRef, State};
@@ -45,6 +46,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/v1/users/{id}/devices", get(list_devices))
         .route("/v1/devices/{id}", delete(remove_device))
         .route("/v1/conversations", post(create_group))
+        .merge(services::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)

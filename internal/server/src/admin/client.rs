@@ -1,7 +1,10 @@
 //! The client of the admin socket: one short HTTP/1.1 connection per request.
 
 use super::socket_path;
-use super::wire::{DeviceList, GroupInfo, GroupRequest, TokenGrant, TokenRequest, UserInfo, UserRequest};
+use super::wire::{
+    DeviceList, GroupInfo, GroupRequest, RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant,
+    ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
+};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, header};
@@ -99,6 +102,42 @@ impl AdminClient {
     /// See [`token`](Self::token).
     pub async fn create_group(&self, request: &GroupRequest) -> Result<GroupInfo, AdminError> {
         self.ask(Method::POST, "/v1/conversations", Some(request)).await
+    }
+
+    /// Makes a service or changes its scopes, and issues a token.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn service_token(&self, request: &ServiceTokenRequest) -> Result<ServiceTokenGrant, AdminError> {
+        self.ask(Method::POST, "/v1/service-tokens", Some(request)).await
+    }
+
+    /// All services.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn services(&self) -> Result<ServiceList, AdminError> {
+        self.ask(Method::GET, "/v1/services", None::<&()>).await
+    }
+
+    /// Replaces a service's tokens by a new one.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn rotate_service(&self, name: &str, request: &RotateRequest) -> Result<ServiceTokenGrant, AdminError> {
+        self.ask(Method::POST, &format!("/v1/services/{}/rotate", percent_encoded(name)), Some(request)).await
+    }
+
+    /// Revokes a service. Revoking it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn revoke_service(&self, name: &str) -> Result<ServiceInfo, AdminError> {
+        self.ask(Method::DELETE, &format!("/v1/services/{}", percent_encoded(name)), None::<&()>).await
     }
 
     async fn ask<A: DeserializeOwned>(

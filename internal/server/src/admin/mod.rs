@@ -4,6 +4,7 @@
 
 mod api;
 mod client;
+mod services;
 mod socket;
 mod wire;
 
@@ -11,7 +12,10 @@ pub(crate) use api::{AdminState, router};
 pub use client::{AdminClient, AdminError};
 pub use socket::SocketError;
 pub(crate) use socket::{AdminListener, AdminSocket};
-pub use wire::{DeviceInfo, DeviceList, GroupInfo, GroupRequest, TokenGrant, TokenRequest, UserInfo, UserRequest};
+pub use wire::{
+    DeviceInfo, DeviceList, GroupInfo, GroupRequest, RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant,
+    ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
+};
 
 use std::path::{Path, PathBuf};
 

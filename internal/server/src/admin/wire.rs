@@ -18,6 +18,76 @@ pub struct TokenRequest {
     pub ttl_s: Option<u64>,
 }
 
+/// Asks for a service's token: `POST /v1/service-tokens`. The service is made if need be, and gets these scopes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServiceTokenRequest {
+    /// The service's name.
+    pub name: String,
+    /// What its tokens allow: `publish:*`, or `publish:` and a conversation's id.
+    pub scopes: Vec<String>,
+    /// How long the token is good for, in seconds; 365 days if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+}
+
+/// Replaces a service's tokens: `POST /v1/services/{name}/rotate`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RotateRequest {
+    /// How long the tokens of the generation before are still good, in seconds; 24 hours if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_s: Option<u64>,
+    /// How long the new token is good for, in seconds; 365 days if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl_s: Option<u64>,
+}
+
+/// A service's token and what it is good for.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ServiceTokenGrant {
+    /// The token: a secret.
+    pub token: String,
+    /// Until when it is good, in milliseconds since 1970.
+    pub expires_at: u64,
+    /// The service.
+    pub service: ServiceInfo,
+}
+
+impl std::fmt::Debug for ServiceTokenGrant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServiceTokenGrant").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+/// All services: `GET /v1/services`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServiceList {
+    /// In the order of their names, revoked ones too.
+    pub services: Vec<ServiceInfo>,
+}
+
+/// A service. `DELETE /v1/services/{name}` revokes one and answers with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ServiceInfo {
+    /// Its name.
+    pub name: String,
+    /// What its tokens allow.
+    pub scopes: Vec<String>,
+    /// The generation of its newest tokens.
+    pub generation: u64,
+    /// Until when tokens of the generation before are good, in milliseconds since 1970.
+    pub previous_until: u64,
+    /// When it was made, in milliseconds since 1970.
+    pub created_at: u64,
+    /// When its tokens were last replaced.
+    #[serde(default)]
+    pub rotated_at: Option<u64>,
+    /// When it was revoked.
+    #[serde(default)]
+    pub revoked_at: Option<u64>,
+}
+
 /// A token and what it opens.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TokenGrant {

@@ -4,6 +4,7 @@ use super::{Limits, TOKEN_TTL_S_MAX};
 use figment::error::Kind;
 use figment::value::Value;
 use figment::{Figment, Source};
+use lockstep_model::TopicPrefix;
 use std::path::PathBuf;
 
 /// Why a configuration is refused. Nothing has been opened or bound.
@@ -79,6 +80,11 @@ fn requirement(key: &str) -> String {
     let whole_number = |min, max| format!("a whole number from {min} to {max}");
     match key {
         "listen" => "an address and a port, such as 127.0.0.1:8080".to_owned(),
+        "nsq_http.listen" => "an address and a port, such as 127.0.0.1:4151".to_owned(),
+        "nsq_http.names" => "a list of at most 64 host names or addresses without ports".to_owned(),
+        "nsq.topic_prefix" => {
+            format!("1 to {} of the characters a-z, A-Z, 0-9, ., _ and -", TopicPrefix::CHARS_MAX)
+        }
         "data" => "a folder".to_owned(),
         "token_ttl_s" => whole_number(1, TOKEN_TTL_S_MAX),
         "log.format" => "\"text\" or \"json\"".to_owned(),

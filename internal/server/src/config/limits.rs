@@ -46,6 +46,10 @@ limits! {
     sends_per_second = 50, 1..=1_000_000;
     /// Sends of a device at once before the rate counts.
     sends_burst = 200, 1..=1_000_000;
+    /// Sends per second of a service. Beyond it they are refused with `rate_limited`.
+    service_sends_per_second = 1_000, 1..=1_000_000;
+    /// Sends of a service at once before the rate counts.
+    service_sends_burst = 2_000, 1..=1_000_000;
     /// Frames per second of a device. Beyond it the connection closes with `flood`.
     frames_per_second = 500, 1..=10_000_000;
     /// Frames of a device at once before the rate counts.

@@ -2,9 +2,11 @@
 
 mod error;
 mod limits;
+mod nsq;
 
 pub use error::ConfigError;
 pub use limits::Limits;
+pub use nsq::{NsqConfig, NsqHttpConfig, NsqHttpListen};
 
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -34,8 +36,15 @@ pub struct Config {
     pub token_ttl_s: u64,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// How conversations are called in NSQ.
+    pub nsq: NsqConfig,
+    /// The door for services that publish as to nsqd.
+    pub nsq_http: NsqHttpConfig,
     /// The bounds.
     pub limits: Limits,
+    /// Whether the server is to be tried out: what is convenient then is on unless it is set otherwise. A flag alone.
+    #[serde(skip)]
+    pub dev: bool,
 }
 
 /// What is logged, and how. Logs go to standard error.
@@ -65,6 +74,9 @@ pub struct Flags {
     /// The file to read instead of `lockstep.toml`; it must be there.
     #[serde(skip)]
     pub file: Option<PathBuf>,
+    /// See [`Config::dev`].
+    #[serde(skip)]
+    pub dev: bool,
     /// See [`Config::listen`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub listen: Option<String>,
@@ -103,7 +115,10 @@ impl Default for Config {
             data: PathBuf::from("lockstep-data"),
             token_ttl_s: 900,
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
+            nsq: NsqConfig::default(),
+            nsq_http: NsqHttpConfig::default(),
             limits: Limits::default(),
+            dev: false,
         }
     }
 }
@@ -122,9 +137,10 @@ impl Config {
 
     fn from_sources(flags: &Flags, environment: impl Iterator<Item = (String, String)>) -> Result<Self, ConfigError> {
         let figment = sources(flags, environment)?;
-        let config: Self = figment
+        let mut config: Self = figment
             .extract()
             .map_err(|errors| ConfigError::of(&figment, &errors.into_iter().next().expect("an error has a first")))?;
+        config.dev = flags.dev;
         config.check(&figment)?;
         Ok(config)
     }
@@ -136,6 +152,7 @@ impl Config {
         let checks = [
             ("data", !self.data.as_os_str().is_empty()),
             ("token_ttl_s", ttl_fits),
+            ("nsq_http.names", self.nsq_http.names_are_right()),
             ("log.level", level_is_known && !self.log.level.trim().is_empty()),
         ];
         if let Some((key, _)) = checks.into_iter().find(|(_, right)| !right) {

@@ -58,6 +58,31 @@ fn the_printed_configuration_gives_the_same_again() {
 }
 
 #[test]
+fn when_services_publish_as_to_nsqd() {
+    let address = |text: &str| text.parse().unwrap();
+    let dev = || Flags { dev: true, ..Flags::default() };
+    let set = "[nsq]\ntopic_prefix = 'chat-'\n[nsq_http]\nlisten = '127.0.0.1:4999'\nnames = ['queue', '[::2]']";
+    let required = NsqHttpListen { address: address("127.0.0.1:4999"), required: true };
+    let convenient = NsqHttpListen { address: address("127.0.0.1:4151"), required: false };
+    let cases = [
+        ("", Flags::default(), None),
+        ("", dev(), Some(convenient)),
+        (set, Flags::default(), Some(required)),
+        (set, dev(), Some(required)),
+    ];
+    for (file, flags, expected) in cases {
+        let config = Sources { file, flags, ..Sources::default() }.load().unwrap();
+        assert_eq!(config.nsq_http_listen(), expected, "{file}");
+    }
+    let config = file(set).load().unwrap();
+    assert_eq!((config.nsq.topic_prefix.as_str(), config.nsq_http.names.len()), ("chat-", 2));
+    assert_eq!(file(&config.to_toml()).load(), Ok(config));
+    let variables = [("LOCKSTEP_NSQ_HTTP__LISTEN", "127.0.0.1:4999"), ("LOCKSTEP_NSQ_HTTP__NAMES", "[queue]")];
+    let config = environment(&variables).load().unwrap();
+    assert_eq!((config.nsq_http_listen(), &*config.nsq_http.names), (Some(required), &["queue".to_owned()][..]));
+}
+
+#[test]
 fn every_default_lies_within_its_bounds() {
     for (name, value, min, max) in Limits::default().table() {
         assert!((min..=max).contains(&value), "{name}");
@@ -109,6 +134,18 @@ fn wrong_configurations_name_key_value_and_fix() {
         ),
         (file("limits = 5"), "test.toml sets limits to 5: it must be a table"),
         (file("token_ttl_s = 0"), "test.toml sets token_ttl_s to 0: it must be a whole number from 1 to 2592000"),
+        (
+            file("[nsq]\ntopic_prefix = 'a b'"),
+            "test.toml sets nsq.topic_prefix to \"a b\": it must be 1 to 28 of the characters a-z",
+        ),
+        (
+            file("[nsq_http]\nlisten = '4151'"),
+            "test.toml sets nsq_http.listen to \"4151\": it must be an address and a port, such as 127.0.0.1:4151",
+        ),
+        (
+            file("[nsq_http]\nnames = ['queue:4151']"),
+            "test.toml sets nsq_http.names to a list: it must be a list of at most 64 host names or addresses",
+        ),
         (file("data = ''"), "test.toml sets data to \"\": it must be a folder"),
         (file("[log]\nformat = 'xml'"), "test.toml sets log.format to \"xml\": it must be \"text\" or \"json\""),
         (environment(&[("LOCKSTEP_LISTEN", "x")]), "the environment variable LOCKSTEP_LISTEN sets listen to \"x\": "),

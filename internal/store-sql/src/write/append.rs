@@ -6,8 +6,8 @@ use super::work::Work;
 use crate::pack::Packed;
 use crate::row::Columns;
 use crate::sql::{ROWS_MAX, RowsScript, RowsSql, Values};
-use lockstep_model::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Offset, Sender, Sent, Seq, UnixMs};
-use lockstep_ports::{Append, AppendRefusal, Appended};
+use lockstep_model::{ClientMsgId, ConversationId, Entry, EntryId, Offset, Sent, Seq, UnixMs, UserId};
+use lockstep_ports::{Append, AppendRefusal, Appended, Author};
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
 use std::collections::HashMap;
@@ -35,29 +35,42 @@ struct Earlier {
     content_hash: [u8; 32],
 }
 
-/// Where a row stands: the send that it repeats, and the head of its conversation if its author is a member there. All in
-/// one row, which [`Found::take`] unpacks.
+/// Where a row stands: the send that it repeats, and the head of its conversation if its author may write there: a user
+/// (absent for services) who is a member, or a service unless it is a user's feed. All in one row, which [`Found::take`]
+/// unpacks.
 static FIND: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         5,
-        "WITH want (i, client_msg_id, device, conversation, user) AS (VALUES {rows}) \
+        "WITH want (i, client_msg_id, sender, conversation, user) AS (VALUES {rows}) \
          SELECT CAST(group_concat(concat(w.i, ' ', c.head, ' ', s.seq, ' ', s.sent_at, ' ', \
            s.conversation, s.entry_id, s.content_hash), '') AS BLOB) FROM want w \
-         LEFT JOIN sends s ON s.client_msg_id = w.client_msg_id AND s.device = w.device \
-         LEFT JOIN conversations c ON c.id = w.conversation AND EXISTS \
-           (SELECT 1 FROM members m WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) \
+         LEFT JOIN sends s ON s.client_msg_id = w.client_msg_id AND s.sender = w.sender \
+         LEFT JOIN conversations c ON c.id = w.conversation AND CASE WHEN w.user IS NULL THEN c.kind <> 'feed' ELSE EXISTS \
+           (SELECT 1 FROM members m WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) END \
          WHERE w.i IS NOT NULL",
     )
 });
 
 const REMEMBER: (usize, &str) = (
     7,
-    "INSERT OR FAIL INTO sends (client_msg_id, device, conversation, seq, entry_id, sent_at, content_hash) \
+    "INSERT OR FAIL INTO sends (client_msg_id, sender, conversation, seq, entry_id, sent_at, content_hash) \
      SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
 );
 
 static STORE: LazyLock<RowsScript<3>> =
     LazyLock::new(|| RowsScript::new([entries::INSERT, entries::MOVE_HEADS, REMEMBER]));
+
+/// What names a send once.
+type Key<'a> = (&'a ClientMsgId, &'a [u8]);
+
+/// Whose `client_msg_id` it is, as `sends` keeps it: a device's 16 bytes, or a service's sender. Those of a service are never
+/// a device's: their seventh byte is an `e`, where a UUID v7 has its version.
+fn sender_key(author: &Author) -> &[u8] {
+    match author {
+        Author::Device { device, .. } => device.as_bytes(),
+        Author::Service(name) => name.as_sender().as_bytes(),
+    }
+}
 
 impl AppendRow {
     /// Hashes what makes two sends the same: the kind, after its length so that it cannot run into the body, and the
@@ -71,8 +84,8 @@ impl AppendRow {
         Self { content_hash: hash.finalize().into(), append }
     }
 
-    fn key(&self) -> (&ClientMsgId, DeviceId) {
-        (&self.append.client_msg_id, self.append.author.device)
+    fn key(&self) -> Key<'_> {
+        (&self.append.client_msg_id, sender_key(&self.append.author))
     }
 
     fn entry(&self, seq: Seq) -> NewEntry<'_> {
@@ -82,8 +95,8 @@ impl AppendRow {
             seq,
             id: append.id,
             kind: &append.kind,
-            sender: append.author.user.as_str(),
-            sender_device: Some(append.author.device),
+            sender: append.author.as_sender(),
+            sender_device: append.author.device(),
             client_msg_id: Some(&append.client_msg_id),
             body: &append.body,
             sent_at: append.sent_at,
@@ -93,7 +106,7 @@ impl AppendRow {
     /// A row of [`REMEMBER`].
     fn bind_send(&self, seq: Seq, values: &mut Values) {
         let append = &self.append;
-        values.text(append.client_msg_id.as_str()).blob(append.author.device.as_bytes());
+        values.text(append.client_msg_id.as_str()).blob(sender_key(&append.author));
         values.blob(append.conversation.as_bytes()).int(seq.get()).blob(append.id.as_bytes());
         values.int(append.sent_at.get()).blob(&self.content_hash);
     }
@@ -151,8 +164,8 @@ fn entry(append: Append, seq: Seq) -> Entry {
         seq,
         id: append.id,
         kind: append.kind,
-        sender: Sender::user(&append.author.user),
-        sender_device: Some(append.author.device),
+        sender: append.author.sender(),
+        sender_device: append.author.device(),
         client_msg_id: Some(append.client_msg_id),
         body: append.body,
         sent_at: append.sent_at,
@@ -177,7 +190,7 @@ async fn append(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<RowOutco
 #[derive(Default)]
 struct Found {
     earlier: Option<Earlier>,
-    /// The conversation's head, if the author is a member.
+    /// The conversation's head, if the author may write there.
     head: Option<Seq>,
 }
 
@@ -200,8 +213,8 @@ async fn find(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<Found>, sq
     found.resize_with(rows.len(), Found::default);
     let bind = |values: &mut Values, index: usize, row: &&AppendRow| {
         let Append { conversation, author, client_msg_id, .. } = &row.append;
-        values.int(index as u64).text(client_msg_id.as_str()).blob(author.device.as_bytes());
-        values.blob(conversation.as_bytes()).text(author.user.as_str());
+        values.int(index as u64).text(client_msg_id.as_str()).blob(sender_key(author));
+        values.blob(conversation.as_bytes()).optional_text(author.user().map(UserId::as_str));
     };
     let take = |row: &SqliteRow| {
         let mut packed = Packed::new(Columns::of(row).optional_blob()?.unwrap_or_default());
@@ -220,7 +233,7 @@ async fn find(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<Found>, sq
 
 /// What becomes of each row, as if one came after the other.
 fn decide(rows: &[&AppendRow], found: &[Found]) -> Vec<RowOutcome> {
-    let mut in_batch: HashMap<(&ClientMsgId, DeviceId), Earlier> = HashMap::with_capacity(rows.len());
+    let mut in_batch: HashMap<Key<'_>, Earlier> = HashMap::with_capacity(rows.len());
     let mut heads: HashMap<ConversationId, Seq> = HashMap::with_capacity(rows.len());
     let mut outcomes = Vec::with_capacity(rows.len());
     for (row, found) in rows.iter().zip(found) {

@@ -13,6 +13,13 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use std::path::Path;
 
+/// A user with a device.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) user: UserId,
+    pub(crate) device: DeviceId,
+}
+
 pub(crate) const NOW: UnixMs = UnixMs::new(1_760_000_000_000);
 
 pub(crate) async fn open(folder: &Path) -> SqliteStore {
@@ -32,16 +39,16 @@ pub(crate) async fn count(connection: &mut SqliteConnection, sql: &'static str) 
     sqlx::query_scalar(sql).fetch_one(connection).await.expect("the rows are counted")
 }
 
-pub(crate) async fn author(store: &SqliteStore, name: &str) -> Author {
+pub(crate) async fn author(store: &SqliteStore, name: &str) -> Member {
     let user = UserId::new(name).expect("a name");
     store.ensure_user(user.clone(), NOW).await.expect("ensure_user");
     let device = DeviceId::generate();
     let new = NewDevice { id: device, user: user.clone(), name: "phone".into(), kind: DeviceKind::Main, now: NOW };
     store.create_device(new).await.expect("create_device").expect("the user exists");
-    Author { user, device }
+    Member { user, device }
 }
 
-pub(crate) async fn group(store: &SqliteStore, members: &[&Author]) -> ConversationId {
+pub(crate) async fn group(store: &SqliteStore, members: &[&Member]) -> ConversationId {
     let id = ConversationId::generate();
     let members = members.iter().map(|author| author.user.clone()).collect();
     let new = NewConversation { id, kind: ConversationKind::Group, title: None, members, now: NOW };
@@ -49,10 +56,10 @@ pub(crate) async fn group(store: &SqliteStore, members: &[&Author]) -> Conversat
     id
 }
 
-pub(crate) fn message(author: &Author, conversation: ConversationId, text: &str) -> Append {
+pub(crate) fn message(member: &Member, conversation: ConversationId, text: &str) -> Append {
     Append {
         conversation,
-        author: author.clone(),
+        author: Author::Device { user: member.user.clone(), device: member.device },
         client_msg_id: ClientMsgId::random(),
         kind: Kind::Message,
         body: Body::text(text),
