@@ -34,11 +34,6 @@ pub enum StartError {
     /// No nsqd is configured.
     #[error("no nsqd is configured")]
     NoNsqd,
-    /// The prefix makes no topic names.
-    #[error(
-        "the topic prefix {0:?} makes no valid topic names: use letters, digits, `.`, `_` and `-`, at most 28 of them"
-    )]
-    Prefix(String),
     /// A setting is out of its bounds.
     #[error("a setting of NSQ connections is out of its bounds")]
     Settings(#[from] SettingsError),
@@ -80,9 +75,6 @@ impl NsqBroker {
     ) -> Result<(Self, mpsc::Receiver<RawMessage>), StartError> {
         if settings.nsqds.is_empty() {
             return Err(StartError::NoNsqd);
-        }
-        if topic_name(&settings.topic_prefix, ConversationId::from_bytes([0; 16])).is_none() {
-            return Err(StartError::Prefix(settings.topic_prefix));
         }
         let sealer = Sealer::new(&settings.key, settings.epoch);
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
@@ -240,7 +232,7 @@ impl NsqBroker {
 
 impl Inner {
     fn topic(&self, conversation: ConversationId) -> Topic {
-        let name = topic_name(&self.settings.topic_prefix, conversation).expect("checked at the start");
+        let name = topic_name(&self.settings.topic_prefix, conversation);
         let nsqds = self.nodes.iter().map(|node| node.addresses.tcp.as_str());
         let node = place(nsqds, name.as_str()).expect("checked at the start");
         let raw = (self.settings.ingest == Ingest::Live).then(|| {

@@ -26,4 +26,3 @@ mod topic;
 pub use broker::{NsqBroker, StartError};
 pub use raw::{RawMessage, SEQ_CHANNEL};
 pub use settings::{Channels, Ingest, NsqSettings, NsqdAddresses};
-pub use topic::topic_name;

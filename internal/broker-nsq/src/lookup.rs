@@ -2,7 +2,6 @@
 
 use crate::NsqBroker;
 use crate::settings::{Ingest, NsqSettings};
-use lockstep_model::ConversationId;
 use lockstep_nsq_client::http::Node;
 use lockstep_nsq_client::{Address, Lookup, LookupSettings, SettingsError, TopicName, Watcher};
 use tokio::sync::mpsc;
@@ -54,9 +53,7 @@ impl Watcher for Telling {
 /// Consumes `_seq` wherever a topic is found.
 pub(crate) async fn run(broker: NsqBroker, mut found: mpsc::UnboundedReceiver<Found>) {
     while let Some(Found { topic, nsqd, is_there }) = found.recv().await {
-        let prefix = &broker.0.settings.topic_prefix;
-        let Some(id) = topic.as_str().strip_prefix(prefix.as_str()) else { continue };
-        let Ok(conversation) = id.parse::<ConversationId>() else { continue };
+        let Some(conversation) = broker.0.settings.topic_prefix.conversation(topic.as_str()) else { continue };
         let Some(known) = broker.0.topics.get(&conversation) else { continue };
         let (raw, own) = (known.raw.clone(), broker.0.nodes[known.node].addresses.tcp.clone());
         drop(known);

@@ -1,6 +1,6 @@
 //! What the broker is told.
 
-use lockstep_model::{ConversationId, Epoch};
+use lockstep_model::{ConversationId, Epoch, TopicPrefix};
 use lockstep_nsq_client::Address;
 use std::collections::HashSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub struct NsqSettings {
     /// The HTTP addresses of the nsqlookupds; may be none.
     pub lookupds: Vec<Address>,
     /// What stands before a conversation's id in its topic's name.
-    pub topic_prefix: String,
+    pub topic_prefix: TopicPrefix,
     /// How devices' channels live.
     pub channels: Channels,
     /// When raw bodies that services publish are taken into the log.
@@ -71,7 +71,7 @@ impl NsqSettings {
         Self {
             nsqds: vec![],
             lookupds: vec![],
-            topic_prefix: "lockstep.".to_owned(),
+            topic_prefix: TopicPrefix::default(),
             channels: Channels::Ephemeral,
             ingest: Ingest::Live,
             pinned: HashSet::new(),

@@ -2,7 +2,7 @@
 
 use crate::channel::Channel;
 use crate::raw::RawTopic;
-use lockstep_model::{ConversationId, DeviceId};
+use lockstep_model::{ConversationId, DeviceId, TopicPrefix};
 use lockstep_nsq_client::{ChannelName, EPHEMERAL_SUFFIX, TopicName};
 use std::sync::Arc;
 
@@ -29,8 +29,8 @@ impl Topic {
 }
 
 /// The topic of a conversation.
-pub fn topic_name(prefix: &str, conversation: ConversationId) -> Option<TopicName> {
-    TopicName::new(&format!("{prefix}{conversation}")).ok()
+pub(crate) fn topic_name(prefix: &TopicPrefix, conversation: ConversationId) -> TopicName {
+    TopicName::new(&prefix.topic(conversation)).expect("a prefix makes names that NSQ takes")
 }
 
 /// The channel of a device.
