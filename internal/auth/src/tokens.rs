@@ -2,6 +2,7 @@
 
 use crate::KeyError;
 use crate::key::SigningKey;
+use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lockstep_model::{Code, DeviceId, ServiceName, TokenGeneration, UnixMs, UserId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -95,6 +96,7 @@ pub struct Tokens {
     signing: EncodingKey,
     verifying: DecodingKey,
     jwks: String,
+    pkcs8: Vec<u8>,
 }
 
 impl Kind {
@@ -129,7 +131,18 @@ impl Tokens {
             signing: EncodingKey::from_ed_der(&key.pkcs8),
             verifying: DecodingKey::from_ed_der(&key.public),
             jwks: serde_json::json!({"keys": [key.public_jwk()]}).to_string(),
+            pkcs8: key.pkcs8.clone(),
         }
+    }
+
+    /// A secret for one purpose inside this server, from the signing key: the same after each start, and of no use for
+    /// another purpose (HKDF-SHA-256, RFC 5869).
+    pub fn secret_for(&self, purpose: &str) -> [u8; 32] {
+        let info = [purpose.as_bytes()];
+        let derived = Salt::new(HKDF_SHA256, b"lockstep").extract(&self.pkcs8);
+        let mut secret = [0; 32];
+        derived.expand(&info, HKDF_SHA256).and_then(|okm| okm.fill(&mut secret)).expect("32 bytes are one block");
+        secret
     }
 
     /// Makes a token that is good for `ttl` from `now` on, both cut to whole seconds.

@@ -55,6 +55,30 @@ impl Engine {
         }
     }
 
+    /// Stores what came as raw bytes, each for its conversation and under its key, in their order and as one batch. The
+    /// answers stand in that order.
+    pub async fn ingest_many<'r>(
+        &self,
+        raws: impl Iterator<Item = (ConversationId, &'r [u8], ClientMsgId)>,
+    ) -> Vec<Ingested> {
+        let queue = |(conversation, raw, key): (ConversationId, &[u8], ClientMsgId)| {
+            let body = body_of_raw(raw).map_err(|error| error.code())?;
+            let (sender, outcome) = oneshot::channel();
+            let append = append(Author::Service(ServiceName::nsq()), conversation, key, body);
+            self.0.lane.send(Waiting { append, peer: None, reply: Reply::Request(sender) });
+            Ok(outcome)
+        };
+        let queued: Vec<Result<oneshot::Receiver<SendOutcome>, Code>> = raws.map(queue).collect();
+        let mut outcomes = Vec::with_capacity(queued.len());
+        for outcome in queued {
+            outcomes.push(match outcome {
+                Ok(outcome) => answered(outcome).await.into(),
+                Err(code) => Ingested::Refused(code),
+            });
+        }
+        outcomes
+    }
+
     /// Stores several bodies for a conversation in their order, with the sender `service:nsq`, each under a new name. None
     /// is taken if there is no room for all; a store that fails midway may have kept the first of them.
     ///

@@ -73,6 +73,7 @@ pub struct Shared {
     pub(crate) meters: Arc<Meters>,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     writable: Arc<dyn Fn() -> bool + Send + Sync>,
+    remark: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     device_rates: Arc<SendRates<DeviceId>>,
     service_rates: Arc<SendRates<ServiceName>>,
 }
@@ -107,6 +108,7 @@ impl GatewayState {
             stopping,
             metrics: Arc::new(metrics),
             writable: Arc::new(|| true),
+            remark: Arc::new(|| None),
             device_rates: Arc::new(device_rates),
             service_rates: Arc::new(service_rates),
         }))
@@ -116,6 +118,17 @@ impl GatewayState {
     pub fn writable_when(mut self, writable: impl Fn() -> bool + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.0).writable = Arc::new(writable);
         self
+    }
+
+    /// Lets readiness say more: something is not as it should be, yet the server is ready.
+    pub fn remarking(mut self, remark: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
+        Arc::make_mut(&mut self.0).remark = Arc::new(remark);
+        self
+    }
+
+    /// What readiness has to add.
+    pub(crate) fn remark(&self) -> Option<String> {
+        (self.remark)()
     }
 
     /// Whether the store takes writes.

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod config;
 mod descriptors;
 mod http;
+mod nsq;
 mod nsq_http;
 mod running;
 mod start;

@@ -3,6 +3,7 @@
 use crate::admin::AdminSocket;
 use crate::http::Ending;
 use crate::tasks::Tasks;
+use lockstep_broker_nsq::NsqBroker;
 use lockstep_engine::Engine;
 use lockstep_store_sql::SqliteStore;
 use std::io;
@@ -25,6 +26,7 @@ pub struct Running {
     pub(crate) ending: Ending,
     pub(crate) tasks: Tasks,
     pub(crate) admin_socket: AdminSocket,
+    pub(crate) nsq: Option<NsqBroker>,
 }
 
 /// Why a server did not end in order. The process should exit with code 1.
@@ -103,6 +105,9 @@ impl Running {
             self.sockets.wait().await;
         };
         tokio::join!(requests, devices);
+        if let Some(nsq) = &self.nsq {
+            nsq.stop().await;
+        }
         // Once the store's lock is gone, a socket at this path may be another server's.
         self.admin_socket.remove();
         self.store.close().await;

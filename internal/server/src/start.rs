@@ -2,16 +2,18 @@
 
 use crate::admin::{self, AdminListener, AdminSocket, AdminState, SocketError};
 use crate::http::{self, Ending, HttpLimits};
-use crate::nsq_http;
 use crate::running::Running;
 use crate::tasks::Tasks;
 use crate::{Config, Telemetry, descriptors};
+use crate::{nsq, nsq_http};
 use axum::serve::{Listener, ListenerExt};
 use lockstep_auth::{KeyError, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
+use lockstep_broker_nsq::{NsqBroker, RawMessage};
 use lockstep_engine::{Engine, EngineConfig, Ports};
 use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState};
 use lockstep_model::UnixMs;
+use lockstep_ports::Broker;
 use lockstep_store_sql::{OpenError, SqliteOptions, SqliteStore};
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::mpsc;
 
 /// Connections that the system keeps while the accept loop is busy; more are refused by it.
 const BACKLOG: u32 = 4_096;
@@ -29,6 +32,8 @@ const ADMIN_LIMITS: HttpLimits =
 /// How often what the store no longer needs is deleted.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
 /// How often the metrics' histograms are put in order, so that they do not grow between two readings.
+/// How often it is looked at which nsqds are there, and memory is given back that only speed needs.
+const NSQ_PERIOD: Duration = Duration::from_secs(25);
 const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Why the server did not start. Nothing was left open.
@@ -64,6 +69,12 @@ pub enum StartError {
         /// The cause.
         source: io::Error,
     },
+    /// NSQ.
+    #[error("NSQ cannot be used as configured")]
+    Nsq(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Two doors for the same thing.
+    #[error("nsq_http.listen and nsq.nsqds are both set: with nsqds, services publish to nsqd itself; remove one")]
+    NsqHttpBesideNsqds,
     /// The admin socket.
     #[error(transparent)]
     Admin(#[from] SocketError),
@@ -88,7 +99,7 @@ impl Server {
             ..SqliteOptions::default()
         };
         let store = SqliteStore::open(&config.data, options).await?;
-        match open_doors(&config).await {
+        match open_doors(&config, &store).await {
             Ok(doors) => Ok(run(config, telemetry, store, doors)),
             Err(error) => {
                 store.close().await;
@@ -106,24 +117,38 @@ struct Doors {
     nsq_http: Option<nsq_http::Bound>,
     admin_socket: AdminSocket,
     admin_listener: AdminListener,
+    /// The broker on NSQ, and what services publish there.
+    nsq: Option<(NsqBroker, mpsc::Receiver<RawMessage>)>,
 }
 
-async fn open_doors(config: &Config) -> Result<Doors, StartError> {
+async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, StartError> {
     let tokens = Arc::new(Tokens::open(&config.data)?);
+    let uses_nsq = !config.nsq.nsqds.is_empty();
+    if uses_nsq && config.nsq_http.listen.is_some() {
+        return Err(StartError::NsqHttpBesideNsqds);
+    }
     let address = config.listen;
     let (listener, local_addr) = listen(address).map_err(|source| StartError::Listen { address, source })?;
     let nsq_http = nsq_http::bind(config)?;
     let (admin_socket, admin_listener) = AdminSocket::bind(&config.data)?;
-    Ok(Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener })
+    // Last, so that nothing has to be taken back.
+    let log = Arc::new(store.clone());
+    let nsq = if uses_nsq { Some(nsq::start(&config.nsq, log, &tokens)?) } else { None };
+    Ok(Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq })
 }
 
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
-    let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener } = doors;
+    let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
+    let (nsq, raw_messages) = nsq.unzip();
+    let broker: Arc<dyn Broker> = match &nsq {
+        Some(broker) => Arc::new(broker.clone()),
+        None => Arc::new(EmbeddedBroker::new()),
+    };
     let ports = Ports {
         log: Arc::new(store.clone()),
         directory: Arc::new(store.clone()),
         offsets: Arc::new(store.clone()),
-        broker: Arc::new(EmbeddedBroker::new()),
+        broker,
     };
     let engine = Engine::start(ports, engine_config(&config));
     let tasks = Tasks::default();
@@ -139,6 +164,10 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         move || rendered.render(),
     )
     .writable_when(move || asked.is_writable());
+    let gateway = match nsq.clone() {
+        Some(broker) => gateway.remarking(move || nsq::remark(&broker)),
+        None => gateway,
+    };
     let sockets = gateway.sockets.clone();
     let http_limits = http_limits(&config);
 
@@ -148,6 +177,17 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     let nsq_http_addr = nsq_http.as_ref().map(|bound| bound.local_addr);
     if let Some(bound) = nsq_http {
         nsq_http::serve(bound, &config, engine.clone(), store.clone(), &ending, &tasks);
+    }
+    if let Some(messages) = raw_messages {
+        let taking_in = nsq::take_in(engine.clone(), messages, ending.stopping.clone());
+        tasks.spawn_vital("raw messages", taking_in);
+    }
+    if let Some(broker) = nsq.clone() {
+        tasks.spawn_periodic("NSQ upkeep", NSQ_PERIOD, ending.stopping.clone(), move || {
+            let _remark = nsq::remark(&broker);
+            broker.forget_recent();
+            std::future::ready(())
+        });
     }
     let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config));
     let admin = http::serve(admin_listener, admin::router(admin_state), ADMIN_LIMITS, ending.clone(), tasks.tracker());
@@ -178,6 +218,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         ending,
         tasks,
         admin_socket,
+        nsq,
     }
 }
 

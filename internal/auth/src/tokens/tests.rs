@@ -179,3 +179,13 @@ fn the_published_key_verifies_what_is_issued() {
     assert!(read(&published));
     assert!(!read(&DecodingKey::from_ed_der(&foreign.public)));
 }
+
+#[test]
+fn secrets_are_of_one_key_and_one_purpose() {
+    let (one, other) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let open = |folder: &tempfile::TempDir| Tokens::open(folder.path()).expect("a key");
+    let secret = open(&one).secret_for("envelopes");
+    assert_eq!(open(&one).secret_for("envelopes"), secret, "the same after a restart");
+    assert_ne!(open(&one).secret_for("others"), secret);
+    assert_ne!(open(&other).secret_for("envelopes"), secret);
+}

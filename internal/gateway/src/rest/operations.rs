@@ -21,8 +21,9 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: new devices may come: the server is not stopping, its store takes writes and answers.
-pub(super) async fn readyz(State(state): State<GatewayState>) -> Result<&'static str, Problem> {
+/// `GET /readyz`: new devices may come: the server is not stopping, its store takes writes and answers. A
+/// second line says what is amiss nevertheless.
+pub(super) async fn readyz(State(state): State<GatewayState>) -> Result<String, Problem> {
     if state.stopping.is_cancelled() {
         return Err(Code::ShuttingDown.into());
     }
@@ -32,7 +33,10 @@ pub(super) async fn readyz(State(state): State<GatewayState>) -> Result<&'static
     // No device has this id; what counts is that the store says so.
     let nobody = state.engine.device(DeviceId::from_bytes([0; 16]));
     match tokio::time::timeout(STORE_TIMEOUT, nobody).await {
-        Ok(Ok(_) | Err(Code::NoSuchDevice)) => Ok("ready\n"),
+        Ok(Ok(_) | Err(Code::NoSuchDevice)) => {
+            let remark = state.remark().map(|remark| remark + "\n").unwrap_or_default();
+            Ok(format!("ready\n{remark}"))
+        }
         Ok(Err(code)) => Err(code.into()),
         Err(_) => Err(Code::Unavailable.into()),
     }

@@ -6,7 +6,7 @@ mod nsq;
 
 pub use error::ConfigError;
 pub use limits::Limits;
-pub use nsq::{NsqConfig, NsqHttpConfig, NsqHttpListen};
+pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
 
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -155,7 +155,7 @@ impl Config {
             ("nsq_http.names", self.nsq_http.names_are_right()),
             ("log.level", level_is_known && !self.log.level.trim().is_empty()),
         ];
-        if let Some((key, _)) = checks.into_iter().find(|(_, right)| !right) {
+        if let Some((key, _)) = checks.into_iter().chain(self.nsq.checks()).find(|(_, right)| !right) {
             return Err(ConfigError::value(figment, key));
         }
         let out_of_bounds = self.limits.table().find(|(_, value, min, max)| !(min..=max).contains(&value));
