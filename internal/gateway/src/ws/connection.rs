@@ -168,6 +168,7 @@ impl Shell {
                 None => break,
                 Some(Incoming::Gone) => return Err(End::Gone),
                 Some(Incoming::Wrong(code)) => return Err(End::Close(code)),
+                Some(Incoming::Control) => self.session.handle_control(now),
                 Some(Incoming::Text(text)) => {
                     self.state.meters.frames_in.increment(1);
                     self.session.handle_request(translate::request(&text), now);
