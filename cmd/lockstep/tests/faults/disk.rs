@@ -41,7 +41,11 @@ impl Trouble {
     async fn end(self, server: &ServerProcess) -> Result<()> {
         match self {
             Self::FileLimit => server.limit_file_bytes(None)?,
-            Self::Full(ballast) => fs::remove_file(ballast)?,
+            // Emptied first: a process that another test is just starting may still hold the file open.
+            Self::Full(ballast) => {
+                fs::File::create(&ballast)?;
+                fs::remove_file(ballast)?;
+            }
             Self::Failing(..) => {}
             Self::Traced(strace) => drop(strace.detach().await?),
             Self::Away(here, there) => fs::rename(there, here)?,
