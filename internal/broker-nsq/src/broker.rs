@@ -84,15 +84,17 @@ impl NsqBroker {
         let opened: Result<Vec<_>, _> = settings.nsqds.iter().map(|nsqd| Node::open(nsqd, &settings)).collect();
         let (nodes, answers): (Vec<Node>, Vec<_>) = opened?.into_iter().unzip();
         let (watcher, found) = lookup::watcher();
-        let lookup = lookup::open(&settings, watcher)?;
+        let (lookup, polling) = lookup::open(&settings, watcher)?.unzip();
+        let node_ids = Arc::new(NodeIds::default());
         let shared =
-            Shared { sealer: sealer.clone(), recent: Recent::default(), node_ids: NodeIds::default(), rechecks };
+            Shared { sealer: sealer.clone(), recent: Recent::default(), node_ids: Arc::clone(&node_ids), rechecks };
         let raw = RawShared {
             sealer,
             messages,
             settings: settings.clone(),
             tasks: tasks.clone(),
             opener: opener.clone(),
+            node_ids,
             found: Default::default(),
         };
         let broker = Self(Arc::new(Inner {
@@ -111,6 +113,9 @@ impl NsqBroker {
         }));
         for answers in answers {
             broker.spawn(publish::watch(broker.clone(), answers));
+        }
+        if let Some(polling) = polling {
+            broker.spawn(polling);
         }
         broker.spawn(recheck::run(log, changed));
         broker.spawn(crate::opening::run(broker.clone(), waiting));

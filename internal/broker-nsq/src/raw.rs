@@ -6,6 +6,7 @@
 
 use crate::envelope::{Opened, Sealer};
 use crate::node::consumers;
+use crate::node_ids::NodeIds;
 use crate::opening::Opener;
 use crate::settings::NsqSettings;
 use lockstep_model::{ClientMsgId, ConversationId};
@@ -75,6 +76,7 @@ pub(crate) struct RawShared {
     pub(crate) settings: NsqSettings,
     pub(crate) tasks: TaskTracker,
     pub(crate) opener: Opener,
+    pub(crate) node_ids: Arc<NodeIds>,
     /// The consumers' groups of nsqds that are not configured, by address.
     pub(crate) found: Mutex<HashMap<Address, Consumers>>,
 }
@@ -145,7 +147,8 @@ impl RawTopic {
         let Some(consumers) = consumers.as_mut().filter(|consumers| !consumers.contains_key(group.address())) else {
             return;
         };
-        let handler = RawHandler { topic: Arc::clone(self), nsqd: group.address().clone(), responder: None };
+        let handler =
+            RawHandler { topic: Arc::clone(self), nsqd: group.address().clone(), responder: None, noted: false };
         let (consumer, task) = group.prepare(self.topic.clone(), channel(), handler);
         self.shared.tasks.spawn(task);
         consumers.insert(group.address().clone(), consumer);
@@ -174,11 +177,16 @@ struct RawHandler {
     topic: Arc<RawTopic>,
     nsqd: Address,
     responder: Option<Responder>,
+    /// Whether a message of this connection was looked at for the nsqd's node id.
+    noted: bool,
 }
 
 impl Handler for RawHandler {
     fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict {
         let RawTopic { conversation, topic, shared, .. } = &*self.topic;
+        if !std::mem::replace(&mut self.noted, true) {
+            shared.node_ids.note(&self.nsqd, message.id.as_bytes());
+        }
         // What has our MAC came from a log.
         if shared.sealer.open(message.body) != Opened::Raw {
             return Verdict::Finish;
@@ -194,6 +202,7 @@ impl Handler for RawHandler {
 
     fn opened(&mut self, responder: &Responder) {
         self.responder = Some(responder.clone());
+        self.noted = false;
         if self.nsqd == self.topic.own {
             self.topic.is_made.store(true, Ordering::Release);
             self.topic.shared.opener.seq_made(self.topic.conversation);

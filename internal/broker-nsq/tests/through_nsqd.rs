@@ -44,9 +44,14 @@ async fn each_device_gets_each_entry_in_order_and_nothing_else() {
     house.broker.stop().await;
 }
 
+/// nsqd keeps `--mem-queue-size` messages of a channel, here 100, and what is more on disk for durable ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_burst_arrives_whole() {
-    let house = house(1, false, patient).await;
+async fn a_burst_arrives_whole_through_durable_channels() {
+    let durable = |settings: &mut NsqSettings| {
+        patient(settings);
+        settings.channels = Channels::Durable;
+    };
+    let house = house(1, false, durable).await;
     house.until_connected().await;
     let [topic] = conversations();
     let mut devices = [Listener::fed(&house.broker, &[topic]).await, Listener::fed(&house.broker, &[topic]).await];
@@ -59,6 +64,30 @@ async fn a_burst_arrives_whole() {
         came.sort_unstable();
         assert_eq!(came, all, "each once, and no head signal in place of one");
     }
+    house.broker.stop().await;
+}
+
+/// Ephemeral channels have no disk: what is more is lost, and what comes next shows the gap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_burst_an_ephemeral_channel_goes_on() {
+    let house = house(1, false, patient).await;
+    house.until_connected().await;
+    let [topic] = conversations();
+    let mut device = Listener::fed(&house.broker, &[topic]).await;
+    house.broker.publish(&entries(topic, 1..=3_000)).await;
+    let seen = async || {
+        let channel = channel_stats(&house.nsqds[0], topic, &ephemeral(device.device())).await.expect("its channel");
+        topic_stats(&house.nsqds[0], topic).await.is_some_and(|topic| topic.depth == 0 && topic.message_count == 3_000)
+            && (channel.depth, channel.in_flight_count) == (0, 0)
+    };
+    until("all are through", seen).await;
+    publish(&house.broker, topic, 3_001..=3_001).await;
+    device.until_entry(topic, 3_001).await;
+    let mut came = device.seqs(topic);
+    let count = came.len();
+    came.sort_unstable();
+    came.dedup();
+    assert_eq!(came.len(), count, "one came twice");
     house.broker.stop().await;
 }
 

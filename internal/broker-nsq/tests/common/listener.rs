@@ -67,7 +67,7 @@ impl Listener {
             }
         };
         let came = tokio::time::timeout(PATIENCE, wait).await.is_ok();
-        let last = &self.notices[self.notices.len().saturating_sub(10)..];
+        let last = &self.notices[self.notices.len().saturating_sub(3)..];
         assert!(came, "{what} never came; the last of {}: {last:?}", self.notices.len());
     }
 

@@ -52,6 +52,17 @@ impl Spy {
         }
     }
 
+    /// The ids of the messages that have come and were not asked for.
+    pub(crate) fn seen_so_far(&mut self) -> Vec<MessageId> {
+        let mut ids = Vec::new();
+        while let Ok(seen) = self.seen.try_recv() {
+            if let Seen::Message(id, _) = seen {
+                ids.push(id);
+            }
+        }
+        ids
+    }
+
     async fn next(&mut self) -> Seen {
         let next = tokio::time::timeout(PATIENCE, self.seen.recv()).await;
         next.expect("the spy sees nothing").expect("it is open")
