@@ -76,6 +76,15 @@ impl Listener {
         self.until(&format!("entry {seq}"), |notices| seqs(notices, topic).any(|came| came == seq)).await;
     }
 
+    /// Waits for this entry or a head signal that reaches so far. Says whether it was the entry.
+    pub(crate) async fn until_told(&mut self, topic: ConversationId, seq: u64) -> bool {
+        self.until(&format!("entry or head {seq}"), |notices| {
+            seqs(notices, topic).any(|came| came == seq) || heads(notices, topic).any(|came| came >= seq)
+        })
+        .await;
+        seqs(&self.notices, topic).any(|came| came == seq)
+    }
+
     /// Waits for a head signal that reaches so far.
     pub(crate) async fn until_head(&mut self, topic: ConversationId, seq: u64) {
         self.until(&format!("head {seq}"), |notices| heads(notices, topic).any(|came| came >= seq)).await;
