@@ -109,14 +109,9 @@ impl Janitor {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
             let swept = self.sweep(Instant::now()).await;
-            if swept.channels_deleted + swept.topics_deleted + swept.pending.len() > 0 {
-                let (channels, topics, pending) = (swept.channels_deleted, swept.topics_deleted, swept.pending.len());
-                tracing::info!(
-                    channels,
-                    topics,
-                    devices_pending = pending,
-                    "the janitor deleted what was left on nsqds"
-                );
+            let (channels, topics) = (swept.channels_deleted, swept.topics_deleted);
+            if channels + topics > 0 {
+                tracing::info!(channels, topics, "the janitor deleted what was left on nsqds");
             }
         }
     }
@@ -199,9 +194,13 @@ impl Janitor {
             };
             swept.channels_deleted += outcome.1;
             if outcome.0 != Deletion::Done {
-                tracing::warn!(%device, deletion = ?outcome.0, "channels of a device that is gone may be left");
+                tracing::debug!(%device, deletion = ?outcome.0, "channels of a device that is gone may be left");
                 swept.pending.insert(*device, channels.saturating_sub(outcome.1));
             }
+        }
+        if !swept.pending.is_empty() {
+            let devices = swept.pending.len();
+            tracing::warn!(devices, missed = ?reach.nsqds.missed(), "channels of devices that are gone may be left");
         }
     }
 

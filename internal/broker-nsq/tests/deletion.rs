@@ -1,10 +1,8 @@
 //! A device's channels are deleted, on real servers.
 
 mod fleet;
-#[path = "fleet/proxy.rs"]
-mod proxy;
 
-use fleet::{World, channel_target, ephemeral, fleet, fleet_in, publish, soon, topic, topic_of};
+use fleet::{World, channel_target, ephemeral, fleet, fleet_in, proxy, publish, soon, topic, topic_of};
 use lockstep_broker_nsq::Deletion;
 use lockstep_model::{ConversationId, DeviceId};
 use lockstep_nsq_client::Address;
@@ -143,6 +141,23 @@ async fn a_channel_that_appears_meanwhile_is_deleted_too() {
     assert_eq!(soon(fleet.delete_channels(device, None)).await, Deletion::Done);
     assert_eq!(made.load(Ordering::SeqCst), 1, "it was made once, while the first was deleted");
     assert_eq!((world.topics(1).await, world.count(device).await), (vec![topic], 0));
+}
+
+/// An nsqd tells of a channel of which it has just been rid.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_nsqlookupd_hears_meanwhile_is_forgotten_too() {
+    let world = World::new().await;
+    let (device, topic) = (DeviceId::generate(), topic());
+    world.make(0, &topic, &device.to_string());
+    let (lookupd, target) = (world.lookupd.http_address(), channel_target("create", &topic, &device.to_string()));
+    let proxy = proxy::before(world.nsqds[0].http_address(), move |request| {
+        if request.starts_with("/channel/delete") {
+            proxy::post(lookupd, &target);
+        }
+    });
+    let fleet = fleet(&[proxy.await, world.address(1)], &[lookupd.into()]);
+    assert_eq!(soon(fleet.delete_channels(device, Some(&[]))).await, Deletion::Done);
+    assert_eq!((world.count(device).await, world.listed(&topic)), (0, Some(vec![])));
 }
 
 /// Whoever makes it still runs. The nsqlookupd lists this nsqd under its own address: it is one and the same.

@@ -2,8 +2,8 @@
 
 mod fleet;
 
-use fleet::{HOUR, World, ephemeral, post, publish, soon, topic, topic_of};
-use lockstep_broker_nsq::JanitorSettings;
+use fleet::{HOUR, World, channel_target, ephemeral, fleet, post, proxy, publish, soon, topic, topic_of};
+use lockstep_broker_nsq::{Janitor, JanitorSettings};
 use lockstep_model::{ConversationId, DeviceId};
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -128,8 +128,8 @@ async fn what_keeps_a_topic() {
     assert_eq!(world.listed(&topics[5]), None, "nothing kept this one");
     // What kept them ends, and they have their hour from then on.
     is_used.store(false, Ordering::SeqCst);
-    post(&world.nsqds[0], &fleet::channel_target("delete", &topics[2], "archive"));
-    post(&world.nsqds[0], &fleet::channel_target("empty", &topics[3], "_seq"));
+    post(&world.nsqds[0], &channel_target("delete", &topics[2], "archive"));
+    post(&world.nsqds[0], &channel_target("empty", &topics[3], "_seq"));
     drop(consumer);
     wait_until_alone(&world, &topics[4]).await;
     assert_eq!(soon(janitor.sweep(start + HOUR + MINUTE)).await.topics_deleted, 0);
@@ -148,11 +148,61 @@ async fn a_message_that_came_and_went_keeps_a_topic_for_another_hour() {
     assert_eq!(soon(janitor.sweep(start)).await.topics_deleted, 0);
     publish(&world.nsqds[0], &topic);
     wait_until_it_waits(&world, &topic).await;
-    post(&world.nsqds[0], &fleet::channel_target("empty", &topic, "_seq"));
+    post(&world.nsqds[0], &channel_target("empty", &topic, "_seq"));
     for minutes in [60, 119] {
         assert_eq!(soon(janitor.sweep(start + MINUTE * minutes)).await.topics_deleted, 0, "{minutes}");
     }
     assert_eq!(soon(janitor.sweep(start + HOUR * 2)).await.topics_deleted, 1);
+}
+
+/// A janitor that reaches the first nsqd through something that happens meanwhile.
+async fn janitor_behind(world: &World, meanwhile: impl Fn(&str) + Send + Sync + 'static) -> Janitor {
+    let proxy = proxy::before(world.nsqds[0].http_address(), meanwhile).await;
+    let fleet = fleet(&[proxy, world.address(1)], &[world.lookupd.http_address().into()]);
+    Janitor::new(fleet, Arc::clone(&world.directory), JanitorSettings::new(|_| false))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_is_looked_at_once_more_before_it_goes() {
+    let world = World::new().await;
+    let (topic, start) = (topic(), Instant::now());
+    for nsqd in 0..2 {
+        world.make(nsqd, &topic, "_seq");
+    }
+    let (own, last_look, listens) =
+        (world.nsqds[0].http_address(), format!("topic={topic}&"), channel_target("create", &topic, "archive"));
+    let mut janitor = janitor_behind(&world, move |target| {
+        if target.starts_with("/stats") && target.contains(&last_look) {
+            proxy::post(own, &listens);
+        }
+    })
+    .await;
+    assert_eq!(soon(janitor.sweep(start)).await.topics_deleted, 0);
+    assert_eq!(soon(janitor.sweep(start + HOUR)).await.topics_deleted, 1, "on the other nsqd");
+    assert_eq!(world.channels(0, &topic).await, ["_seq", "archive"]);
+    world.wait_for(|listed| listed[format!("topic:{topic}:")].as_array().is_some_and(|nsqds| nsqds.len() == 1));
+}
+
+/// Nobody would find what a service publishes there if the nsqlookupd forgot it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_nsqd_that_gets_a_topic_while_it_goes_stays_listed() {
+    let world = World::new().await;
+    let (topic, start) = (topic(), Instant::now());
+    world.make(0, &topic, "_seq");
+    let (other, lookupd) = (world.nsqds[1].http_address(), world.lookupd.http_address());
+    let (make, look) = (format!("/topic/create?topic={topic}"), format!("/lookup?topic={topic}"));
+    let mut janitor = janitor_behind(&world, move |target| {
+        if target.starts_with("/topic/delete") {
+            proxy::post(other, &make);
+            proxy::wait_for(lookupd, &look, |answer| answer.contains("tcp_port"));
+        }
+    })
+    .await;
+    assert_eq!(soon(janitor.sweep(start)).await.topics_deleted, 0);
+    assert_eq!(soon(janitor.sweep(start + HOUR)).await.topics_deleted, 1);
+    assert_eq!((world.topics(0).await.len(), world.topics(1).await), (0, vec![topic.clone()]));
+    world.wait_for(|listed| listed[format!("topic:{topic}:")].as_array().is_some_and(|nsqds| nsqds.len() == 1));
+    assert_eq!(world.listed(&topic), Some(vec![]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +237,7 @@ async fn it_passes_by_itself_until_it_is_stopped() {
     for round in 0..2 {
         let channel = if round == 0 { unknown.to_string() } else { ephemeral(unknown) };
         post(&world.nsqds[0], &format!("/topic/create?topic={topic}"));
-        post(&world.nsqds[0], &fleet::channel_target("create", &topic, &channel));
+        post(&world.nsqds[0], &channel_target("create", &topic, &channel));
         world.nsqds[0].wait_for_log(&format!("deleting channel {channel}")).expect("it is deleted");
     }
     stopping.cancel();

@@ -1,6 +1,8 @@
 //! Two nsqds, an nsqlookupd, and a directory of devices.
 #![allow(dead_code, reason = "each test program uses a part")]
 
+pub(crate) mod proxy;
+
 use lockstep_broker_nsq::{Fleet, Janitor, JanitorSettings, NsqSettings};
 use lockstep_model::{ConversationId, DeviceId, DeviceKind, Epoch, UnixMs, UserId};
 use lockstep_nsq_client::http::{HttpSettings, NsqdHttp, Stats, StatsQuery};

@@ -4,6 +4,7 @@ use lockstep_nsq_client::Address;
 use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -42,11 +43,24 @@ async fn pass(client: TcpStream, server: TcpStream, meanwhile: Arc<dyn Fn(&str) 
     answers.abort();
 }
 
-/// Asks an nsqd to do something. Blocks for a moment.
-pub(crate) fn post(nsqd: SocketAddr, target: &str) {
-    let mut stream = std::net::TcpStream::connect(nsqd).expect("nsqd is there");
-    write!(stream, "POST {target} HTTP/1.0\r\nContent-Length: 0\r\n\r\n").expect("it listens");
+/// Asks a server to do something. Blocks for a moment.
+pub(crate) fn post(server: SocketAddr, target: &str) {
+    let answer = request(server, "POST", target);
+    assert!(answer.contains(" 200 "), "{target}: {answer}");
+}
+
+/// Asks a server for something until it answers so.
+pub(crate) fn wait_for(server: SocketAddr, target: &str, is_so: impl Fn(&str) -> bool) {
+    let began = Instant::now();
+    while !is_so(&request(server, "GET", target)) {
+        assert!(began.elapsed() < Duration::from_secs(20), "{target} does not become so");
+    }
+}
+
+fn request(server: SocketAddr, method: &str, target: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(server).expect("it is there");
+    write!(stream, "{method} {target} HTTP/1.0\r\nContent-Length: 0\r\n\r\n").expect("it listens");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).expect("it answers");
-    assert!(answer.contains(" 200 "), "{target}: {answer}");
+    answer
 }
