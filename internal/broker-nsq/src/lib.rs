@@ -9,8 +9,12 @@
 
 mod broker;
 mod channel;
+mod deletion;
 mod envelope;
 mod feed;
+mod fleet;
+mod idle_topics;
+mod janitor;
 mod lookup;
 mod node;
 mod node_ids;
@@ -22,7 +26,11 @@ mod recent;
 mod recheck;
 mod settings;
 mod topic;
+mod topic_deletion;
 
 pub use broker::{NsqBroker, StartError};
+pub use deletion::Deletion;
+pub use fleet::Fleet;
+pub use janitor::{Janitor, JanitorSettings, Swept};
 pub use raw::{RawMessage, SEQ_CHANNEL};
 pub use settings::{Channels, Ingest, NsqSettings, NsqdAddresses};
