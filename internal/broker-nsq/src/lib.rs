@@ -6,10 +6,12 @@
 //! consumer at the moment, and everybody if nsqd does not take an envelope, gets a head signal and reads the log.
 //!
 //! Bodies that services publish into a topic come out of its `_seq` channel as [`RawMessage`]s.
+//! What services may hear of, [`NsqEvents`] publishes into a topic of its own.
 
 mod broker;
 mod channel;
 mod envelope;
+mod events;
 mod feed;
 mod lookup;
 mod node;
@@ -24,5 +26,6 @@ mod settings;
 mod topic;
 
 pub use broker::{NsqBroker, StartError};
+pub use events::{EventsSettings, NsqEvents};
 pub use raw::{RawMessage, SEQ_CHANNEL};
 pub use settings::{Channels, Ingest, NsqSettings, NsqdAddresses};
