@@ -32,7 +32,7 @@ async fn a_resume_that_fails_leaves_no_consumer() {
         live.ask(Ask::Resume { shown: shown.clone(), verify: true });
         assert_eq!(live.closed().await, Code::Unavailable);
         failing.store(false, Ordering::SeqCst);
-        house.engine.disconnect(&live.connection, Vec::new()).await;
+        house.engine.disconnect(&live.connection, Vec::new(), None).await;
         assert_eq!(house.broker.consumers(), 0, "a consumer is left");
     }
     // It was the failure: without it there are consumers.

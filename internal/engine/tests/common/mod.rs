@@ -51,6 +51,7 @@ impl House {
             directory: Arc::new(store.clone()),
             offsets: Arc::new(store.clone()),
             broker: Arc::clone(&broker) as Arc<dyn Broker>,
+            events: None,
         };
         change(&mut ports, &store);
         Self { engine: Engine::start(ports, config), store, broker, _folder: folder }
