@@ -139,6 +139,11 @@ impl NsqBroker {
         (nodes.iter().filter(|node| node.producer.is_connected()).count(), nodes.len())
     }
 
+    /// Whether the topic of a conversation is used here, if only because a consumer is still being closed.
+    pub fn uses(&self, conversation: ConversationId) -> bool {
+        self.0.topics.contains_key(&conversation)
+    }
+
     /// Gives memory back that only speed needs. To be called when it is quiet.
     pub fn forget_recent(&self) {
         self.0.shared.recent.clear();

@@ -30,9 +30,11 @@ const ADMIN_LIMITS: HttpLimits =
     HttpLimits { connections_max: 32, header_timeout: Duration::from_secs(30), age_max: Duration::from_secs(300) };
 /// How often what the store no longer needs is deleted.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
-/// How often the metrics' histograms are put in order, so that they do not grow between two readings.
 /// How often it is looked at which nsqds are there, and memory is given back that only speed needs.
 const NSQ_PERIOD: Duration = Duration::from_secs(25);
+/// How often nsqds are asked for channels of devices that are gone and for topics that stand empty.
+const JANITOR_PERIOD: Duration = Duration::from_secs(60);
+/// How often the metrics' histograms are put in order, so that they do not grow between two readings.
 const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Why the server did not start. Nothing was left open.
@@ -130,15 +132,14 @@ async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, Start
     let nsq_http = nsq_http::bind(config)?;
     let (admin_socket, admin_listener) = AdminSocket::bind(&config.data)?;
     // Last, so that nothing has to be taken back.
-    let log = Arc::new(store.clone());
-    let nsq = if uses_nsq { Some(nsq::start(&config.nsq, log, &tokens)?) } else { None };
+    let nsq = if uses_nsq { Some(nsq::start(&config.nsq, store, &tokens)?) } else { None };
     Ok(Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq })
 }
 
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
     let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
-    let (nsq, raw_messages, events) = match nsq {
-        Some(Nsq { broker, raw_messages, events }) => (Some(broker), Some(raw_messages), events),
+    let (nsq, nsq_work, events) = match nsq {
+        Some(Nsq { broker, raw_messages, events, janitor }) => (Some(broker), Some((raw_messages, janitor)), events),
         None => (None, None, None),
     };
     let broker: Arc<dyn Broker> = match &nsq {
@@ -180,9 +181,10 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     if let Some(bound) = nsq_http {
         nsq_http::serve(bound, &config, engine.clone(), store.clone(), &ending, &tasks);
     }
-    if let Some(messages) = raw_messages {
+    if let Some((messages, janitor)) = nsq_work {
         let taking_in = nsq::take_in(engine.clone(), messages, ending.stopping.clone());
         tasks.spawn_vital("raw messages", taking_in);
+        tasks.spawn_vital("NSQ janitor", janitor.run(JANITOR_PERIOD, ending.stopping.clone()));
     }
     if let Some(broker) = nsq.clone() {
         tasks.spawn_periodic("NSQ upkeep", NSQ_PERIOD, ending.stopping.clone(), move || {
