@@ -79,6 +79,10 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
     let (name, node, raw) = (topic.name.clone(), topic.node, topic.raw.clone());
     drop(topic);
     let mut state = channel.lock();
+    // Looked at while the channel is held: either this is seen here, or the consumer is seen by `stop`.
+    if inner.stopping.is_cancelled() {
+        return;
+    }
     if state.mailboxes.is_empty() {
         // Nobody waits any more.
         state.stage = Stage::None;
