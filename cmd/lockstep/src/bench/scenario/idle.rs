@@ -7,6 +7,7 @@ use crate::bench::machine::{Memory, Observed};
 use crate::bench::options;
 use crate::bench::process::Process;
 use crate::bench::report::{Progress, Report};
+use crate::bench::target::Target;
 use crate::bench::track::Faults;
 use crate::bench::world::{Plan, World, shared_rooms};
 use anyhow::Result;
@@ -59,7 +60,7 @@ impl Quiet {
 pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     let (devices, conversations) = (options.devices, options.conversations);
     options::need_sockets(devices + devices.div_ceil(2));
-    let progress = Progress::start();
+    let progress = Progress::start(Target::Embedded);
     progress.say(format_args!("making {devices} devices in {conversations} conversations each, and half as many more"));
     let (large, small) = tokio::try_join!(
         side(&options, devices, conversations),
@@ -93,7 +94,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     };
     let (faults, per_device, per_resident, per_consumer, cpu_percent): (Faults, f64, f64, f64, f64) =
         one.during(other.during(work)).await?;
-    let mut report = Report::new("idle", &options, faults)?;
+    let mut report = Report::new("idle", Target::Embedded, &options, faults)?;
     report.number("bytes_per_device", per_device);
     report.number("bytes_per_consumer", per_consumer);
     report.number("idle_cpu_percent", cpu_percent);
