@@ -6,11 +6,17 @@
 //! consumer at the moment, and everybody if nsqd does not take an envelope, gets a head signal and reads the log.
 //!
 //! Bodies that services publish into a topic come out of its `_seq` channel as [`RawMessage`]s.
+//! What services may hear of, [`NsqEvents`] publishes into a topic of its own.
 
 mod broker;
 mod channel;
+mod deletion;
 mod envelope;
+mod events;
 mod feed;
+mod fleet;
+mod idle_topics;
+mod janitor;
 mod lookup;
 mod node;
 mod node_ids;
@@ -22,7 +28,12 @@ mod recent;
 mod recheck;
 mod settings;
 mod topic;
+mod topic_deletion;
 
 pub use broker::{NsqBroker, StartError};
+pub use deletion::Deletion;
+pub use events::{EventsSettings, NsqEvents};
+pub use fleet::Fleet;
+pub use janitor::{Janitor, JanitorSettings, Swept};
 pub use raw::{RawMessage, SEQ_CHANNEL};
 pub use settings::{Channels, Ingest, NsqSettings, NsqdAddresses};

@@ -30,6 +30,9 @@ pub trait Directory: Services {
     /// The devices of a user that have not been removed, oldest first.
     async fn devices_of(&self, user: UserId) -> Result<Vec<Device>, StoreError>;
 
+    /// Which of these devices are gone: removed, or never there. In the order asked; any number may be asked for.
+    async fn gone(&self, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, StoreError>;
+
     /// The one statement of a connect: checks that the device is there and that the token's generation is not below the
     /// device's, raises the connection generation, marks the device seen.
     async fn connect_device(

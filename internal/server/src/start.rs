@@ -2,18 +2,18 @@
 
 use crate::admin::{self, AdminListener, AdminSocket, AdminState, SocketError};
 use crate::http::{self, Ending, HttpLimits};
+use crate::nsq::{self, Nsq};
+use crate::nsq_http;
 use crate::running::Running;
 use crate::tasks::Tasks;
 use crate::{Config, Telemetry, descriptors};
-use crate::{nsq, nsq_http};
 use axum::serve::{Listener, ListenerExt};
 use lockstep_auth::{KeyError, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
-use lockstep_broker_nsq::{NsqBroker, RawMessage};
 use lockstep_engine::{Engine, EngineConfig, Ports};
 use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState};
 use lockstep_model::UnixMs;
-use lockstep_ports::Broker;
+use lockstep_ports::{Broker, Events};
 use lockstep_store_sql::{OpenError, SqliteOptions, SqliteStore};
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::mpsc;
 
 /// Connections that the system keeps while the accept loop is busy; more are refused by it.
 const BACKLOG: u32 = 4_096;
@@ -117,8 +116,7 @@ struct Doors {
     nsq_http: Option<nsq_http::Bound>,
     admin_socket: AdminSocket,
     admin_listener: AdminListener,
-    /// The broker on NSQ, and what services publish there.
-    nsq: Option<(NsqBroker, mpsc::Receiver<RawMessage>)>,
+    nsq: Option<Nsq>,
 }
 
 async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, StartError> {
@@ -139,7 +137,10 @@ async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, Start
 
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
     let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
-    let (nsq, raw_messages) = nsq.unzip();
+    let (nsq, raw_messages, events) = match nsq {
+        Some(Nsq { broker, raw_messages, events }) => (Some(broker), Some(raw_messages), events),
+        None => (None, None, None),
+    };
     let broker: Arc<dyn Broker> = match &nsq {
         Some(broker) => Arc::new(broker.clone()),
         None => Arc::new(EmbeddedBroker::new()),
@@ -149,6 +150,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         directory: Arc::new(store.clone()),
         offsets: Arc::new(store.clone()),
         broker,
+        events: events.clone().map(|events| Arc::new(events) as Arc<dyn Events>),
     };
     let engine = Engine::start(ports, engine_config(&config));
     let tasks = Tasks::default();
@@ -219,6 +221,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         tasks,
         admin_socket,
         nsq,
+        events,
     }
 }
 

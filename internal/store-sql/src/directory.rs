@@ -2,7 +2,7 @@
 
 use crate::read::failed;
 use crate::row::{Columns, conversation_columns, device_columns};
-use crate::sql::Values;
+use crate::sql::{RowsSql, Values};
 use crate::store::SqliteStore;
 use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RemoveDevice};
 use async_trait::async_trait;
@@ -14,6 +14,15 @@ use lockstep_ports::{
     NewDevice, StoreError,
 };
 use sqlx::sqlite::SqliteRow;
+use std::sync::LazyLock;
+
+static GONE: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        2,
+        "WITH want (i, device) AS (VALUES {rows}) SELECT w.i FROM want w LEFT JOIN devices d ON d.id = w.device \
+         WHERE w.i IS NOT NULL AND (d.id IS NULL OR d.removed_at IS NOT NULL)",
+    )
+});
 
 type Refusable<T> = Result<Result<T, DirectoryRefusal>, StoreError>;
 
@@ -47,6 +56,21 @@ impl Directory for SqliteStore {
             " FROM devices WHERE user = ? AND removed_at IS NULL ORDER BY created_at, id"
         );
         self.ask("devices_of", LIST, Values::new().text(user.as_str()), |columns| columns.device()).await
+    }
+
+    async fn gone(&self, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, StoreError> {
+        let mut gone = vec![false; devices.len()];
+        let bind = |values: &mut Values, index: usize, device: &DeviceId| {
+            values.int(index as u64).blob(device.as_bytes());
+        };
+        let take = |row: &SqliteRow| {
+            if let Some(gone) = gone.get_mut(Columns::of(row).index()?) {
+                *gone = true;
+            }
+            Ok(())
+        };
+        self.readers().fetch_many("gone", &GONE, &devices, bind, take).await?;
+        Ok(devices.into_iter().zip(gone).filter_map(|(device, gone)| gone.then_some(device)).collect())
     }
 
     async fn connect_device(

@@ -165,6 +165,8 @@ async fn http_does_what_it_says() {
     assert_eq!(http.nodes().await.expect("an answer")[0].live_topics().count(), 0);
     http.delete_channel(&t, &c).await.expect("forgotten");
     assert!(http.delete_channel(&t, &c).await.is_err_and(|error| error.is_not_found()));
+    assert_eq!(http.topics().await.expect("an answer"), ["t"]);
     http.delete_topic(&t).await.expect("forgotten");
+    assert!(http.topics().await.expect("an answer").is_empty());
     assert_eq!(http.lookup(&t).await.expect("an answer"), None);
 }

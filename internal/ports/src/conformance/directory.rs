@@ -15,6 +15,7 @@ pub async fn directory(stores: &Stores) {
     devices(stores).await;
     connecting_and_generations(stores).await;
     removal(stores).await;
+    which_devices_are_gone(stores).await;
     groups(stores).await;
     a_direct_conversation_is_made_once(stores).await;
     the_limit_of_conversations(stores).await;
@@ -147,6 +148,23 @@ async fn removal(stores: &Stores) {
     stores.store_cursor(device.id, group, 9).await;
     assert_eq!(cursor(stores, &user.id, device.id, group).await, None);
     assert_eq!(cursor(stores, &user.id, kept.id, group).await, Some(7));
+}
+
+async fn which_devices_are_gone(stores: &Stores) {
+    let user = stores.make_user().await;
+    let (there, removed, unknown) =
+        (stores.make_device(&user.id).await.id, stores.make_device(&user.id).await.id, DeviceId::generate());
+    stores.directory.remove_device(removed, at(50)).await.expect("remove_device").expect("it is there");
+    let gone = async |devices| stores.directory.gone(devices).await.expect("gone");
+    assert_eq!(gone(vec![]).await, []);
+    assert_eq!(gone(vec![there]).await, []);
+    assert_eq!(gone(vec![unknown, there, removed]).await, [unknown, removed], "in the order asked");
+    // More than one statement takes.
+    let many: Vec<DeviceId> = (0..600).map(|_| DeviceId::generate()).collect();
+    let mut asked = many.clone();
+    asked.insert(300, there);
+    asked.push(there);
+    assert_eq!(gone(asked).await, many);
 }
 
 async fn cursor(stores: &Stores, user: &UserId, device: DeviceId, conversation: ConversationId) -> Option<u64> {

@@ -74,6 +74,11 @@ struct Nodes {
     producers: Vec<LookupdNode>,
 }
 
+#[derive(Deserialize)]
+struct Topics {
+    topics: Vec<String>,
+}
+
 impl LookupdHttp {
     /// Requests to the nsqlookupd whose HTTP address this is. Nothing is connected yet.
     pub fn new(address: Address, settings: HttpSettings) -> Self {
@@ -94,6 +99,12 @@ impl LookupdHttp {
     pub async fn nodes(&self) -> Result<Vec<LookupdNode>, HttpError> {
         let nodes = self.client.get("/nodes", &[]).await?;
         serde_json::from_slice(&nodes).map(|nodes: Nodes| nodes.producers).map_err(HttpError::Answer)
+    }
+
+    /// Every topic that it knows, those that no nsqd has any more too.
+    pub async fn topics(&self) -> Result<Vec<String>, HttpError> {
+        let topics = self.client.get("/topics", &[]).await?;
+        serde_json::from_slice(&topics).map(|topics: Topics| topics.topics).map_err(HttpError::Answer)
     }
 
     /// Who has the topic; `None` if it is not known at all.
