@@ -20,6 +20,8 @@ pub(super) const NSQ_RAISED: &[(&str, &str)] = &[
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often the server is asked how many consumers are open.
 const GLANCE: Duration = Duration::from_millis(5);
+/// How long the last envelopes may take after the devices that are waited for have everything.
+const STRAGGLERS: Duration = Duration::from_secs(2);
 
 /// What carries live entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -135,7 +137,16 @@ impl Ways {
     }
 
     /// The share of so many deliveries that came through nsqd since then, and how often the log was read meanwhile.
-    pub(super) fn since(self, then: Self, deliveries: u64) -> (f64, f64) {
-        ((self.envelopes - then.envelopes) / deliveries.max(1) as f64, self.log_reads - then.log_reads)
+    pub(super) async fn since(then: Self, server: SocketAddr, deliveries: u64) -> Result<(f64, f64)> {
+        let began = Instant::now();
+        loop {
+            let now = Self::of(server).await?;
+            let envelopes = now.envelopes - then.envelopes;
+            // The last ones may be on their way to devices that are not waited for, such as the sender.
+            if envelopes >= deliveries as f64 || began.elapsed() > STRAGGLERS {
+                return Ok((envelopes / deliveries.max(1) as f64, now.log_reads - then.log_reads));
+            }
+            tokio::time::sleep(GLANCE).await;
+        }
     }
 }

@@ -171,7 +171,10 @@ pub(super) async fn of_server(options: &Options, progress: &Progress) -> Result<
         Ways::of(address).await
     };
     let deliveries = 2 * options.messages().0 as u64;
-    let done = async |before| anyhow::Ok(Ways::of(address).await?.since(before, deliveries).0);
+    let done = async |before| match options.target {
+        Target::Embedded => Ok(0.0),
+        Target::Nsq => Ok(Ways::since(before, address, deliveries).await?.0),
+    };
     let (devices, from_nsqd_share) = drive(&ours, server, devices, options, frame, ready, done).await?;
     for (pair, room) in world.rooms.iter_mut().enumerate() {
         room.head = (options.messages().0 + pairs - 1 - pair) as u64 / pairs as u64;

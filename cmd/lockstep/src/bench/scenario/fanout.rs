@@ -130,7 +130,10 @@ pub(super) async fn of_server(
             let write = writer(crowd.commander(0));
             let measured = measure(&flight, &latencies, frame, write, options.seconds, &processes);
             let (sent, figures) = crowd.during(measured).await?;
-            let from_nsqd = Ways::of(address).await?.since(before, sent * people as u64);
+            let from_nsqd = match options.target {
+                Target::Embedded => (0.0, 0.0),
+                Target::Nsq => Ways::since(before, address, sent * people as u64).await?,
+            };
             anyhow::Ok((sent, crowd.leave().await?, figures, from_nsqd))
         })
         .await?;
