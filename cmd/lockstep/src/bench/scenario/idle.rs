@@ -6,6 +6,7 @@ use crate::bench::device::{Device, Door, Handler};
 use crate::bench::options;
 use crate::bench::process::Process;
 use crate::bench::report::{Progress, Report};
+use crate::bench::target::Target;
 use crate::bench::track::Faults;
 use crate::bench::world::{Plan, World, shared_rooms};
 use anyhow::Result;
@@ -52,7 +53,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     let (devices, conversations) = (options.devices, options.conversations);
     options::need_sockets(devices);
     let few = conversations / 4;
-    let progress = Progress::start();
+    let progress = Progress::start(Target::Embedded);
     progress.say(format_args!("making {devices} devices in {conversations} conversations each, and as many in {few}"));
     let (large, small) = tokio::try_join!(side(&options, conversations), side(&options, few))?;
     progress.say(format_args!("measuring the silence of those in {conversations} for {} s", options.seconds));
@@ -62,7 +63,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     let per_consumer = (large.anonymous - small.anonymous) / (conversations - few) as f64;
     let mut faults = large.faults;
     faults += small.faults;
-    let mut report = Report::new("idle", &options, faults)?;
+    let mut report = Report::new("idle", Target::Embedded, &options, faults)?;
     report.number("bytes_per_device", large.anonymous);
     report.number("bytes_per_consumer", per_consumer);
     report.number("idle_cpu_percent", large.cpu_percent);
