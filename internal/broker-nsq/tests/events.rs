@@ -41,7 +41,9 @@ async fn counted(metrics: &PrometheusHandle, outcome: &str, until: u64) {
 }
 
 async fn nsqd(node_id: u16) -> Nsqd {
-    let start = move || Nsqd::start(&NsqdOptions { node_id: Some(node_id), ..NsqdOptions::default() });
+    // All in memory, which keeps the order.
+    let options = NsqdOptions { node_id: Some(node_id), mem_queue_size: 10_000, ..NsqdOptions::default() };
+    let start = move || Nsqd::start(&options);
     tokio::task::spawn_blocking(start).await.unwrap().expect("nsqd starts")
 }
 
@@ -92,7 +94,7 @@ async fn what_is_listened_to_arrives_once_and_in_order() {
     let events = start(&[&nsqd], |_| {});
     assert_eq!(events.topic().as_str(), TOPIC);
     let before = count(metrics, "published");
-    soon(events.listened_to()).await;
+    soon(events.wait_for_listeners(1)).await;
     (1..=2_000).for_each(|seq| events.emit(read(seq)));
     // What waits is published at the stop.
     events.stop().await;
@@ -113,7 +115,7 @@ async fn nothing_piles_up_without_a_channel() {
     let events = start(&[&nsqd], |_| {});
     let dropped = || count(metrics, "no_channel");
     // Before the first connection it would be another reason.
-    connected(&nsqd, 1).await;
+    connected(&events, 1).await;
     let before = dropped();
     (1..=100).for_each(|seq| events.emit(read(seq)));
     counted(metrics, "no_channel", before + 100).await;
@@ -122,21 +124,16 @@ async fn nothing_piles_up_without_a_channel() {
     make(&nsqd, None);
     (1..=100).for_each(|seq| events.emit(read(seq)));
     counted(metrics, "no_channel", before + 200).await;
-    assert!(!events.is_listened_to());
+    assert_eq!(events.listened_to(), 0);
 
     make(&nsqd, Some("billing"));
-    soon(events.listened_to()).await;
+    soon(events.wait_for_listeners(1)).await;
     let published = count(metrics, "published");
     events.emit(read(1));
     counted(metrics, "published", published + 1).await;
     // Its channel is gone: after the next look it is as before.
     nsqd.http("POST", &format!("/channel/delete?topic={TOPIC}&channel=billing"), b"").unwrap();
-    soon(async {
-        while events.is_listened_to() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    soon(events.wait_for_listeners(0)).await;
     (1..=100).for_each(|seq| events.emit(read(seq)));
     counted(metrics, "no_channel", before + 300).await;
     events.stop().await;
@@ -144,15 +141,10 @@ async fn nothing_piles_up_without_a_channel() {
     assert_eq!((&stats["message_count"], &stats["depth"]), (&1.into(), &0.into()));
 }
 
-/// Waits until so many producers are connected.
-async fn connected(nsqd: &Nsqd, count: usize) {
+/// Waits until so many nsqds are connected.
+async fn connected(events: &NsqEvents, count: usize) {
     soon(async {
-        loop {
-            let answer = nsqd.http("GET", "/stats?format=json", b"").unwrap();
-            let stats: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-            if stats["producers"].as_array().is_some_and(|producers| producers.len() == count) {
-                return;
-            }
+        while events.connected().0 != count {
             tokio::task::yield_now().await;
         }
     })
@@ -165,14 +157,9 @@ async fn an_nsqd_that_is_down_costs_events_and_no_memory() {
     let mut nsqd = nsqd(1).await;
     make(&nsqd, Some("billing"));
     let events = start(&[&nsqd], |_| {});
-    soon(events.listened_to()).await;
+    soon(events.wait_for_listeners(1)).await;
     nsqd.kill();
-    soon(async {
-        while events.is_listened_to() {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    soon(events.wait_for_listeners(0)).await;
     let before = count(metrics, "disconnected");
     (1..=1_000).for_each(|seq| events.emit(read(seq)));
     counted(metrics, "disconnected", before + 1_000).await;
@@ -183,7 +170,7 @@ async fn an_nsqd_that_is_down_costs_events_and_no_memory() {
     .await
     .unwrap();
     // It remembers its channels.
-    soon(events.listened_to()).await;
+    soon(events.wait_for_listeners(1)).await;
     events.emit(read(7));
     let mut reader = Reader::open(&nsqd, TOPIC, "billing");
     assert_eq!(String::from_utf8(reader.next().await).unwrap(), body(7), "those of the outage are lost");
@@ -200,7 +187,7 @@ async fn a_full_queue_drops_what_comes() {
         settings.queue_max = 10;
         settings.publish_timeout = Duration::from_millis(200);
     });
-    soon(events.listened_to()).await;
+    soon(events.wait_for_listeners(1)).await;
     nsqd.pause().unwrap();
     let outcomes =
         || ["full", "unknown", "no_channel", "disconnected", "published", "stopped"].map(|why| count(metrics, why));
@@ -231,10 +218,7 @@ async fn another_nsqd_takes_over_if_somebody_listens_there() {
         make(nsqd, Some("billing"));
     }
     let events = start(&[&one, &other], |_| {});
-    for nsqd in [&one, &other] {
-        connected(nsqd, 1).await;
-    }
-    soon(events.listened_to()).await;
+    soon(events.wait_for_listeners(2)).await;
     let published = count(metrics, "published");
     events.emit(read(1));
     counted(metrics, "published", published + 1).await;
@@ -242,17 +226,10 @@ async fn another_nsqd_takes_over_if_somebody_listens_there() {
     let (placed, left) = if on_one { (&mut one, &other) } else { (&mut other, &one) };
     assert_eq!(stats(left).unwrap()["message_count"], 0, "one gets it");
     placed.kill();
-    // Until it is seen that it is gone, an event may be lost.
+    connected(&events, 1).await;
+    events.emit(read(2));
     let mut reader = Reader::open(left, TOPIC, "billing");
-    let mut seq = 1;
-    let came = loop {
-        seq += 1;
-        events.emit(read(seq));
-        if let Some(came) = reader.next_within(Duration::from_millis(50)).await {
-            break came;
-        }
-    };
-    assert!((2..=seq).any(|seq| came == body(seq).as_bytes()));
+    assert_eq!(String::from_utf8(reader.next().await).unwrap(), body(2));
     reader.close().await;
     events.stop().await;
 }

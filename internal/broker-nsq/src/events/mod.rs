@@ -116,16 +116,22 @@ impl NsqEvents {
         &self.0.topic
     }
 
-    /// Whether some nsqd took events when it was asked last: it was connected, and the topic had a channel there.
-    pub fn is_listened_to(&self) -> bool {
-        self.0.outlets.iter().any(Outlet::is_open)
+    /// How many of the nsqds are connected at this moment, and how many there are.
+    pub fn connected(&self) -> (usize, usize) {
+        let outlets = &self.0.outlets;
+        (outlets.iter().filter(|outlet| outlet.producer.is_connected()).count(), outlets.len())
     }
 
-    /// Waits until somebody listens. Bound it with a timeout.
-    pub async fn listened_to(&self) {
+    /// At how many nsqds somebody listened when they were asked last: they were connected and had a channel.
+    pub fn listened_to(&self) -> usize {
+        self.0.outlets.iter().filter(|outlet| outlet.is_open()).count()
+    }
+
+    /// Waits until somebody listens at so many nsqds. Bound it with a timeout.
+    pub async fn wait_for_listeners(&self, nsqds: usize) {
         let mut checked = self.0.checked.subscribe();
         // The sender lives as long as this.
-        let _ = checked.wait_for(|()| self.is_listened_to()).await;
+        let _ = checked.wait_for(|()| self.listened_to() == nsqds).await;
     }
 
     /// Publishes what waits, for two seconds at most, and stops. What is emitted from now on is dropped.

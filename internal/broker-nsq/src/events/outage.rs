@@ -1,8 +1,7 @@
 //! What became of events: counted one by one, told in the log once per outage.
 
 use parking_lot::Mutex;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 /// An outage is over when something was published and nothing was dropped for so long: one that comes and goes is told
 /// as one.
@@ -51,7 +50,7 @@ impl Outage {
     /// So many were dropped.
     pub(super) fn dropped(&self, why: Why, count: usize) {
         counted(why.label(), count);
-        if self.begins(count) && why != Why::Stopped {
+        if self.begins(count, Instant::now()) && why != Why::Stopped {
             tracing::warn!(why = why.label(), "events for services are dropped");
         }
     }
@@ -59,24 +58,24 @@ impl Outage {
     /// So many were published.
     pub(super) fn published(&self, count: usize) {
         counted("published", count);
-        if let Some(dropped) = self.ends() {
+        if let Some(dropped) = self.ends(Instant::now()) {
             tracing::info!(dropped, "events for services are published again");
         }
     }
 
     /// Whether this is the first of an outage.
-    fn begins(&self, count: usize) -> bool {
+    fn begins(&self, count: usize, now: Instant) -> bool {
         let mut state = self.0.lock();
         let is_first = state.is_none();
-        let dropping = state.get_or_insert(Dropping { count: 0, last: Instant::now() });
+        let dropping = state.get_or_insert(Dropping { count: 0, last: now });
         dropping.count += count;
-        dropping.last = Instant::now();
+        dropping.last = now;
         is_first
     }
 
     /// How many the outage cost, if it is over now.
-    fn ends(&self) -> Option<usize> {
-        self.0.lock().take_if(|dropping| dropping.last.elapsed() >= CALM).map(|dropping| dropping.count)
+    fn ends(&self, now: Instant) -> Option<usize> {
+        self.0.lock().take_if(|dropping| now.duration_since(dropping.last) >= CALM).map(|dropping| dropping.count)
     }
 }
 
@@ -88,16 +87,17 @@ fn counted(outcome: &'static str, count: usize) {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn an_outage_is_told_once() {
+    #[test]
+    fn an_outage_is_told_once() {
         let outage = Outage::default();
-        assert_eq!(outage.ends(), None, "nothing was dropped");
-        let told = (0..100).filter(|_| outage.begins(2)).count();
-        assert_eq!((told, outage.ends()), (1, None), "not over yet");
-        tokio::time::advance(CALM / 2).await;
-        assert!(!outage.begins(1), "the same");
-        tokio::time::advance(CALM).await;
-        assert_eq!((outage.ends(), outage.ends()), (Some(201), None));
-        assert!(outage.begins(1), "another");
+        let mut now = Instant::now();
+        assert_eq!(outage.ends(now), None, "nothing was dropped");
+        let told = (0..100).filter(|_| outage.begins(2, now)).count();
+        assert_eq!((told, outage.ends(now)), (1, None), "not over yet");
+        now += CALM / 2;
+        assert!(!outage.begins(1, now), "the same");
+        now += CALM;
+        assert_eq!((outage.ends(now), outage.ends(now)), (Some(201), None));
+        assert!(outage.begins(1, now), "another");
     }
 }

@@ -40,12 +40,6 @@ impl Reader {
         soon(self.bodies.recv()).await.expect("the consumer ended")
     }
 
-    /// The next message's body, if it comes in time.
-    #[allow(dead_code, reason = "not every test program expects nothing")]
-    pub(crate) async fn next_within(&mut self, time: Duration) -> Option<Vec<u8>> {
-        tokio::time::timeout(time, self.bodies.recv()).await.ok().flatten()
-    }
-
     pub(crate) async fn close(self) {
         self.consumer.close().await;
     }
