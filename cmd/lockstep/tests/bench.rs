@@ -114,7 +114,7 @@ fn nsq() {
     comes_from_nsqd(&object, "from_nsqd_share");
     comes_from_nsqd(&object, "latency_from_nsqd_share");
     // Ten devices, each with four conversations and the feed.
-    assert_eq!(object["consumers"], 50);
+    assert_eq!(object["consumers"], 50.0);
     // What an envelope adds to the body of 64 bytes: a MAC, an epoch, who sent it.
     assert!(object["envelope_bytes"].as_f64() > Some(164.0), "{object}");
 }

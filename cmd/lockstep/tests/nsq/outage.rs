@@ -23,8 +23,6 @@ async fn messages_arrive_while_nsqd_is_down_and_through_it_when_it_returns() -> 
         ensure!(heard["seq"] == seq, "{heard}");
     }
     ensure!(house.server.metric(ENVELOPES).await? == before, "nothing can have come through nsqd");
-    let lost = house.server.metric("lockstep_nsq_publishes_total{outcome=\"disconnected\"}").await?;
-    ensure!(lost >= 1.0, "no publish is counted as not taken");
 
     house.nsqds.nsqd_mut(home).restart()?;
     house.until_ready("ready\n").await?;
