@@ -28,7 +28,7 @@ fn documented_events() -> Vec<Event> {
     let phone: DeviceId = "019a2b1d-88bb-7c10-9f3e-5d1c2b3a4f61".parse().unwrap();
     let bens: DeviceId = "019a2b1e-0c11-7d55-8e21-2b7a0f3c9d02".parse().unwrap();
     let conversation: ConversationId = "b07e0b16-c06a-8310-ad6d-62bfa14d9be7".parse().unwrap();
-    let at = |ms| UnixMs::new(1_795_255_960_000 + ms);
+    let at = |ms: u64| UnixMs::new(1_795_255_960_000 + ms);
     let generation = ConnectionGeneration;
     let device = |change, at| Event::Device { user: user("ana"), device: phone, kind: DeviceKind::Main, change, at };
     vec![

@@ -124,7 +124,8 @@ async fn ephemeral_channels_go_with_their_device() {
     let stays = Listener::fed(&house.broker, &[topic]).await;
     let mut names = channel_names(&house, topic).await;
     let mut expected = [SEQ_CHANNEL.to_owned(), ephemeral(device.device()), ephemeral(stays.device())];
-    (names.sort(), expected.sort());
+    names.sort();
+    expected.sort();
     assert_eq!(names, expected);
     house.broker.close(&[topic], &device.mailbox).await;
     let left = ephemeral(device.device());
