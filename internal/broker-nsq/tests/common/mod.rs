@@ -83,8 +83,13 @@ pub(crate) async fn start(
         let lookupd = with_lookupd.then(|| NsqLookupd::start().expect("nsqlookupd starts"));
         let lookupds = lookupd.iter().map(|lookupd| lookupd.tcp_address()).collect::<Vec<_>>();
         let start = |number: usize| {
-            let mut options =
-                NsqdOptions { lookupds: lookupds.clone(), node_id: Some(number as u16 + 1), ..NsqdOptions::default() };
+            let mut options = NsqdOptions {
+                lookupds: lookupds.clone(),
+                node_id: Some(number as u16 + 1),
+                // nsqd's own default. An ephemeral channel drops what exceeds it, and no log heals that here.
+                mem_queue_size: 10_000,
+                ..NsqdOptions::default()
+            };
             change(&mut options);
             Nsqd::start(&options).expect("nsqd starts")
         };
