@@ -53,8 +53,16 @@ pub enum ConfigError {
 impl ConfigError {
     /// What stands at a key is not what it has to be.
     pub(super) fn value(figment: &Figment, key: &str) -> Self {
-        let origin = figment.find_metadata(key).map_or_else(|| "the configuration".to_owned(), origin);
-        let value = figment.find_value(key).map_or_else(|_| "nothing".to_owned(), |value| written(&value));
+        // figment does not look into lists.
+        let item = key.rsplit_once('.').and_then(|(list, index)| Some((list, index.parse::<usize>().ok()?)));
+        let named = item.map_or(key, |(list, _)| list);
+        let origin = figment.find_metadata(named).map_or_else(|| "the configuration".to_owned(), origin);
+        let value = figment.find_value(named).ok();
+        let value = match (value, item) {
+            (Some(Value::Array(_, items)), Some((_, index))) => items.get(index).map(written),
+            (value, _) => value.as_ref().map(written),
+        };
+        let value = value.unwrap_or_else(|| "nothing".to_owned());
         Self::Value { origin, key: key.to_owned(), value, fix: format!("it must be {}", requirement(key)) }
     }
 
