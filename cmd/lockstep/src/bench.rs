@@ -15,12 +15,13 @@ mod process;
 mod reference;
 mod report;
 mod scenario;
+mod target;
 mod track;
 mod world;
 
 use anyhow::{Result, bail};
 use report::Report;
-use scenario::{catchup, direct, fanout, idle, sends, storm};
+use scenario::{catchup, direct, fanout, idle, nsq, sends, storm};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures how fast a server is on this machine, and checks that nothing is lost, duplicated or reordered.
@@ -42,6 +43,7 @@ enum Scenario {
     Idle(idle::Options),
     Storm(storm::Options),
     Catchup(catchup::Options),
+    Nsq(nsq::Options),
     #[command(hide = true)]
     Reference(reference::Args),
 }
@@ -60,6 +62,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         Scenario::Idle(options) => measured(idle::run(options)).await?,
         Scenario::Storm(options) => measured(storm::run(options)).await?,
         Scenario::Catchup(options) => measured(catchup::run(options)).await?,
+        Scenario::Nsq(options) => measured(nsq::run(options)).await?,
     };
     report.show(args.json)
 }

@@ -16,13 +16,21 @@ fn run(options: &[&str]) -> Output {
 }
 
 /// Runs a scenario and checks its object: what every one has, and these fields, as numbers or as objects of numbers.
-fn check(options: &[&str], fields: &[(&str, &[&str])]) {
-    let output = run(&[options, &["--json"]].concat());
+fn check(options: &[&str], fields: &[(&str, &[&str])]) -> Value {
+    check_on("embedded", options, fields)
+}
+
+/// The same on a target.
+fn check_on(target: &str, options: &[&str], fields: &[(&str, &[&str])]) -> Value {
+    let on = ["--target", target];
+    // The others know no other target.
+    let on = if target == "embedded" { &on[..0] } else { &on[..] };
+    let output = run(&[options, on, &["--json"]].concat());
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{options:?}: {told}");
     let last = said.lines().last().expect("an object on standard output");
     let object: Value = serde_json::from_str(last).expect("the last line is JSON");
-    assert_eq!((&object["scenario"], &object["target"]), (&Value::from(options[0]), &Value::from("embedded")));
+    assert_eq!((&object["scenario"], &object["target"]), (&Value::from(options[0]), &Value::from(target)));
     for fault in ["lost", "duplicated", "reordered"] {
         assert_eq!(object[fault], 0, "{fault}: {last}");
     }
@@ -39,6 +47,7 @@ fn check(options: &[&str], fields: &[(&str, &[&str])]) {
         parts.iter().for_each(|part| number(&object[field][part]));
         assert!(told.contains(field), "the table has no {field}: {told}");
     }
+    object
 }
 
 #[test]
@@ -61,6 +70,70 @@ fn direct() {
         &["direct", "--conversations", "3", "--rate", "40", "--seconds", "0.5"],
         &[("latency_ms", &["mean", "p50", "p99", "max"]), ("reference_ms", &["mean", "p50"])],
     );
+}
+
+/// Nothing of a sound run comes from anywhere but nsqd.
+fn comes_from_nsqd(object: &Value, field: &str) {
+    assert_eq!(object[field].as_f64(), Some(1.0), "{field}: {object}");
+}
+
+#[test]
+fn fanout_on_nsq() {
+    let options = ["fanout", "--devices", "5", "--window", "4", "--seconds", "0.5"];
+    let object = check_on("nsq", &options, &[("deliveries_per_s", &[]), ("ratio", &[]), ("log_reads", &[])]);
+    comes_from_nsqd(&object, "from_nsqd_share");
+}
+
+#[test]
+fn direct_on_nsq() {
+    let options = ["direct", "--conversations", "2", "--rate", "40", "--seconds", "0.5"];
+    let object = check_on("nsq", &options, &[("latency_ms", &["mean", "p50", "p99", "max"])]);
+    comes_from_nsqd(&object, "from_nsqd_share");
+}
+
+#[test]
+fn nsq() {
+    let options =
+        ["nsq", "--devices", "4", "--window", "4", "--crowd", "10", "--conversations", "4", "--seconds", "0.5"];
+    let object = check_on(
+        "nsq",
+        &options,
+        &[
+            ("deliveries_per_s", &[]),
+            ("raw_nsqd_per_s", &[]),
+            ("ratio", &[]),
+            ("consumers_per_s", &[]),
+            ("raw_consumers_per_s", &[]),
+            ("bytes_per_consumer", &[]),
+            ("latency_ms", &["p50", "p99"]),
+            ("raw_latency_ms", &["p50", "p99"]),
+            ("embedded_latency_ms", &["p50", "p99"]),
+            ("cpu_us_per_delivery", &["server", "nsqd", "devices", "raw_nsqd", "raw_clients"]),
+        ],
+    );
+    comes_from_nsqd(&object, "from_nsqd_share");
+    comes_from_nsqd(&object, "latency_from_nsqd_share");
+    // Ten devices, each with four conversations and the feed.
+    assert_eq!(object["consumers"], 50.0);
+    // What an envelope adds to the body of 64 bytes: a MAC, an epoch, who sent it.
+    assert!(object["envelope_bytes"].as_f64() > Some(164.0), "{object}");
+}
+
+/// A program that stands outside of every target folder, and may not fetch anything to build.
+#[test]
+fn without_an_nsqd_it_says_what_to_install() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let program = folder.path().join("lockstep");
+    fs::copy(env!("CARGO_BIN_EXE_lockstep"), &program).expect("the program is copied");
+    let mut bench = Command::new(&program);
+    bench.args(["bench", "nsq", "--devices", "2", "--crowd", "2", "--seconds", "0.5"]).stdin(Stdio::null());
+    bench.env("PATH", folder.path()).env("HOME", folder.path()).env_remove("XDG_CACHE_HOME");
+    bench.env("GOPROXY", "off").env("GOFLAGS", "-modcacherw").env("GOMODCACHE", folder.path().join("modules"));
+    let output = bench.output().expect("the program starts");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    let says = told.contains("install NSQ") || told.contains("building NSQ's servers with");
+    assert!(told.contains("no nsqd could be started") && says && output.stdout.is_empty(), "{told}");
 }
 
 #[test]
@@ -105,6 +178,9 @@ fn bad_options_are_refused_with_a_sentence() {
         (&["sends", "--devices", "5", "--conversations", "2"], "each device of --devices needs a conversation"),
         (&["catchup", "--messages", "10", "--conversations", "3"], "--messages must be a multiple"),
         (&["sprint"], "unrecognized subcommand 'sprint'"),
+        (&["nsq", "--target", "embedded"], "this scenario is about nsqd"),
+        (&["nsq", "--conversations", "1"], "--conversations must be at least 2"),
+        (&["direct", "--target", "carrier-pigeon"], "invalid value"),
         (&[], "Usage: lockstep bench"),
     ];
     for (options, sentence) in cases {

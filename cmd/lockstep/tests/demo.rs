@@ -1,12 +1,58 @@
 //! `lockstep demo` holds what it promises, on this machine, now.
 
-use std::process::{Command, Stdio};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Output, Stdio};
 
 #[test]
 fn the_demo_succeeds() {
-    let output = Command::new(env!("CARGO_BIN_EXE_lockstep")).arg("demo").stdin(Stdio::null()).output().unwrap();
+    let text = succeeded(&demo(&mut Command::new(env!("CARGO_BIN_EXE_lockstep")), &[]));
+    assert!(text.contains("ana/laptop has seq 1 2 3 4, each once, in order"), "{text}");
+    assert!(!text.contains("nsqd"), "{text}");
+}
+
+#[test]
+fn the_demo_on_nsq_succeeds() {
+    let text = succeeded(&demo(&mut Command::new(env!("CARGO_BIN_EXE_lockstep")), &["--nsq"]));
+    assert!(text.contains("2 nsqds run"), "{text}");
+    let curl = "curl -d 'server room: 41 C' 'http://127.0.0.1:";
+    assert!(text.contains(curl) && text.contains("/pub?topic=lockstep."), "{text}");
+    for device in ["ana/phone  ", "ana/laptop ", "ben/phone  "] {
+        let got = format!("{device}got \"server room: 41 C\" as seq 310 from service:nsq");
+        assert!(text.contains(&got), "{got}: {text}");
+        assert!(text.contains(&format!("{device}has seq 1 to 314, each once, in order")), "{text}");
+    }
+}
+
+/// Where there is no nsqd, it is said that one is built before that begins, and if it fails, why there is no demo.
+#[test]
+fn the_demo_on_nsq_says_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    // Beside the target folder nobody finds what tests have built. Another process copies: a program that is still open
+    // for writing in one that a concurrent test has just started cannot be run.
+    let program = folder.path().join("lockstep");
+    assert!(Command::new("cp").arg(env!("CARGO_BIN_EXE_lockstep")).arg(&program).status().unwrap().success());
+    let go = folder.path().join("go");
+    let script =
+        format!("printf '#!/bin/sh\\necho no such toolchain >&2; exit 1\\n' > {0} && chmod +x {0}", go.display());
+    assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+    assert!(fs::metadata(&go).unwrap().permissions().mode() & 0o100 != 0);
+    let mut command = Command::new(&program);
+    command.env("PATH", folder.path()).env("HOME", folder.path()).env_remove("XDG_CACHE_HOME");
+    let output = demo(&mut command, &["--nsq"]);
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{text}\n{errors}");
+    assert!(text.contains("There is no nsqd on this machine: it is built with Go now"), "{text}");
+    assert!(errors.contains("the demo on NSQ has no nsqd to run") && errors.contains("no such toolchain"), "{errors}");
+}
+
+fn demo(command: &mut Command, args: &[&str]) -> Output {
+    command.arg("demo").args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn succeeded(output: &Output) -> String {
     let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{text}\n{errors}");
-    assert!(text.contains("ana/laptop has seq 1 2 3 4, each once, in order"), "{text}");
     assert!(text.contains("All of it held"), "{text}");
+    text.into_owned()
 }

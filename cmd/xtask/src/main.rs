@@ -28,9 +28,9 @@ usage: cargo xtask <command>
   servers
          finds nsqd and nsqlookupd on PATH, or builds them into the target folder, and says where
          they are
-  torture [--kills N] [--seed S]
+  torture [--nsq] [--kills N] [--seed S]
          the history test with more SIGKILLs than `test` has time for (100), or the plan of an
-         earlier run again
+         earlier run again; with --nsq on two nsqds, which are killed in turn with the server
   breakages [name ...]
          breaks each invariant on purpose, in a copy of the tree, and expects its tests to notice:
          all breakages, or those whose names begin so

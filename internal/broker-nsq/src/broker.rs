@@ -51,7 +51,7 @@ pub(crate) struct Inner {
     raw: Arc<RawShared>,
     /// Follows the other nsqds that have a topic; absent without nsqlookupds.
     pub(crate) lookup: Option<Lookup>,
-    opener: Opener,
+    pub(crate) opener: Opener,
     /// Connections times topics.
     followers: AtomicUsize,
     /// How many consumers each device has, or waits for.
@@ -84,11 +84,19 @@ impl NsqBroker {
         let opened: Result<Vec<_>, _> = settings.nsqds.iter().map(|nsqd| Node::open(nsqd, &settings)).collect();
         let (nodes, answers): (Vec<Node>, Vec<_>) = opened?.into_iter().unzip();
         let (watcher, found) = lookup::watcher();
-        let lookup = lookup::open(&settings, watcher)?;
+        let (lookup, polling) = lookup::open(&settings, watcher)?.unzip();
+        let node_ids = Arc::new(NodeIds::default());
         let shared =
-            Shared { sealer: sealer.clone(), recent: Recent::default(), node_ids: NodeIds::default(), rechecks };
-        let raw =
-            RawShared { sealer, messages, settings: settings.clone(), tasks: tasks.clone(), found: Default::default() };
+            Shared { sealer: sealer.clone(), recent: Recent::default(), node_ids: Arc::clone(&node_ids), rechecks };
+        let raw = RawShared {
+            sealer,
+            messages,
+            settings: settings.clone(),
+            tasks: tasks.clone(),
+            opener: opener.clone(),
+            node_ids,
+            found: Default::default(),
+        };
         let broker = Self(Arc::new(Inner {
             nodes,
             topics: DashMap::new(),
@@ -105,6 +113,9 @@ impl NsqBroker {
         }));
         for answers in answers {
             broker.spawn(publish::watch(broker.clone(), answers));
+        }
+        if let Some(polling) = polling {
+            broker.spawn(polling);
         }
         broker.spawn(recheck::run(log, changed));
         broker.spawn(crate::opening::run(broker.clone(), waiting));
@@ -126,6 +137,11 @@ impl NsqBroker {
     pub fn connected(&self) -> (usize, usize) {
         let nodes = &self.0.nodes;
         (nodes.iter().filter(|node| node.producer.is_connected()).count(), nodes.len())
+    }
+
+    /// Whether the topic of a conversation is used here, if only because a consumer is still being closed.
+    pub fn uses(&self, conversation: ConversationId) -> bool {
+        self.0.topics.contains_key(&conversation)
     }
 
     /// Gives memory back that only speed needs. To be called when it is quiet.
@@ -157,7 +173,12 @@ impl NsqBroker {
 
     fn open_one(&self, conversation: ConversationId, mailbox: &Arc<Mailbox>) {
         let inner = &self.0;
-        let mut topic = inner.topics.entry(conversation).or_insert_with(|| inner.topic(conversation));
+        let slot = inner.topics.entry(conversation);
+        // Looked at while the slot is held: either this is seen here, or what is made here is seen by `stop`.
+        if inner.stopping.is_cancelled() {
+            return;
+        }
+        let mut topic = slot.or_insert_with(|| inner.topic(conversation));
         let device = mailbox.device();
         let channel = match topic.channel(device) {
             Some(channel) => Arc::clone(channel),
@@ -205,6 +226,12 @@ impl NsqBroker {
             // The opener will find that nobody waits.
             waiting @ Stage::Waiting => state.stage = waiting,
             Stage::Closing => {}
+            Stage::ForSeq => {
+                state.stage = Stage::None;
+                drop(state);
+                inner.consumes_no_more(channel.device);
+                inner.forget(&channel);
+            }
             Stage::None => {
                 state.stage = Stage::None;
                 drop(state);
@@ -235,10 +262,8 @@ impl Inner {
         let name = topic_name(&self.settings.topic_prefix, conversation);
         let nsqds = self.nodes.iter().map(|node| node.addresses.tcp.as_str());
         let node = place(nsqds, name.as_str()).expect("checked at the start");
-        let raw = (self.settings.ingest == Ingest::Live).then(|| {
-            let Node { http, consumers, .. } = &self.nodes[node];
-            RawTopic::open(conversation, name.clone(), http.clone(), consumers, &self.raw)
-        });
+        let raw = (self.settings.ingest == Ingest::Live)
+            .then(|| RawTopic::open(conversation, name.clone(), &self.nodes[node].seqs, &self.raw));
         if let (Some(lookup), Some(_)) = (&self.lookup, &raw) {
             lookup.add(name.clone());
         }
@@ -250,11 +275,11 @@ impl Inner {
     fn may_consume(&self, device: DeviceId) -> bool {
         let NsqSettings { consumers_per_device_max, consumers_max, .. } = self.settings;
         let mut of_device = self.of_devices.entry(device).or_insert(0);
-        // Each may be taken by others between the look and the count, which costs a few too many.
-        let may = *of_device < consumers_per_device_max && self.consumers.load(Ordering::Relaxed) < consumers_max;
+        let one_more = |consumers| (consumers < consumers_max).then_some(consumers + 1);
+        let may = *of_device < consumers_per_device_max
+            && self.consumers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
         if may {
             *of_device += 1;
-            self.consumers.fetch_add(1, Ordering::Relaxed);
         } else if *of_device == 0 {
             drop(of_device);
             self.of_devices.remove_if(&device, |_, count| *count == 0);
@@ -277,18 +302,21 @@ impl Inner {
     pub(crate) fn forget(&self, channel: &Arc<Channel>) {
         let Slot::Occupied(mut slot) = self.topics.entry(channel.topic) else { return };
         let topic = slot.get_mut();
-        topic.channels.retain(|other| {
-            let state = other.lock();
-            !Arc::ptr_eq(other, channel) || !state.mailboxes.is_empty() || !matches!(state.stage, Stage::None)
-        });
+        if let Some(index) = topic.channels.iter().position(|other| Arc::ptr_eq(other, channel)) {
+            let state = channel.lock();
+            if state.mailboxes.is_empty() && matches!(state.stage, Stage::None) {
+                topic.channels.swap_remove(index);
+            }
+        }
         if !topic.channels.is_empty() || topic.is_pinned {
             return;
         }
-        let topic = slot.remove();
         if let Some(raw) = &topic.raw {
             raw.close();
+            // While nobody can make the topic anew: what that adds must not be removed.
             self.lookup.as_ref().inspect(|lookup| lookup.remove(&topic.name));
         }
+        slot.remove();
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) enum Stage {
     None,
     /// It waits for its turn to be opened.
     Waiting,
+    /// Its turn has come, but its topic's `_seq` is not there yet.
+    ForSeq,
     /// It is open, or on its way there.
     Running(Consumer),
     /// It is being closed. Another is opened only after that: the two would share what comes.

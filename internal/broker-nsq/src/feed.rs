@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 pub(crate) struct Shared {
     pub(crate) sealer: Sealer,
     pub(crate) recent: Recent,
-    pub(crate) node_ids: NodeIds,
+    pub(crate) node_ids: Arc<NodeIds>,
     /// Channels whose devices may have missed something. Each stands in it at most once per change of its connection.
     pub(crate) rechecks: mpsc::UnboundedSender<Arc<Channel>>,
 }

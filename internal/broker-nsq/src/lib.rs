@@ -6,11 +6,13 @@
 //! consumer at the moment, and everybody if nsqd does not take an envelope, gets a head signal and reads the log.
 //!
 //! Bodies that services publish into a topic come out of its `_seq` channel as [`RawMessage`]s.
+//! What services may hear of, [`NsqEvents`] publishes into a topic of its own.
 
 mod broker;
 mod channel;
 mod deletion;
 mod envelope;
+mod events;
 mod feed;
 mod fleet;
 mod idle_topics;
@@ -30,6 +32,7 @@ mod topic_deletion;
 
 pub use broker::{NsqBroker, StartError};
 pub use deletion::Deletion;
+pub use events::{EventsSettings, NsqEvents};
 pub use fleet::Fleet;
 pub use janitor::{Janitor, JanitorSettings, Swept};
 pub use raw::{RawMessage, SEQ_CHANNEL};

@@ -21,12 +21,15 @@ pub(crate) fn watcher() -> (Telling, mpsc::UnboundedReceiver<Found>) {
     (Telling(found), receiver)
 }
 
-/// Begins to poll, if there is somebody to ask and something to ask for.
-pub(crate) fn open(settings: &NsqSettings, watcher: Telling) -> Result<Option<Lookup>, SettingsError> {
+/// What polls, and its task, if there is somebody to ask and something to ask for.
+pub(crate) fn open(
+    settings: &NsqSettings,
+    watcher: Telling,
+) -> Result<Option<(Lookup, impl Future<Output = ()> + Send + 'static)>, SettingsError> {
     if settings.lookupds.is_empty() || settings.ingest == Ingest::Off {
         return Ok(None);
     }
-    Lookup::open(LookupSettings::new(settings.lookupds.clone()), watcher).map(Some)
+    Lookup::prepare(LookupSettings::new(settings.lookupds.clone()), watcher).map(Some)
 }
 
 impl Telling {

@@ -6,17 +6,23 @@ use lockstep_nsq_client::http::{HttpSettings, NsqdHttp};
 use lockstep_nsq_client::{
     ConnectSettings, ConsumerSettings, Consumers, Producer, ProducerSettings, Publishing, SettingsError,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// The client's name in nsqd's statistics.
 pub(crate) const CLIENT_ID: &str = "lockstep";
+/// Requests to one nsqd at once that empty channels.
+const EMPTYING_MAX: usize = 16;
 
 /// One configured nsqd.
 pub(crate) struct Node {
     pub(crate) addresses: NsqdAddresses,
     pub(crate) producer: Producer,
     pub(crate) consumers: Consumers,
+    /// The consumers of `_seq` channels, which do not wait behind those of devices: devices wait for them.
+    pub(crate) seqs: Consumers,
     pub(crate) http: NsqdHttp,
+    /// One permit for each request that empties a channel; others wait.
+    pub(crate) emptying: Semaphore,
     /// What is on its way to it. Bounded by what the producer takes.
     pub(crate) sent: mpsc::UnboundedSender<Sent>,
 }
@@ -40,7 +46,9 @@ impl Node {
             addresses: addresses.clone(),
             producer: Producer::open(addresses.tcp.clone(), producer)?,
             consumers: consumers(addresses.tcp.clone(), settings)?,
+            seqs: consumers(addresses.tcp.clone(), settings)?,
             http: NsqdHttp::new(addresses.http.clone(), HttpSettings::default()),
+            emptying: Semaphore::new(EMPTYING_MAX),
             sent,
         };
         Ok((node, answers))

@@ -3,9 +3,10 @@
 use crate::NsqBroker;
 use crate::channel::{Channel, Stage};
 use crate::feed::Feed;
+use crate::node::Node;
 use crate::settings::Channels;
 use crate::topic::channel_name;
-use lockstep_nsq_client::http::NsqdHttp;
+use lockstep_model::ConversationId;
 use lockstep_nsq_client::{ChannelName, TopicName};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,38 +16,73 @@ use tokio::time::{MissedTickBehavior, interval};
 /// How often a share of the consumers per second is let go.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Where channels wait for their consumers. Each waits once, so there are no more than channels.
-pub(crate) struct Opener(mpsc::UnboundedSender<Arc<Channel>>);
+/// Where channels wait for their consumers. Each waits once, so there are no more than channels, and once per topic and
+/// connection of its `_seq`.
+#[derive(Clone)]
+pub(crate) struct Opener(mpsc::UnboundedSender<Order>);
+
+pub(crate) enum Order {
+    /// A channel is to get a consumer.
+    Open(Arc<Channel>),
+    /// A topic's `_seq` is there: those who waited for it may go on.
+    SeqMade(ConversationId),
+}
 
 impl Opener {
-    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Arc<Channel>>) {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Order>) {
         let (opener, waiting) = mpsc::unbounded_channel();
         (Self(opener), waiting)
     }
 
     pub(crate) fn open(&self, channel: Arc<Channel>) {
-        let _stopping = self.0.send(channel);
+        let _stopping = self.0.send(Order::Open(channel));
+    }
+
+    pub(crate) fn seq_made(&self, conversation: ConversationId) {
+        let _stopping = self.0.send(Order::SeqMade(conversation));
     }
 }
 
 /// Opens what waits, at the pace that is set.
-pub(crate) async fn run(broker: NsqBroker, mut waiting: mpsc::UnboundedReceiver<Arc<Channel>>) {
+pub(crate) async fn run(broker: NsqBroker, mut waiting: mpsc::UnboundedReceiver<Order>) {
     let per_tick = (broker.0.settings.consumers_per_second_max as usize / 100).max(1);
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut channels = Vec::new();
-    while waiting.recv_many(&mut channels, per_tick).await > 0 {
-        channels.drain(..).for_each(|channel| open(&broker, &channel));
+    let mut orders = Vec::new();
+    while waiting.recv_many(&mut orders, per_tick).await > 0 {
+        for order in orders.drain(..) {
+            match order {
+                Order::Open(channel) => open(&broker, &channel),
+                Order::SeqMade(conversation) => seq_made(&broker, conversation),
+            }
+        }
         ticks.tick().await;
+    }
+}
+
+/// Lets the channels of a topic wait for their turn again. What the opener does, it does one after the other: a channel
+/// that finds no `_seq` is seen by the `SeqMade` that follows.
+fn seq_made(broker: &NsqBroker, conversation: ConversationId) {
+    let Some(topic) = broker.0.topics.get(&conversation) else { return };
+    for channel in &topic.channels {
+        let mut state = channel.lock();
+        if matches!(state.stage, Stage::ForSeq) {
+            state.stage = Stage::Waiting;
+            broker.0.opener.open(Arc::clone(channel));
+        }
     }
 }
 
 fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
     let inner = &broker.0;
     let Some(topic) = inner.topics.get(&channel.topic) else { return };
-    let (name, node, raw) = (topic.name.clone(), &inner.nodes[topic.node], topic.raw.clone());
+    let (name, node, raw) = (topic.name.clone(), topic.node, topic.raw.clone());
     drop(topic);
     let mut state = channel.lock();
+    // Looked at while the channel is held: either this is seen here, or the consumer is seen by `stop`.
+    if inner.stopping.is_cancelled() {
+        return;
+    }
     if state.mailboxes.is_empty() {
         // Nobody waits any more.
         state.stage = Stage::None;
@@ -55,36 +91,44 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
         inner.forget(channel);
         return;
     }
+    // Else this channel, being the topic's first, would swallow what services published.
+    if raw.is_some_and(|raw| !raw.is_made()) {
+        state.stage = Stage::ForSeq;
+        return;
+    }
     let is_ephemeral = inner.settings.channels == Channels::Ephemeral;
     let channel_name = channel_name(channel.device, is_ephemeral);
     let feed = Feed {
         channel: Arc::clone(channel),
-        nsqd: node.addresses.tcp.clone(),
+        nsqd: inner.nodes[node].addresses.tcp.clone(),
         shared: Arc::clone(&inner.shared),
         noted: false,
     };
-    let (consumer, task) = node.consumers.prepare(name.clone(), channel_name.clone(), feed);
+    let (consumer, task) = inner.nodes[node].consumers.prepare(name.clone(), channel_name.clone(), feed);
     state.stage = Stage::Running(consumer);
     drop(state);
-    let emptied = (!is_ephemeral).then(|| node.http.clone());
+    if is_ephemeral {
+        inner.tasks.spawn(task);
+        return;
+    }
+    let (broker, channel) = (broker.clone(), Arc::clone(channel));
     inner.tasks.spawn(async move {
-        // Else this channel, being the topic's first, would swallow what services published.
-        if let Some(raw) = raw
-            && !raw.made().await
-        {
-            return;
-        }
-        if let Some(http) = emptied {
-            empty(&http, &name, &channel_name).await;
-        }
+        let emptying = empty(&broker.0.nodes[node], &channel, &name, &channel_name);
+        broker.0.stopping.run_until_cancelled(Box::pin(emptying)).await;
+        drop((broker, channel, name, channel_name));
         task.await;
     });
 }
 
 /// A device that returns has missed more than what waits in its channel; it reads the log. Live messages should not wait
 /// behind what it will drop.
-async fn empty(http: &NsqdHttp, topic: &TopicName, channel: &ChannelName) {
-    match http.empty_channel(topic, channel).await {
+async fn empty(node: &Node, of: &Channel, topic: &TopicName, channel: &ChannelName) {
+    // The semaphore is never closed.
+    let _turn = node.emptying.acquire().await;
+    if !of.is_wanted() {
+        return;
+    }
+    match node.http.empty_channel(topic, channel).await {
         Ok(()) => {}
         Err(error) if error.is_not_found() => {}
         // It only costs time: the session drops what it has had.

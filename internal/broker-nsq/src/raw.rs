@@ -1,24 +1,26 @@
 //! Bodies that services publish: the `_seq` channels of topics in use.
 //!
-//! `_seq` is made before any channel of a device, so that what a service published before is in it and in nothing else.
+//! `_seq` is made, by its first consumer, before any channel of a device, so that what a service published before is in it
+//! and in nothing else.
 //! A message is finished only when what it carries is in the log (I7).
 
 use crate::envelope::{Opened, Sealer};
 use crate::node::consumers;
+use crate::node_ids::NodeIds;
+use crate::opening::Opener;
 use crate::settings::NsqSettings;
 use lockstep_model::{ClientMsgId, ConversationId};
-use lockstep_nsq_client::http::NsqdHttp;
 use lockstep_nsq_client::{
-    Address, AnswerError, ChannelName, Consumer, Consumers, Handler, Message, Responder, SettingsError, Ticket,
-    TopicName, Verdict,
+    Address, AnswerError, ChannelName, Consumer, Consumers, Disconnect, Handler, Message, Responder, SettingsError,
+    Ticket, TopicName, Verdict,
 };
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 /// The channel that takes raw bodies.
@@ -73,6 +75,8 @@ pub(crate) struct RawShared {
     pub(crate) messages: mpsc::Sender<RawMessage>,
     pub(crate) settings: NsqSettings,
     pub(crate) tasks: TaskTracker,
+    pub(crate) opener: Opener,
+    pub(crate) node_ids: Arc<NodeIds>,
     /// The consumers' groups of nsqds that are not configured, by address.
     pub(crate) found: Mutex<HashMap<Address, Consumers>>,
 }
@@ -81,57 +85,42 @@ pub(crate) struct RawShared {
 pub(crate) struct RawTopic {
     conversation: ConversationId,
     topic: TopicName,
+    /// Its own nsqd: the one that it is placed on.
+    own: Address,
     shared: Arc<RawShared>,
-    consumers: Mutex<HashMap<Address, Consumer>>,
-    is_made: watch::Sender<bool>,
-    closed: CancellationToken,
+    /// By nsqd; `None` when it is closed.
+    consumers: Mutex<Option<HashMap<Address, Consumer>>>,
+    /// Whether the channel stands on its own nsqd, by our consumer.
+    is_made: AtomicBool,
 }
 
 impl RawTopic {
-    /// Makes the channel on the topic's own nsqd, and consumes it there.
+    /// Consumes the channel on the topic's own nsqd, which makes it there.
     pub(crate) fn open(
         conversation: ConversationId,
         topic: TopicName,
-        http: NsqdHttp,
-        group: &Consumers,
+        own: &Consumers,
         shared: &Arc<RawShared>,
     ) -> Arc<Self> {
         let raw = Arc::new(Self {
             conversation,
             topic,
+            own: own.address().clone(),
             shared: Arc::clone(shared),
-            consumers: Mutex::default(),
-            is_made: watch::Sender::new(false),
-            closed: CancellationToken::new(),
+            consumers: Mutex::new(Some(HashMap::new())),
+            is_made: AtomicBool::new(false),
         });
-        let (making, group) = (Arc::clone(&raw), group.clone());
-        shared.tasks.spawn(async move {
-            if making.closed.run_until_cancelled(making.make(&http)).await.is_some() {
-                making.is_made.send_replace(true);
-                making.consume(&group);
-            }
-        });
+        raw.consume(own);
         raw
     }
 
-    /// Makes the channel, as often as it takes.
-    async fn make(&self, http: &NsqdHttp) {
-        let channel = channel();
-        while let Err(error) = http.create_channel(&self.topic, &channel).await {
-            tracing::debug!(topic = %self.topic, nsqd = %http.address(), %error, "_seq could not be made; tried again");
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    /// Waits until the channel is there. False if the topic was closed instead.
-    pub(crate) async fn made(&self) -> bool {
-        let mut is_made = self.is_made.subscribe();
-        let made = async { is_made.wait_for(|made| *made).await.is_ok() };
-        self.closed.run_until_cancelled(made).await.unwrap_or(false)
+    /// Whether the channel is there. Once it is, the opener hears of it.
+    pub(crate) fn is_made(&self) -> bool {
+        self.is_made.load(Ordering::Acquire)
     }
 
     /// Another nsqd has the topic too: somebody published there.
-    pub(crate) fn appeared(&self, address: Address) -> Result<(), SettingsError> {
+    pub(crate) fn appeared(self: &Arc<Self>, address: Address) -> Result<(), SettingsError> {
         let group = {
             let mut found = self.shared.found.lock();
             match found.get(&address) {
@@ -149,22 +138,17 @@ impl RawTopic {
 
     /// An nsqd no longer has the topic.
     pub(crate) fn vanished(&self, address: &Address) {
-        let gone = self.consumers.lock().remove(address);
+        let gone = self.consumers.lock().as_mut().and_then(|consumers| consumers.remove(address));
         self.end(gone);
     }
 
-    fn consume(&self, group: &Consumers) {
+    fn consume(self: &Arc<Self>, group: &Consumers) {
         let mut consumers = self.consumers.lock();
-        if self.closed.is_cancelled() || consumers.contains_key(group.address()) {
+        let Some(consumers) = consumers.as_mut().filter(|consumers| !consumers.contains_key(group.address())) else {
             return;
-        }
-        let handler = RawHandler {
-            conversation: self.conversation,
-            topic: self.topic.clone(),
-            nsqd: group.address().clone(),
-            responder: None,
-            shared: Arc::clone(&self.shared),
         };
+        let handler =
+            RawHandler { topic: Arc::clone(self), nsqd: group.address().clone(), responder: None, noted: false };
         let (consumer, task) = group.prepare(self.topic.clone(), channel(), handler);
         self.shared.tasks.spawn(task);
         consumers.insert(group.address().clone(), consumer);
@@ -172,9 +156,8 @@ impl RawTopic {
 
     /// Nobody here follows the conversation any more: what is published from now on waits in nsqd.
     pub(crate) fn close(&self) {
-        self.closed.cancel();
-        let all: Vec<Consumer> = self.consumers.lock().drain().map(|(_, consumer)| consumer).collect();
-        self.end(all);
+        let all = self.consumers.lock().take();
+        self.end(all.into_iter().flatten().map(|(_, consumer)| consumer));
     }
 
     fn end(&self, consumers: impl IntoIterator<Item = Consumer>) {
@@ -191,23 +174,27 @@ fn channel() -> ChannelName {
 }
 
 struct RawHandler {
-    conversation: ConversationId,
-    topic: TopicName,
+    topic: Arc<RawTopic>,
     nsqd: Address,
     responder: Option<Responder>,
-    shared: Arc<RawShared>,
+    /// Whether a message of this connection was looked at for the nsqd's node id.
+    noted: bool,
 }
 
 impl Handler for RawHandler {
     fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict {
+        let RawTopic { conversation, topic, shared, .. } = &*self.topic;
+        if !std::mem::replace(&mut self.noted, true) {
+            shared.node_ids.note(&self.nsqd, message.id.as_bytes());
+        }
         // What has our MAC came from a log.
-        if self.shared.sealer.open(message.body) != Opened::Raw {
+        if shared.sealer.open(message.body) != Opened::Raw {
             return Verdict::Finish;
         }
         let Some(responder) = self.responder.clone() else { return Verdict::Requeue(AGAIN) };
-        let key = key(&self.nsqd, &self.topic, message.id.as_bytes(), message.timestamp_ns);
-        let raw = RawMessage { conversation: self.conversation, body: message.body.to_vec(), key, responder, ticket };
-        match self.shared.messages.try_send(raw) {
+        let key = key(&self.nsqd, topic, message.id.as_bytes(), message.timestamp_ns);
+        let raw = RawMessage { conversation: *conversation, body: message.body.to_vec(), key, responder, ticket };
+        match shared.messages.try_send(raw) {
             Ok(()) => Verdict::Hold,
             Err(_) => Verdict::Requeue(AGAIN),
         }
@@ -215,6 +202,21 @@ impl Handler for RawHandler {
 
     fn opened(&mut self, responder: &Responder) {
         self.responder = Some(responder.clone());
+        self.noted = false;
+        if self.nsqd == self.topic.own {
+            self.topic.is_made.store(true, Ordering::Release);
+            self.topic.shared.opener.seq_made(self.topic.conversation);
+        }
+    }
+
+    fn closed(&mut self, reason: &Disconnect, retry: Option<Duration>) {
+        if self.nsqd == self.topic.own {
+            self.topic.is_made.store(false, Ordering::Release);
+        }
+        if !matches!(reason, Disconnect::Stopped) {
+            let cause = std::error::Error::source(reason);
+            tracing::debug!(topic = %self.topic.topic, nsqd = %self.nsqd, %reason, cause, ?retry, "_seq lost its connection");
+        }
     }
 }
 

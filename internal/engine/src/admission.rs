@@ -2,7 +2,9 @@
 
 use crate::api::store_failed;
 use crate::{Connection, Engine};
-use lockstep_model::{Code, ConversationId, Device, DeviceId, Epoch, OffsetsVersion, TokenGeneration, UnixMs, UserId};
+use lockstep_model::{
+    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, TokenGeneration, UnixMs, UserId,
+};
 use lockstep_ports::{Connected, DirectoryRefusal, Mailbox, OffsetsChange};
 use std::sync::Arc;
 
@@ -92,12 +94,27 @@ impl Engine {
                 return Err(unavailable(error));
             }
         };
+        self.0.events.emit(EventKind::Connect, || Event::Connect {
+            user: connection.user.clone(),
+            device: connection.device,
+            kind: connected.device.kind,
+            generation: connection.generation,
+            at: now,
+        });
         Ok(Admission { connection, epoch: self.epoch(), feed: connected.feed, offsets })
     }
 
-    /// Ends a connection's stay: nothing more reaches its mailbox. `topics` are those that its session follows.
-    pub async fn disconnect(&self, connection: &Arc<Connection>, topics: Vec<ConversationId>) {
+    /// Ends a connection's stay: nothing more reaches its mailbox. `topics` are those that its session follows, `reason` is
+    /// why the server closed it, if it did. To be called once.
+    pub async fn disconnect(&self, connection: &Arc<Connection>, topics: Vec<ConversationId>, reason: Option<Code>) {
         self.0.ports.broker.close(&topics, &connection.mailbox).await;
+        self.0.events.emit(EventKind::Disconnect, || Event::Disconnect {
+            user: connection.user.clone(),
+            device: connection.device,
+            generation: connection.generation,
+            reason,
+            at: UnixMs::now(),
+        });
         self.0.connections.remove(connection);
     }
 

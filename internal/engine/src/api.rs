@@ -2,6 +2,7 @@
 
 use crate::connections::Connections;
 use crate::cursors::Cursors;
+use crate::events::Emitter;
 use crate::ingest::answered;
 use crate::lane::{Lane, Reply, Waiting};
 use crate::publisher::Publisher;
@@ -10,7 +11,7 @@ use crate::{Connection, EngineConfig};
 use lockstep_model::{
     Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, SendOutcome, Target, UnixMs, UserId,
 };
-use lockstep_ports::{Append, Author, Broker, Directory, MessageLog, Offsets, StoreError};
+use lockstep_ports::{Append, Author, Broker, Directory, Events, MessageLog, Offsets, StoreError};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -27,6 +28,8 @@ pub struct Ports {
     pub offsets: Arc<dyn Offsets>,
     /// The transport of live entries.
     pub broker: Arc<dyn Broker>,
+    /// Who tells services what happens, if anybody does.
+    pub events: Option<Arc<dyn Events>>,
 }
 
 /// The handle of the engine: cheap to clone, shared by all doors.
@@ -41,6 +44,7 @@ pub(crate) struct Inner {
     pub(crate) config: EngineConfig,
     pub(crate) connections: Connections,
     pub(crate) publisher: Arc<Publisher>,
+    pub(crate) events: Emitter,
     pub(crate) lane: Lane,
     pub(crate) reader: Reader,
     pub(crate) cursors: Arc<Cursors>,
@@ -53,13 +57,14 @@ impl Engine {
     pub fn start(ports: Ports, config: EngineConfig) -> Self {
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
-        let publisher = Arc::new(Publisher::new(Arc::clone(&ports.broker), &config));
+        let events = Emitter::new(ports.events.clone());
+        let publisher = Arc::new(Publisher::new(Arc::clone(&ports.broker), events.clone(), &config));
         let lane = Lane::start(&ports, Arc::clone(&publisher), &config, &tasks);
         let reader = Reader::start(Arc::clone(&ports.log), Arc::clone(&publisher), &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
         let connections = Connections::default();
-        let inner = Inner { ports, config, connections, publisher, lane, reader, cursors, tasks, stopping };
+        let inner = Inner { ports, config, connections, publisher, events, lane, reader, cursors, tasks, stopping };
         Self(Arc::new(inner))
     }
 

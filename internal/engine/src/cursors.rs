@@ -85,3 +85,38 @@ impl Cursors {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_store_sql::{SqliteOptions, SqliteStore};
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    #[tokio::test]
+    async fn a_lowering_waits_for_cursors_on_their_way() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(folder.path(), SqliteOptions::default()).await.expect("a store");
+        let (directory, waiting) = (Arc::new(store), Mutex::default());
+        let cursors = Cursors { directory, waiting, storing: tokio::sync::Mutex::default() };
+        let (device, conversation) = (DeviceId::generate(), ConversationId::generate());
+        let cursor = |seq| Cursor { seq: Seq::new(seq), entry: None };
+        cursors.note(device, conversation, Seq::new(4));
+        let now = &mut Context::from_waker(Waker::noop());
+        // As if a flush had taken what waited, and the store had not answered yet.
+        let on_their_way = cursors.storing.lock().await;
+        let shown = HashMap::from([(conversation, cursor(1))]);
+        let mut forgetting = pin!(cursors.forget_above(device, &shown));
+        assert_eq!(forgetting.as_mut().poll(now), Poll::Pending, "it did not wait");
+        let mut flushing = pin!(cursors.flush());
+        assert_eq!(flushing.as_mut().poll(now), Poll::Pending, "two flushes may pass one another");
+        drop(on_their_way);
+        forgetting.await;
+        assert!(cursors.waiting.lock().is_empty(), "what is above the shown cursor is forgotten");
+        flushing.await;
+        // What is not above it stays.
+        cursors.note(device, conversation, Seq::new(1));
+        cursors.forget_above(device, &shown).await;
+        assert_eq!(cursors.waiting.lock().len(), 1);
+    }
+}

@@ -2,8 +2,10 @@
 
 use crate::Engine;
 use crate::api::store_failed;
-use lockstep_model::{Code, Device, DeviceId, DeviceKind, UnixMs, User, UserId, limits};
-use lockstep_ports::{DirectoryRefusal, NewDevice, StoreError};
+use lockstep_model::{
+    Code, Device, DeviceChange, DeviceId, DeviceKind, Event, EventKind, UnixMs, User, UserId, limits,
+};
+use lockstep_ports::{Committed, DirectoryRefusal, NewDevice, StoreError};
 
 impl Engine {
     /// Makes a user, or finds the one that is there.
@@ -27,6 +29,7 @@ impl Engine {
         let (id, now) = (DeviceId::generate(), UnixMs::now());
         let device = NewDevice { id, user: user.clone(), name: name.to_owned(), kind, now };
         let created = self.0.ports.directory.create_device(device).await.map_err(failed)?.map_err(refused)?;
+        self.tell(&created, DeviceChange::Added);
         Ok(self.announce(created).await)
     }
 
@@ -59,7 +62,20 @@ impl Engine {
         let removed = removed.map_err(failed)?.map_err(refused)?;
         // After the commit: whoever is let in from here on is refused by the store.
         self.0.connections.close_device(&removed.value.user, device, Code::DeviceRemoved);
+        self.tell(&removed, DeviceChange::Removed);
         Ok(self.announce(removed).await)
+    }
+
+    /// Tells services of a change, unless the command only found it done: then it wrote nothing.
+    fn tell(&self, committed: &Committed<Device>, change: DeviceChange) {
+        if committed.entries.is_empty() {
+            return;
+        }
+        self.0.events.emit(EventKind::Device, || {
+            let Device { id, user, kind, created_at, removed_at, .. } = &committed.value;
+            let at = removed_at.unwrap_or(*created_at);
+            Event::Device { user: user.clone(), device: *id, kind: *kind, change, at }
+        });
     }
 }
 

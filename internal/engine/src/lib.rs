@@ -13,6 +13,7 @@ mod connections;
 mod conversations;
 mod cursors;
 mod devices;
+mod events;
 mod heads;
 mod history;
 mod ingest;

@@ -2,7 +2,7 @@
 
 use crate::api::store_failed;
 use crate::{Connection, Engine};
-use lockstep_model::{ConversationId, Notice, Offset, OffsetsVersion, Ref, Seq};
+use lockstep_model::{ConversationId, Event, EventKind, Notice, Offset, OffsetsVersion, Ref, Seq, UnixMs};
 use lockstep_ports::{OffsetsChange, StoreError};
 use std::sync::Arc;
 
@@ -25,6 +25,10 @@ impl Engine {
                     let notice = Notice::Offsets { since, version: advanced.version, offsets };
                     let devices = self.0.connections.of(&connection.user);
                     devices.iter().for_each(|device| device.mailbox.signal(notice.clone()));
+                    self.0.events.emit(EventKind::Read, || {
+                        let user = connection.user.clone();
+                        Event::Read { user, conversation, seq: advanced.seq, at: UnixMs::now() }
+                    });
                 }
                 None
             }

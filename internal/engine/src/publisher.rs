@@ -1,6 +1,7 @@
 //! From the commit to the broker: recent entries are remembered, then published by interest.
 
 use crate::EngineConfig;
+use crate::events::Emitter;
 use crate::ring::Rings;
 use lockstep_model::SharedEntry;
 use lockstep_ports::Broker;
@@ -9,16 +10,18 @@ use std::sync::Arc;
 /// Publishes committed entries.
 pub(crate) struct Publisher {
     broker: Arc<dyn Broker>,
+    events: Emitter,
     pub(crate) rings: Rings,
 }
 
 impl Publisher {
-    pub(crate) fn new(broker: Arc<dyn Broker>, config: &EngineConfig) -> Self {
-        Self { broker, rings: Rings::new(config.ring_entries_max, config.ring_bytes_max) }
+    pub(crate) fn new(broker: Arc<dyn Broker>, events: Emitter, config: &EngineConfig) -> Self {
+        Self { broker, events, rings: Rings::new(config.ring_entries_max, config.ring_bytes_max) }
     }
 
-    /// Publishes entries, in seq order per conversation. Conversations that nobody here follows are left to the log.
+    /// Publishes new entries, in seq order per conversation. Conversations that nobody here follows are left to the log.
     pub(crate) async fn publish(&self, mut entries: Vec<SharedEntry>) {
+        self.events.committed(&entries);
         entries.retain(|entry| self.broker.has_consumers(entry.conversation));
         if entries.is_empty() {
             return;

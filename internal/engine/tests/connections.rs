@@ -14,7 +14,7 @@ async fn a_newer_connection_replaces_the_older() {
     let second = house.resume(&phone).await;
     assert!(second.connection.generation > first.connection.generation);
     assert_eq!(first.closed().await, Code::Replaced);
-    house.engine.disconnect(&first.connection, Vec::new()).await;
+    house.engine.disconnect(&first.connection, Vec::new(), None).await;
     assert_eq!(house.engine.connections(), 1);
     assert!(!second.connection.mailbox.is_closed());
 }
@@ -81,7 +81,7 @@ async fn the_number_of_connections_is_bounded() {
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);
     let first = house.resume(&ana).await;
     assert_eq!(house.try_connect(&ben).await.unwrap_err(), Code::Overloaded);
-    house.engine.disconnect(&first.connection, Vec::new()).await;
+    house.engine.disconnect(&first.connection, Vec::new(), None).await;
     assert!(house.try_connect(&ben).await.is_ok());
 }
 
@@ -94,6 +94,6 @@ async fn a_stop_sends_everybody_away_and_finishes() {
     let stopping = tokio::spawn(async move { engine.stop().await });
     assert_eq!(live.closed().await, Code::ShuttingDown);
     assert_eq!(house.try_connect(&phone).await.unwrap_err(), Code::ShuttingDown);
-    house.engine.disconnect(&live.connection, Vec::new()).await;
+    house.engine.disconnect(&live.connection, Vec::new(), None).await;
     soon(stopping).await.unwrap();
 }

@@ -181,7 +181,7 @@ async fn cursor_after_showing_less(stored: Option<u64>) -> Option<Seq> {
     let shown = vec![Shown { conversation: group, cursor: Cursor { seq: Seq::new(1), entry: None } }];
     live.ask(Ask::Resume { shown, verify: false });
     live.find(|notice| matches!(notice, Notice::Resumed(_))).await;
-    house.engine.disconnect(&live.connection, Vec::new()).await;
+    house.engine.disconnect(&live.connection, Vec::new(), None).await;
     // What waits is stored at the end.
     house.engine.stop().await;
     let followed = house.store.followed(ben.user.clone(), ben.id).await.unwrap();

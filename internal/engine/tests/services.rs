@@ -75,7 +75,7 @@ async fn what_becomes_of_raw_messages() {
     for (conversation, raw, id, code) in cases {
         assert_eq!(house.engine.ingest(conversation, &raw, key(id)).await, Ingested::Refused(code), "{id}");
     }
-    house.engine.disconnect(&live.connection, vec![]).await;
+    house.engine.disconnect(&live.connection, vec![], None).await;
     house.engine.stop().await;
     assert_eq!(house.engine.ingest(group, b"late", key("k5")).await, Ingested::TryAgain);
 }

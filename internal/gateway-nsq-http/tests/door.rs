@@ -31,7 +31,8 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(SqliteStore::open(folder.path(), SqliteOptions::default()).await.unwrap());
         let (log, directory, offsets) = (store.clone(), store.clone(), store);
-        let engine = Engine::start(Ports { log, directory, offsets, broker: Arc::new(EmbeddedBroker::new()) }, config);
+        let broker = Arc::new(EmbeddedBroker::new());
+        let engine = Engine::start(Ports { log, directory, offsets, broker, events: None }, config);
         engine.ensure_user(ana()).await.unwrap();
         let conversation = engine.create_group(&ana(), None, vec![]).await.unwrap().id;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -8,6 +8,7 @@
 mod connection;
 mod conversation;
 mod device;
+mod event;
 mod feed;
 mod raw_body;
 mod service;
@@ -17,6 +18,7 @@ mod topic;
 pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, View};
 pub use device::{ConnectionGeneration, Device, DeviceKind, TokenGeneration, User};
+pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch, IdError, Kind, Offset,

@@ -3,7 +3,7 @@
 //! [`MessageLog`] (step 4 of a message's way), [`Directory`] and [`Offsets`] are implemented by one store each and share
 //! its transactions: a command that changes the directory and writes an entry about it is one call and one commit, and
 //! returns the entries to publish. [`Broker`] (steps 5 and 6) moves envelopes to [`Mailbox`]es, one of which stands
-//! before every connection.
+//! before every connection. [`Events`] tells services what happens.
 //!
 //! The `conformance` feature holds the suites that every adapter runs in its tests.
 //!
@@ -12,6 +12,7 @@
 mod broker;
 mod directory;
 mod error;
+mod events;
 mod log;
 mod mailbox;
 mod offsets;
@@ -26,6 +27,7 @@ pub use directory::{
     NewDevice,
 };
 pub use error::StoreError;
+pub use events::Events;
 pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
 pub use mailbox::{Inbox, Mailbox, Wakeup};
 pub use offsets::{Advanced, Offsets, OffsetsChange};

@@ -3,10 +3,14 @@
 use crate::config::{Channels, Ingest, NsqConfig};
 use crate::start::StartError;
 use lockstep_auth::Tokens;
-use lockstep_broker_nsq::{NsqBroker, NsqSettings, NsqdAddresses, RawMessage};
+use lockstep_broker_nsq::{
+    EventsSettings, Fleet, Janitor, JanitorSettings, NsqBroker, NsqEvents, NsqSettings, NsqdAddresses, RawMessage,
+};
 use lockstep_engine::{Engine, Ingested};
+use lockstep_nsq_client::http::HttpSettings;
 use lockstep_nsq_client::{Address, AddressError};
 use lockstep_ports::MessageLog;
+use lockstep_store_sql::SqliteStore;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -15,14 +19,31 @@ use tokio_util::sync::CancellationToken;
 /// Raw messages that are taken into the log as one batch.
 const BATCH_MAX: usize = 256;
 
-/// The broker on the configured nsqds, and what services publish there.
-pub(crate) fn start(
-    config: &NsqConfig,
-    log: Arc<dyn MessageLog>,
-    tokens: &Tokens,
-) -> Result<(NsqBroker, mpsc::Receiver<RawMessage>), StartError> {
+/// NSQ as it is used.
+pub(crate) struct Nsq {
+    /// The broker on the configured nsqds.
+    pub(crate) broker: NsqBroker,
+    /// What services publish there.
+    pub(crate) raw_messages: mpsc::Receiver<RawMessage>,
+    /// What tells services of events, if any are configured.
+    pub(crate) events: Option<NsqEvents>,
+    /// What deletes channels of devices that are gone and topics that stand empty.
+    pub(crate) janitor: Janitor,
+}
+
+/// Starts all that uses the configured nsqds; the janitor is to be run.
+pub(crate) fn start(config: &NsqConfig, store: &SqliteStore, tokens: &Tokens) -> Result<Nsq, StartError> {
+    let log = Arc::new(store.clone());
     let settings = settings(config, &*log, tokens).map_err(|source| StartError::Nsq(source.into()))?;
-    NsqBroker::start(settings, log).map_err(|source| StartError::Nsq(source.into()))
+    let (fleet, pinned) = (Fleet::new(&settings, HttpSettings::default()), settings.pinned.clone());
+    let events = EventsSettings::new(&settings, config.events.clone());
+    let started = |source: lockstep_broker_nsq::StartError| StartError::Nsq(source.into());
+    let (broker, raw_messages) = NsqBroker::start(settings, log).map_err(started)?;
+    let events = if config.events.is_empty() { None } else { Some(NsqEvents::start(events).map_err(started)?) };
+    let users = broker.clone();
+    let janitor = JanitorSettings { pinned, ..JanitorSettings::new(move |topic| users.uses(topic)) };
+    let janitor = Janitor::new(fleet, Arc::new(store.clone()), janitor);
+    Ok(Nsq { broker, raw_messages, events, janitor })
 }
 
 fn settings(config: &NsqConfig, log: &dyn MessageLog, tokens: &Tokens) -> Result<NsqSettings, AddressError> {

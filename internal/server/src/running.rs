@@ -3,7 +3,7 @@
 use crate::admin::AdminSocket;
 use crate::http::Ending;
 use crate::tasks::Tasks;
-use lockstep_broker_nsq::NsqBroker;
+use lockstep_broker_nsq::{NsqBroker, NsqEvents};
 use lockstep_engine::Engine;
 use lockstep_store_sql::SqliteStore;
 use std::io;
@@ -27,6 +27,7 @@ pub struct Running {
     pub(crate) tasks: Tasks,
     pub(crate) admin_socket: AdminSocket,
     pub(crate) nsq: Option<NsqBroker>,
+    pub(crate) events: Option<NsqEvents>,
 }
 
 /// Why a server did not end in order. The process should exit with code 1.
@@ -107,6 +108,10 @@ impl Running {
         tokio::join!(requests, devices);
         if let Some(nsq) = &self.nsq {
             nsq.stop().await;
+        }
+        // After the engine, which tells of everybody who leaves.
+        if let Some(events) = &self.events {
+            events.stop().await;
         }
         // Once the store's lock is gone, a socket at this path may be another server's.
         self.admin_socket.remove();

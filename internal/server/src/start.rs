@@ -2,18 +2,18 @@
 
 use crate::admin::{self, AdminListener, AdminSocket, AdminState, SocketError};
 use crate::http::{self, Ending, HttpLimits};
+use crate::nsq::{self, Nsq};
+use crate::nsq_http;
 use crate::running::Running;
 use crate::tasks::Tasks;
 use crate::{Config, Telemetry, descriptors};
-use crate::{nsq, nsq_http};
 use axum::serve::{Listener, ListenerExt};
 use lockstep_auth::{KeyError, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
-use lockstep_broker_nsq::{NsqBroker, RawMessage};
 use lockstep_engine::{Engine, EngineConfig, Ports};
 use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState};
 use lockstep_model::UnixMs;
-use lockstep_ports::Broker;
+use lockstep_ports::{Broker, Events};
 use lockstep_store_sql::{OpenError, SqliteOptions, SqliteStore};
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::mpsc;
 
 /// Connections that the system keeps while the accept loop is busy; more are refused by it.
 const BACKLOG: u32 = 4_096;
@@ -31,9 +30,11 @@ const ADMIN_LIMITS: HttpLimits =
     HttpLimits { connections_max: 32, header_timeout: Duration::from_secs(30), age_max: Duration::from_secs(300) };
 /// How often what the store no longer needs is deleted.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
-/// How often the metrics' histograms are put in order, so that they do not grow between two readings.
 /// How often it is looked at which nsqds are there, and memory is given back that only speed needs.
 const NSQ_PERIOD: Duration = Duration::from_secs(25);
+/// How often nsqds are asked for channels of devices that are gone and for topics that stand empty.
+const JANITOR_PERIOD: Duration = Duration::from_secs(60);
+/// How often the metrics' histograms are put in order, so that they do not grow between two readings.
 const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
 /// Why the server did not start. Nothing was left open.
@@ -117,8 +118,7 @@ struct Doors {
     nsq_http: Option<nsq_http::Bound>,
     admin_socket: AdminSocket,
     admin_listener: AdminListener,
-    /// The broker on NSQ, and what services publish there.
-    nsq: Option<(NsqBroker, mpsc::Receiver<RawMessage>)>,
+    nsq: Option<Nsq>,
 }
 
 async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, StartError> {
@@ -132,14 +132,16 @@ async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, Start
     let nsq_http = nsq_http::bind(config)?;
     let (admin_socket, admin_listener) = AdminSocket::bind(&config.data)?;
     // Last, so that nothing has to be taken back.
-    let log = Arc::new(store.clone());
-    let nsq = if uses_nsq { Some(nsq::start(&config.nsq, log, &tokens)?) } else { None };
+    let nsq = if uses_nsq { Some(nsq::start(&config.nsq, store, &tokens)?) } else { None };
     Ok(Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq })
 }
 
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
     let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
-    let (nsq, raw_messages) = nsq.unzip();
+    let (nsq, nsq_work, events) = match nsq {
+        Some(Nsq { broker, raw_messages, events, janitor }) => (Some(broker), Some((raw_messages, janitor)), events),
+        None => (None, None, None),
+    };
     let broker: Arc<dyn Broker> = match &nsq {
         Some(broker) => Arc::new(broker.clone()),
         None => Arc::new(EmbeddedBroker::new()),
@@ -149,6 +151,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         directory: Arc::new(store.clone()),
         offsets: Arc::new(store.clone()),
         broker,
+        events: events.clone().map(|events| Arc::new(events) as Arc<dyn Events>),
     };
     let engine = Engine::start(ports, engine_config(&config));
     let tasks = Tasks::default();
@@ -178,9 +181,10 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     if let Some(bound) = nsq_http {
         nsq_http::serve(bound, &config, engine.clone(), store.clone(), &ending, &tasks);
     }
-    if let Some(messages) = raw_messages {
+    if let Some((messages, janitor)) = nsq_work {
         let taking_in = nsq::take_in(engine.clone(), messages, ending.stopping.clone());
         tasks.spawn_vital("raw messages", taking_in);
+        tasks.spawn_vital("NSQ janitor", janitor.run(JANITOR_PERIOD, ending.stopping.clone()));
     }
     if let Some(broker) = nsq.clone() {
         tasks.spawn_periodic("NSQ upkeep", NSQ_PERIOD, ending.stopping.clone(), move || {
@@ -219,6 +223,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         tasks,
         admin_socket,
         nsq,
+        events,
     }
 }
 

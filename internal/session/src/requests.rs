@@ -38,6 +38,17 @@ impl Session {
         self.pump();
     }
 
+    /// Takes note of a frame of the transport, such as a ping, which says nothing but counts as one.
+    pub fn handle_control(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        let now = self.since_start(now);
+        if self.frames.take(now, self.config.frames_per_second, self.config.frames_burst).is_err() {
+            self.close(Code::Flood);
+        }
+    }
+
     fn may_send(&mut self, reference: Option<Ref>, now: Duration) -> bool {
         let Err(wait) = self.sends.take(now, self.config.sends_per_second, self.config.sends_burst) else {
             return true;

@@ -8,6 +8,9 @@ pub use verdict::{Counts, Verdict};
 use lockstep_protocol::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Seq};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Who sent what services published as raw bodies.
+const RAW_SENDER: &str = "service:nsq";
+
 /// The history of a run: per device what it sent and, over all its connections, what its SDK handed out, in order.
 ///
 /// Devices go by names that a person can read, such as `ana/phone`. Conversations without declared members (feeds) are
@@ -58,6 +61,8 @@ pub struct Delivery {
     pub sender_device: Option<DeviceId>,
     /// The name that the sender gave it.
     pub client_msg_id: Option<ClientMsgId>,
+    /// The body, if it is a raw one that a service published into the topic. Each is to be stored at most once.
+    pub raw: Option<String>,
 }
 
 impl From<&Entry> for Delivery {
@@ -68,6 +73,7 @@ impl From<&Entry> for Delivery {
             id: entry.id,
             sender_device: entry.sender_device,
             client_msg_id: entry.client_msg_id.clone(),
+            raw: (entry.sender.as_str() == RAW_SENDER).then(|| entry.body.as_json().to_owned()),
         }
     }
 }
@@ -152,6 +158,11 @@ impl History {
     pub fn delivered_count(&self) -> usize {
         let received = self.devices.values().flat_map(|device| &device.received);
         received.filter(|received| matches!(received, Received::Entry(_))).count()
+    }
+
+    /// The raw bodies of services that any device got.
+    pub fn raw_bodies(&self) -> BTreeSet<&str> {
+        self.deliveries().filter_map(|(_, delivery)| delivery.raw.as_deref()).collect()
     }
 
     /// Everything that was delivered, with the device that got it.

@@ -2,7 +2,7 @@
 //!
 //! [`ServerProcess`] runs the real program on a folder of its own and stops it in every way a server can stop.
 //! [`TcpProxy`] stands between a device and its server and cuts or stalls connections; [`Strace`] stands between a
-//! server and its system, sees what it asks for, and lets that fail. A [`Wire`] is a device that speaks frames by hand,
+//! server and its system, sees what it asks for, and lets that fail. [`Nsqds`] are real ones. A [`Wire`] is a device that speaks frames by hand,
 //! wrong ones too. A [`Device`] is the SDK, whose every
 //! step goes into the [`Record`]: the [`History`] of a run, whose [`check`](History::check) says whether every device got
 //! everything once and in order.
@@ -12,6 +12,7 @@
 mod device;
 mod dice;
 mod history;
+mod nsqds;
 mod observe;
 mod record;
 mod rest;
@@ -23,6 +24,7 @@ mod wire;
 pub use device::{Device, Sender};
 pub use dice::Dice;
 pub use history::{Counts, Delivery, History, Verdict};
+pub use nsqds::{ChannelStats, Nsqds};
 pub use observe::Memory;
 pub use record::Record;
 pub use rest::{Answer, ask, ask_raw, post};

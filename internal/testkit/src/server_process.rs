@@ -1,5 +1,6 @@
 //! A real server in a process of its own.
 
+use crate::Nsqds;
 use anyhow::{Context, Result, bail, ensure};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
@@ -23,12 +24,40 @@ pub struct ServerOptions {
     pub data: Option<PathBuf>,
     /// Whether services may publish as to nsqd, on a free port.
     pub nsq_http: bool,
+    /// The nsqds that carry live entries: TCP and HTTP address of each. None: the transport is inside the server.
+    pub nsqds: Vec<(SocketAddr, SocketAddr)>,
+    /// Further settings by their keys, such as `("nsq.channels", "durable")`.
+    pub settings: Vec<(&'static str, String)>,
 }
 
 impl ServerOptions {
     /// These bounds, and the rest as usual.
     pub fn limits(limits: &[(&'static str, u64)]) -> Self {
         Self { limits: limits.to_vec(), ..Self::default() }
+    }
+
+    /// On these nsqds, and the rest as usual.
+    pub fn on(nsqds: &Nsqds) -> Self {
+        Self { nsqds: nsqds.addresses(), ..Self::default() }
+    }
+
+    /// All that differs, as environment variables.
+    fn environment(&self) -> Vec<(String, String)> {
+        let name = |key: &str| format!("LOCKSTEP_{}", key.to_uppercase().replace('.', "__"));
+        let mut variables = Vec::new();
+        for (key, value) in &self.limits {
+            variables.push((name(&format!("limits.{key}")), value.to_string()));
+        }
+        if self.nsq_http {
+            variables.push((name("nsq_http.listen"), "127.0.0.1:0".to_owned()));
+        }
+        if !self.nsqds.is_empty() {
+            let table = |(tcp, http): &(SocketAddr, SocketAddr)| format!("{{tcp=\"{tcp}\",http=\"{http}\"}}");
+            let tables: Vec<String> = self.nsqds.iter().map(table).collect();
+            variables.push((name("nsq.nsqds"), format!("[{}]", tables.join(","))));
+        }
+        variables.extend(self.settings.iter().map(|(key, value)| (name(key), value.clone())));
+        variables
     }
 }
 
@@ -191,6 +220,16 @@ impl ServerProcess {
         data_folder(&self.options, self.folder.path())
     }
 
+    /// All that it wrote to its log, over all restarts.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be read.
+    pub fn log(&self) -> Result<String> {
+        let log = fs::read(log_file(self.folder.path())).context("the server's log cannot be read")?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
+    }
+
     /// The end of what it wrote to its log, for messages of failed tests.
     pub fn log_tail(&self) -> String {
         log_tail(self.folder.path())
@@ -241,12 +280,7 @@ async fn launch(binary: &Path, options: &ServerOptions, folder: &Path, listen: S
     let mut command = program(binary);
     command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data_folder(options, folder));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).current_dir(folder);
-    for (name, value) in &options.limits {
-        command.env(format!("LOCKSTEP_LIMITS__{}", name.to_uppercase()), value.to_string());
-    }
-    if options.nsq_http {
-        command.env("LOCKSTEP_NSQ_HTTP__LISTEN", "127.0.0.1:0");
-    }
+    command.envs(options.environment());
     let child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
     let mut process = Process(child);
     let stdout = process.0.stdout.take().context("the server's output is not there")?;

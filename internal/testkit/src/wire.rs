@@ -125,13 +125,21 @@ impl Wire {
         stream.write_all(bytes).await.context("cannot write")
     }
 
-    /// What comes next.
+    /// What comes next, pongs aside.
     ///
     /// # Errors
     ///
     /// If nothing comes.
     pub async fn next(&mut self) -> Result<Heard> {
-        let next = tokio::time::timeout(PATIENCE, self.0.next()).await;
+        let next = async {
+            loop {
+                match self.0.next().await {
+                    Some(Ok(Message::Pong(_))) => {}
+                    next => return next,
+                }
+            }
+        };
+        let next = tokio::time::timeout(PATIENCE, next).await;
         match next.with_context(|| format!("nothing came within {} s", PATIENCE.as_secs()))? {
             Some(Ok(Message::Text(text))) => Ok(Heard::Frame(serde_json::from_str(&text)?)),
             Some(Ok(Message::Close(Some(frame)))) => Ok(Heard::Closed(frame.code.into(), frame.reason.to_string())),

@@ -36,3 +36,8 @@ pub use lookup::{Lookup, LookupSettings, Watcher};
 pub use name::{ChannelName, EPHEMERAL_SUFFIX, NAME_CHARS_MAX, NameError, TopicName};
 pub use producer::{Failover, Fate, Invalid, Producer, ProducerSettings, PublishError, Publishing};
 pub use settings::{ConnectSettings, Reconnect, SettingsError};
+
+/// Compiles the page's example.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

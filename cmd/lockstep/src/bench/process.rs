@@ -36,8 +36,16 @@ pub(super) struct Process {
 impl Process {
     /// Starts a server on a data folder and a free port.
     pub(super) async fn server(data: &Path) -> Result<Self> {
+        Self::server_with(data, None).await
+    }
+
+    /// The same, with a configuration file.
+    pub(super) async fn server_with(data: &Path, file: Option<&Path>) -> Result<Self> {
         let mut command = program()?;
         command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+        if let Some(file) = file {
+            command.arg("--config").arg(file);
+        }
         // No configuration of the place or of the person counts.
         command.current_dir(data.parent().context("the data folder stands in another")?);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {

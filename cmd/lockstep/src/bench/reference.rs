@@ -2,6 +2,7 @@
 
 mod fanout;
 pub(super) mod insert;
+pub(super) mod nsq;
 mod relay;
 
 use anyhow::{Context, Result};

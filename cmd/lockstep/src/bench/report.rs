@@ -1,6 +1,7 @@
 //! What a scenario found: a table for people, one JSON object for programs.
 
 use super::process::RAISED;
+use super::target::{NSQ_RAISED, Target};
 use super::track::Faults;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -11,6 +12,7 @@ use std::time::Instant;
 #[derive(Debug)]
 pub(super) struct Report {
     scenario: &'static str,
+    target: Target,
     options: Value,
     faults: Faults,
     fields: Vec<(&'static str, Value)>,
@@ -18,9 +20,14 @@ pub(super) struct Report {
 
 impl Report {
     /// The result of a run with these options.
-    pub(super) fn new(scenario: &'static str, options: &impl Serialize, faults: Faults) -> Result<Self> {
+    pub(super) fn new(
+        scenario: &'static str,
+        target: Target,
+        options: &impl Serialize,
+        faults: Faults,
+    ) -> Result<Self> {
         let options = serde_json::to_value(options).context("the options are not JSON")?;
-        Ok(Self { scenario, options, faults, fields: Vec::new() })
+        Ok(Self { scenario, target, options, faults, fields: Vec::new() })
     }
 
     /// Adds a measured number, rounded to what it is worth.
@@ -39,7 +46,7 @@ impl Report {
     ///
     /// If something was lost, duplicated or reordered: the figures of such a run count for nothing.
     pub(super) fn show(&self, json: bool) -> Result<()> {
-        eprintln!("\n{} against the embedded server, {}", self.scenario, told(&self.options));
+        eprintln!("\n{} against the server ({}), {}", self.scenario, self.target.name(), told(&self.options));
         let Faults { lost, duplicated, reordered } = self.faults;
         let faults = [("lost", json!(lost)), ("duplicated", json!(duplicated)), ("reordered", json!(reordered))];
         for (name, value) in faults.iter().chain(&self.fields) {
@@ -48,9 +55,9 @@ impl Report {
         if json {
             let mut object = Map::new();
             object.insert("scenario".to_owned(), json!(self.scenario));
-            object.insert("target".to_owned(), json!("embedded"));
+            object.insert("target".to_owned(), json!(self.target.name()));
             object.insert("options".to_owned(), self.options.clone());
-            let raised = RAISED.iter().map(|(key, value)| ((*key).to_owned(), json!(value)));
+            let raised = settings(self.target).map(|(key, value)| ((*key).to_owned(), json!(value)));
             object.insert("settings".to_owned(), Value::Object(raised.collect()));
             let fields = faults.iter().chain(&self.fields).map(|(name, value)| ((*name).to_owned(), value.clone()));
             object.extend(fields);
@@ -62,6 +69,12 @@ impl Report {
         );
         Ok(())
     }
+}
+
+/// The settings that the server gets beside its defaults.
+fn settings(target: Target) -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    let of_nsq = if target == Target::Nsq { NSQ_RAISED } else { &[] };
+    RAISED.iter().chain(of_nsq)
 }
 
 /// Four significant digits, and no fraction of what is larger than a thousand.
@@ -108,8 +121,8 @@ pub(super) struct Progress(Instant);
 
 impl Progress {
     /// Begins, and says which settings the server gets.
-    pub(super) fn start() -> Self {
-        let settings: Vec<String> = RAISED.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+    pub(super) fn start(target: Target) -> Self {
+        let settings: Vec<String> = settings(target).map(|(key, value)| format!("{key} = {value}")).collect();
         eprintln!(
             "The server runs with its defaults, but lets a device send as fast as it can: {}.",
             settings.join(", ")

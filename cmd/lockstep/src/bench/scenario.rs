@@ -4,9 +4,11 @@ pub(super) mod catchup;
 pub(super) mod direct;
 pub(super) mod fanout;
 pub(super) mod idle;
+pub(super) mod nsq;
 pub(super) mod sends;
 pub(super) mod storm;
 
+mod flight;
 mod sender;
 
 use anyhow::Result;
@@ -25,7 +27,7 @@ fn warm_up(seconds: f64) -> Duration {
 }
 
 /// Waits until a count has reached its goal, or has not moved for so long that it never will.
-async fn drained(count: impl Fn() -> u64, goal: u64) -> Result<()> {
+pub(super) async fn drained(count: impl Fn() -> u64, goal: u64) -> Result<()> {
     let (mut last, mut since) = (count(), Instant::now());
     while last < goal && since.elapsed() < SILENCE_MAX {
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -16,17 +16,19 @@ pub(super) struct Server {
     child: Child,
     address: SocketAddr,
     data: PathBuf,
+    /// TCP and HTTP addresses.
+    nsqds: Vec<(SocketAddr, SocketAddr)>,
     /// Held open, so that the server can go on writing.
     _output: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
-    /// Starts a server on a data folder and a free port.
-    pub(super) async fn start(data: &Path) -> Result<Self> {
-        Self::start_at(data, SocketAddr::from(([127, 0, 0, 1], 0))).await
+    /// Starts a server on a data folder and a free port; live entries go through these nsqds, if there are any.
+    pub(super) async fn start(data: &Path, nsqds: Vec<(SocketAddr, SocketAddr)>) -> Result<Self> {
+        Self::start_at(data, nsqds, SocketAddr::from(([127, 0, 0, 1], 0))).await
     }
 
-    async fn start_at(data: &Path, listen: SocketAddr) -> Result<Self> {
+    async fn start_at(data: &Path, nsqds: Vec<(SocketAddr, SocketAddr)>, listen: SocketAddr) -> Result<Self> {
         let program = std::env::current_exe().context("this program's own path is not known")?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--listen").arg(listen.to_string()).arg("--data").arg(data);
@@ -34,6 +36,11 @@ impl Server {
         command.current_dir(data.parent().context("the data folder stands in another")?);
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
             command.env_remove(name);
+        }
+        if !nsqds.is_empty() {
+            let table = |(tcp, http): &(SocketAddr, SocketAddr)| format!("{{tcp=\"{tcp}\",http=\"{http}\"}}");
+            let tables: Vec<String> = nsqds.iter().map(table).collect();
+            command.env("LOCKSTEP_NSQ__NSQDS", format!("[{}]", tables.join(",")));
         }
         // What goes wrong goes to the terminal; what goes as usual would drown the demo.
         command.env("LOCKSTEP_LOG__LEVEL", "error");
@@ -44,7 +51,7 @@ impl Server {
         let line = line.context("the server stopped before it listened")?;
         let address = line.strip_prefix("lockstep: listening on http://").and_then(|text| text.trim().parse().ok());
         let address = address.with_context(|| format!("the server's first line was {line:?}"))?;
-        Ok(Self { child, address, data: data.to_owned(), _output: output })
+        Ok(Self { child, address, data: data.to_owned(), nsqds, _output: output })
     }
 
     /// Kills it as a crash would (SIGKILL), and waits until it is gone.
@@ -54,7 +61,7 @@ impl Server {
 
     /// Starts a new server on the same folder and port.
     pub(super) async fn start_again(&mut self) -> Result<()> {
-        *self = Self::start_at(&self.data, self.address).await?;
+        *self = Self::start_at(&self.data, self.nsqds.clone(), self.address).await?;
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The demo's stage: the server, Ana's and Ben's devices, and what has been said so far.
 
 use super::device::Device;
+use super::nsqds::Nsqds;
 use super::server::Server;
 use crate::admin;
 use anyhow::{Context, Result, ensure};
@@ -12,6 +13,8 @@ use tempfile::TempDir;
 /// Everything that the steps share.
 pub(super) struct Stage {
     pub(super) server: Server,
+    /// What carries live entries, if it is not the server itself.
+    nsqds: Option<Nsqds>,
     pub(super) ana_phone: Device,
     pub(super) ana_laptop: Device,
     pub(super) ben_phone: Device,
@@ -24,11 +27,12 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    /// Starts a server, makes two users with three devices, and connects them.
-    pub(super) async fn set() -> Result<Self> {
+    /// Starts a server, on nsqds of its own if that is wanted, makes two users with three devices, and connects them.
+    pub(super) async fn set(on_nsq: bool) -> Result<Self> {
+        let nsqds = if on_nsq { Some(Nsqds::start().await?) } else { None };
         let folder = tempfile::tempdir().context("no folder for the server")?;
         let data = folder.path().join("data");
-        let server = Server::start(&data).await?;
+        let server = Server::start(&data, nsqds.as_ref().map(Nsqds::addresses).unwrap_or_default()).await?;
         println!("A server listens on {}; its data folder is new.", server.address());
         let url = format!("ws://{}/v1/ws", server.address());
         let mut devices = Vec::new();
@@ -43,7 +47,12 @@ impl Stage {
         let [ana_phone, ana_laptop, ben_phone] = devices.try_into().ok().context("there are three devices")?;
         let conversation = ConversationId::direct(&UserId::new("ana")?, &UserId::new("ben")?);
         let acknowledged = Vec::new();
-        Ok(Self { server, ana_phone, ana_laptop, ben_phone, conversation, acknowledged, _folder: folder })
+        Ok(Self { server, nsqds, ana_phone, ana_laptop, ben_phone, conversation, acknowledged, _folder: folder })
+    }
+
+    /// The nsqds of a demo that has them.
+    pub(super) fn nsqds(&mut self) -> Result<&mut Nsqds> {
+        self.nsqds.as_mut().context("the demo has no nsqds")
     }
 
     /// All devices.

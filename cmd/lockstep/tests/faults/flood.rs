@@ -92,3 +92,17 @@ async fn http_connections_beyond_the_bound_wait_and_harm_no_device() -> Result<(
     drop(idle);
     bystanders.end().await
 }
+
+#[tokio::test]
+async fn pings_count_as_frames() -> Result<()> {
+    let server = server(&[("frames_per_second", 50), ("frames_burst", 100)]).await?;
+    let bystanders = Bystanders::talk(&server).await?;
+    let token = server.token("ana", "phone", "main").await?;
+    let mut wire = Wire::live(&server.door(), &token).await?;
+    // A masked ping without a payload (RFC 6455, sections 5.2 and 5.5.2).
+    let pings = [0x89, 0x80, 0, 0, 0, 0].repeat(1_000);
+    wire.write(&pings).await?;
+    ensure!(wire.closed().await? == Code::Flood);
+    bystanders.go_on().await?;
+    bystanders.end().await
+}

@@ -2,8 +2,9 @@
 
 use anyhow::{Context, Result};
 use lockstep_protocol::{ConversationId, UserId};
-use lockstep_testkit::{Device, Dice, Record, ServerProcess, TcpProxy, post};
+use lockstep_testkit::{Device, Dice, Nsqds, Record, ServerOptions, ServerProcess, TcpProxy, post};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 /// How many devices each user has: twenty together.
@@ -15,6 +16,8 @@ const GROUPS: usize = 5;
 /// A server and everybody who uses it.
 pub(crate) struct Crowd {
     pub(crate) server: ServerProcess,
+    /// What carries live entries, if it is not the server itself.
+    pub(crate) nsqds: Option<Nsqds>,
     pub(crate) record: Record,
     pub(crate) participants: Vec<Participant>,
 }
@@ -29,8 +32,9 @@ pub(crate) struct Participant {
 
 impl Crowd {
     /// Starts a server, makes users, devices and conversations, and connects all devices.
-    pub(crate) async fn gather(dice: &mut Dice) -> Result<Self> {
-        let server = ServerProcess::start(env!("CARGO_BIN_EXE_lockstep")).await?;
+    pub(crate) async fn gather(dice: &mut Dice, nsqds: Option<Nsqds>) -> Result<Self> {
+        let options = nsqds.as_ref().map_or_else(ServerOptions::default, ServerOptions::on);
+        let server = ServerProcess::start_with(env!("CARGO_BIN_EXE_lockstep"), options).await?;
         let record = Record::new();
         let mut devices = Vec::new();
         for (user, count) in DEVICES_OF_USER.into_iter().enumerate() {
@@ -52,7 +56,17 @@ impl Crowd {
             device.start(&proxy.door());
             participants.push(Participant { device, conversations: of_user, proxies: vec![proxy] });
         }
-        Ok(Self { server, record, participants })
+        Ok(Self { server, nsqds, record, participants })
+    }
+
+    /// All conversations.
+    pub(crate) fn conversations(&self) -> BTreeSet<ConversationId> {
+        self.participants.iter().flat_map(|participant| &participant.conversations).copied().collect()
+    }
+
+    /// How many conversations the devices follow, all together.
+    pub(crate) fn followed(&self) -> usize {
+        self.participants.iter().map(|participant| participant.conversations.len()).sum()
     }
 }
 

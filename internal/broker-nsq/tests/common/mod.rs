@@ -1,5 +1,11 @@
 //! A broker on real nsqds, and a log to ask for heads.
 
+#![allow(dead_code, reason = "each test program needs another part of it")]
+
+pub(crate) mod listener;
+pub(crate) mod look;
+pub(crate) mod spy;
+
 use async_trait::async_trait;
 use lockstep_broker_nsq::{NsqBroker, NsqSettings, NsqdAddresses, RawMessage};
 use lockstep_model::{Bounds, ConversationId, Entry, Epoch, Offset, Seq};
@@ -14,7 +20,6 @@ use tokio::sync::mpsc;
 pub(crate) struct Heads(Mutex<HashMap<ConversationId, Seq>>);
 
 impl Heads {
-    #[allow(dead_code, reason = "not every test program moves heads")]
     pub(crate) fn set(&self, conversation: ConversationId, head: u64) {
         self.0.lock().unwrap().insert(conversation, Seq::new(head));
     }
@@ -56,32 +61,43 @@ impl MessageLog for Heads {
 /// Real nsqds, and a broker on them.
 pub(crate) struct House {
     pub(crate) broker: NsqBroker,
-    #[allow(dead_code, reason = "not every test program publishes raw bodies")]
     pub(crate) raw: mpsc::Receiver<RawMessage>,
-    #[allow(dead_code, reason = "not every test program moves heads")]
     pub(crate) heads: Arc<Heads>,
-    #[allow(dead_code, reason = "kept running")]
     pub(crate) nsqds: Vec<Nsqd>,
-    #[allow(dead_code, reason = "kept running")]
     pub(crate) lookupd: Option<NsqLookupd>,
 }
 
 /// Starts as many nsqds; with an nsqlookupd, the broker is told of the first one only.
 pub(crate) async fn house(nsqds: usize, with_lookupd: bool, change: impl FnOnce(&mut NsqSettings)) -> House {
-    let (lookupd, nsqds) = tokio::task::spawn_blocking(move || {
+    let (lookupd, nsqds) = start(nsqds, with_lookupd, |_| {}).await;
+    furnish(lookupd, nsqds, change)
+}
+
+/// Starts as many nsqds, each with another node id unless that is changed.
+pub(crate) async fn start(
+    nsqds: usize,
+    with_lookupd: bool,
+    change: impl Fn(&mut NsqdOptions) + Send + 'static,
+) -> (Option<NsqLookupd>, Vec<Nsqd>) {
+    tokio::task::spawn_blocking(move || {
         let lookupd = with_lookupd.then(|| NsqLookupd::start().expect("nsqlookupd starts"));
         let lookupds = lookupd.iter().map(|lookupd| lookupd.tcp_address()).collect::<Vec<_>>();
         let start = |number: usize| {
-            let options =
+            let mut options =
                 NsqdOptions { lookupds: lookupds.clone(), node_id: Some(number as u16 + 1), ..NsqdOptions::default() };
+            change(&mut options);
             Nsqd::start(&options).expect("nsqd starts")
         };
         (lookupd, (0..nsqds).map(start).collect::<Vec<_>>())
     })
     .await
-    .unwrap();
+    .unwrap()
+}
+
+/// A broker on nsqds; with an nsqlookupd, it is told of the first one only.
+pub(crate) fn furnish(lookupd: Option<NsqLookupd>, nsqds: Vec<Nsqd>, change: impl FnOnce(&mut NsqSettings)) -> House {
     let mut settings = NsqSettings::new(Epoch::from_bytes([9; 16]), [7; 32]);
-    let told = if with_lookupd { &nsqds[..1] } else { &nsqds[..] };
+    let told = if lookupd.is_some() { &nsqds[..1] } else { &nsqds[..] };
     settings.nsqds = told.iter().map(addresses).collect();
     settings.lookupds = lookupd.iter().map(|lookupd| lookupd.http_address().into()).collect();
     change(&mut settings);

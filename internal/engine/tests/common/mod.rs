@@ -1,6 +1,8 @@
 //! An engine on the embedded adapters, and devices that are driven by hand.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod faulty;
+
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Admission, Claim, Connection, Engine, EngineConfig, Ports};
 use lockstep_model::{
@@ -36,15 +38,22 @@ impl House {
     }
 
     pub async fn with(config: EngineConfig) -> Self {
+        Self::made(config, |_, _| {}).await
+    }
+
+    /// An engine on ports that a test has changed.
+    pub async fn made(config: EngineConfig, change: impl FnOnce(&mut Ports, &SqliteStore)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = SqliteStore::open(folder.path(), SqliteOptions::default()).await.unwrap();
         let broker = Arc::new(EmbeddedBroker::new());
-        let ports = Ports {
+        let mut ports = Ports {
             log: Arc::new(store.clone()),
             directory: Arc::new(store.clone()),
             offsets: Arc::new(store.clone()),
             broker: Arc::clone(&broker) as Arc<dyn Broker>,
+            events: None,
         };
+        change(&mut ports, &store);
         Self { engine: Engine::start(ports, config), store, broker, _folder: folder }
     }
 

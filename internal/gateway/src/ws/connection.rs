@@ -57,7 +57,13 @@ pub(crate) fn run(
 }
 
 /// Gives up what the connection holds. Consumers may have been opened by an answer that nobody took any more.
-async fn leave(mut session: Session, connection: Arc<Connection>, mut inbox: Vec<Notice>, state: &GatewayState) {
+async fn leave(
+    mut session: Session,
+    connection: Arc<Connection>,
+    mut inbox: Vec<Notice>,
+    state: &GatewayState,
+    reason: Option<Code>,
+) {
     connection.mailbox.close(Code::Internal);
     let _closed = poll_fn(|context| Poll::Ready(connection.mailbox.poll_take(context, &mut inbox))).await;
     session.close(Code::Internal);
@@ -67,7 +73,7 @@ async fn leave(mut session: Session, connection: Arc<Connection>, mut inbox: Vec
             state.engine.ask(&connection, ask);
         }
     }
-    state.engine.disconnect(&connection, session.conversations().collect()).await;
+    state.engine.disconnect(&connection, session.conversations().collect(), reason).await;
 }
 
 /// What has to be waited for before a session's effects go on.
@@ -168,6 +174,7 @@ impl Shell {
                 None => break,
                 Some(Incoming::Gone) => return Err(End::Gone),
                 Some(Incoming::Wrong(code)) => return Err(End::Close(code)),
+                Some(Incoming::Control) => self.session.handle_control(now),
                 Some(Incoming::Text(text)) => {
                     self.state.meters.frames_in.increment(1);
                     self.session.handle_request(translate::request(&text), now);
@@ -238,7 +245,11 @@ impl Shell {
     async fn end(self, end: End) {
         let Self { session, socket, state, connection, inbox } = self;
         if let Some(connection) = connection {
-            leave(session, connection, inbox, &state).await;
+            let reason = match end {
+                End::Gone => None,
+                End::Close(code) => Some(code),
+            };
+            leave(session, connection, inbox, &state, reason).await;
         }
         let code = match end {
             End::Gone => {

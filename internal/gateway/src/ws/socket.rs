@@ -46,6 +46,8 @@ pub(crate) fn config(frame_bytes_max: usize) -> WebSocketConfig {
 #[derive(Debug)]
 pub(crate) enum Incoming {
     Text(Utf8Bytes),
+    /// A ping, which is answered below this, or a pong.
+    Control,
     /// A frame that ends the connection.
     Wrong(Code),
     /// The device is gone.
@@ -74,24 +76,22 @@ impl Socket {
         Self { inner, large: None, write_timeout }
     }
 
-    /// The next frame of the device. Pings are answered below this.
+    /// The next frame of the device.
     pub(crate) async fn next(&mut self) -> Incoming {
-        loop {
-            let next = poll_fn(|context| {
-                let polled = self.inner.poll_next_unpin(context);
-                self.large = None;
-                polled
-            });
-            return match next.await {
-                Some(Ok(Message::Text(text))) => {
-                    self.large = (text.len() > SMALL_FRAME_BYTES).then(|| text.clone());
-                    Incoming::Text(text)
-                }
-                Some(Ok(Message::Binary(_))) => Incoming::Wrong(Code::BinaryFrame),
-                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => continue,
-                Some(Ok(Message::Close(_))) | None => Incoming::Gone,
-                Some(Err(error)) => wrong(&error),
-            };
+        let next = poll_fn(|context| {
+            let polled = self.inner.poll_next_unpin(context);
+            self.large = None;
+            polled
+        });
+        match next.await {
+            Some(Ok(Message::Text(text))) => {
+                self.large = (text.len() > SMALL_FRAME_BYTES).then(|| text.clone());
+                Incoming::Text(text)
+            }
+            Some(Ok(Message::Binary(_))) => Incoming::Wrong(Code::BinaryFrame),
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Incoming::Control,
+            Some(Ok(Message::Close(_))) | None => Incoming::Gone,
+            Some(Err(error)) => wrong(&error),
         }
     }
 

@@ -48,6 +48,7 @@ impl House {
             directory: Arc::new(store.clone()),
             offsets: Arc::new(store.clone()),
             broker: Arc::new(EmbeddedBroker::new()),
+            events: None,
         };
         let engine = Engine::start(ports, engine);
         let tokens = Arc::new(Tokens::open(folder.path()).unwrap());

@@ -2,7 +2,7 @@
 
 use super::Config;
 use axum::http::uri::Authority;
-use lockstep_model::{ConversationId, TopicPrefix};
+use lockstep_model::{ConversationId, EventKind, TopicPrefix};
 use lockstep_nsq_client::Address;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -31,6 +31,8 @@ pub struct NsqConfig {
     pub ingest: Ingest,
     /// Conversations whose entries are published even if no device follows them, for services that listen.
     pub pinned: Vec<ConversationId>,
+    /// What services are told in the topic `<topic_prefix>events`: kinds of events.
+    pub events: Vec<EventKind>,
     /// Consumers of one device; its further conversations live by head signals.
     pub consumers_per_device_max: u64,
     /// Consumers of this server; further conversations live by head signals.
@@ -83,6 +85,7 @@ impl Default for NsqConfig {
             channels: Channels::default(),
             ingest: Ingest::default(),
             pinned: vec![],
+            events: vec![],
             consumers_per_device_max: 64,
             consumers_max: 20_000,
             consumers_per_second_max: 2_000,
@@ -94,7 +97,7 @@ impl Default for NsqConfig {
 
 impl NsqConfig {
     /// Keys whose values the types leave open, and whether they are right.
-    pub(super) fn checks(&self) -> [(&'static str, bool); 7] {
+    pub(super) fn checks(&self) -> [(&'static str, bool); 8] {
         let is_address = |text: &String| text.parse::<Address>().is_ok();
         let mut nsqds: Vec<_> = self.nsqds.iter().map(|nsqd| &nsqd.tcp).collect();
         nsqds.sort_unstable();
@@ -104,6 +107,8 @@ impl NsqConfig {
             ("nsq.nsqds", are_nsqds && nsqds.len() == self.nsqds.len() && nsqds.len() <= SERVERS_MAX),
             ("nsq.lookupds", self.lookupds.len() <= SERVERS_MAX && self.lookupds.iter().all(is_address)),
             ("nsq.pinned", self.pinned.len() <= PINNED_MAX),
+            // Without nsqds nobody could hear of them.
+            ("nsq.events", self.events.is_empty() || !self.nsqds.is_empty()),
             ("nsq.consumers_per_device_max", (1..=10_000).contains(&self.consumers_per_device_max)),
             ("nsq.consumers_max", (1..=1_000_000).contains(&self.consumers_max)),
             ("nsq.consumers_per_second_max", (100..=1_000_000).contains(&self.consumers_per_second_max)),
@@ -119,6 +124,10 @@ impl NsqConfig {
             }
             "nsq.lookupds" => "a list of at most 64 addresses such as \"127.0.0.1:4161\"",
             "nsq.pinned" => "a list of at most 10000 conversation ids",
+            // A wrong one is named with its place in the list.
+            key if key.split('.').take(2).eq(["nsq", "events"]) => {
+                "a list of \"connect\", \"disconnect\", \"message\", \"read\" and \"device\", and needs nsq.nsqds"
+            }
             "nsq.channels" => "\"ephemeral\" or \"durable\"",
             "nsq.ingest" => "\"off\" or \"live\"",
             "nsq.consumers_per_device_max" => "a whole number from 1 to 10000",

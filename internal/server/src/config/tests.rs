@@ -1,6 +1,7 @@
 //! What wins, and what is refused in which words.
 
 use super::*;
+use lockstep_model::EventKind;
 
 #[derive(Default)]
 struct Sources<'a> {
@@ -83,6 +84,15 @@ fn when_services_publish_as_to_nsqd() {
 }
 
 #[test]
+fn which_events_services_are_told() {
+    let set = "[nsq]\nevents = ['message', 'device']\nnsqds = [{ tcp = '127.0.0.1:4150', http = '127.0.0.1:4151' }]";
+    let config = file(set).load().unwrap();
+    assert_eq!(config.nsq.events, [EventKind::Message, EventKind::Device]);
+    assert_eq!(file(&config.to_toml()).load(), Ok(config));
+    assert_eq!(file("").load().unwrap().nsq.events, []);
+}
+
+#[test]
 fn every_default_lies_within_its_bounds() {
     for (name, value, min, max) in Limits::default().table() {
         assert!((min..=max).contains(&value), "{name}");
@@ -137,6 +147,14 @@ fn wrong_configurations_name_key_value_and_fix() {
         (
             file("[nsq]\ntopic_prefix = 'a b'"),
             "test.toml sets nsq.topic_prefix to \"a b\": it must be 1 to 28 of the characters a-z",
+        ),
+        (
+            file("[nsq]\nevents = ['message', 'typing']"),
+            "test.toml sets nsq.events.1 to \"typing\": it must be a list of \"connect\", \"disconnect\", \"message\", ",
+        ),
+        (
+            file("[nsq]\nevents = ['message']"),
+            "test.toml sets nsq.events to a list: it must be a list of \"connect\", ",
         ),
         (
             file("[nsq_http]\nlisten = '4151'"),

@@ -121,12 +121,20 @@ impl History {
     fn check_logs(&self, verdict: &mut Verdict) {
         let mut logs: BTreeMap<(ConversationId, Seq), EntryId> = BTreeMap::new();
         let mut places: HashMap<(DeviceId, &ClientMsgId), HashSet<(ConversationId, Seq)>> = HashMap::new();
+        let mut raws: HashMap<&str, HashSet<(ConversationId, Seq)>> = HashMap::new();
         for (device, delivery) in self.deliveries() {
-            let Delivery { conversation, seq, id, sender_device, client_msg_id } = delivery;
+            let Delivery { conversation, seq, id, sender_device, client_msg_id, raw } = delivery;
             let known = *logs.entry((*conversation, *seq)).or_insert(*id);
             if known != *id {
                 let example = || format!("{device} has {id} at {conversation}/{seq}, another device {known}");
                 verdict.add(Some(device), |counts| &mut counts.diverged, example);
+            }
+            if let Some(raw) = raw {
+                let places = raws.entry(raw).or_default();
+                if places.insert((*conversation, *seq)) && places.len() > 1 {
+                    let example = || format!("the raw body {raw} stands at {conversation}/{seq} and elsewhere");
+                    verdict.add(None, |counts| &mut counts.stored_twice, example);
+                }
             }
             let (Some(sender), Some(client_msg_id)) = (sender_device, client_msg_id) else { continue };
             let places = places.entry((*sender, client_msg_id)).or_default();

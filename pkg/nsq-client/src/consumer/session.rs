@@ -1,5 +1,6 @@
 //! One connection of a consumer, polled as a whole: orders, frames, writing, time.
 
+use super::Group;
 use super::handler::Handler;
 use super::machine::{Machine, Subject};
 use crate::link::Link;
@@ -27,11 +28,14 @@ impl Session {
         Self { link, machine: Machine::new(), deadline, opened_at: None, connecting: Some(connecting) }
     }
 
-    /// Serves the connection until it ends.
-    pub(super) async fn run<H: Handler>(&mut self, mut subject: Subject<'_, H>) -> Disconnect {
-        self.link.enqueue(&mut subject.group.greeting.clone());
-        let mut timer = std::pin::pin!(tokio::time::sleep_until(self.deadline));
-        std::future::poll_fn(|cx| self.poll(cx, &mut subject, timer.as_mut())).await
+    /// The first bytes of the connection.
+    pub(super) fn greet(&mut self, group: &Group) {
+        self.link.enqueue(&mut group.greeting.clone());
+    }
+
+    /// When the server will have taken too long, as things stand.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
     }
 
     /// Where it stood at its end.
@@ -53,7 +57,8 @@ impl Session {
         self.link.abort();
     }
 
-    fn poll<H: Handler>(
+    /// Does what there is to do. Ready when the connection has ended.
+    pub(super) fn poll<H: Handler>(
         &mut self,
         cx: &mut Context<'_>,
         subject: &mut Subject<'_, H>,

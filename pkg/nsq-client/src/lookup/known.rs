@@ -38,6 +38,13 @@ impl Said {
 pub(super) struct Known(HashSet<(TopicName, Node)>);
 
 impl Known {
+    /// These were out of use, however shortly: whoever uses them now was told nothing.
+    pub(super) fn forget(&mut self, topics: &HashSet<TopicName>) {
+        if !topics.is_empty() {
+            self.0.retain(|(topic, _)| !topics.contains(topic));
+        }
+    }
+
     /// Tells the watcher what changed.
     pub(super) fn update<'a>(
         &mut self,
@@ -156,6 +163,19 @@ mod tests {
         assert_eq!(world.period([Some(&a), None], &topics(&["t"])), ["+t@a"]);
         assert_eq!(world.period([Some(&a), None], &topics(&["u"])), ["+u@a"]);
         assert_eq!(world.period([Some(&a), None], &topics(&["t", "u"])), ["+t@a"]);
+    }
+
+    #[test]
+    fn a_topic_that_was_out_of_use_between_two_periods_begins_anew() {
+        let mut world = World::default();
+        let in_use = topics(&["t", "u"]);
+        let a = [node("a", &["t", "u"])];
+        assert_eq!(world.period([Some(&a), None], &in_use), ["+t@a", "+u@a"]);
+        world.known.forget(&topics(&["t"]));
+        assert_eq!(world.period([Some(&a), None], &in_use), ["+t@a"]);
+        // Its nsqlookupd may just have gone: what it said last stands.
+        world.known.forget(&topics(&["t"]));
+        assert_eq!(world.period([None, None], &in_use), ["+t@a"]);
     }
 
     #[test]

@@ -70,10 +70,18 @@ pub struct Lookup {
 }
 
 struct Shared {
-    topics: Mutex<HashSet<TopicName>>,
+    topics: Mutex<Topics>,
     stopped: watch::Sender<bool>,
     /// Held by the task: closed when that has ended.
     ended: watch::Receiver<()>,
+}
+
+#[derive(Default)]
+struct Topics {
+    in_use: HashSet<TopicName>,
+    /// Removed since the last period, and perhaps added again: those begin without nodes. Only what was in use gets
+    /// here, and each period takes all.
+    removed: HashSet<TopicName>,
 }
 
 impl Lookup {
@@ -103,12 +111,15 @@ impl Lookup {
 
     /// The topic is in use: from the next period on its nodes are told. Bounded by what its caller adds.
     pub fn add(&self, topic: TopicName) {
-        self.shared.topics.lock().insert(topic);
+        self.shared.topics.lock().in_use.insert(topic);
     }
 
     /// The topic is no longer in use: nothing is told of it from the next period on.
     pub fn remove(&self, topic: &TopicName) {
-        self.shared.topics.lock().remove(topic);
+        let mut topics = self.shared.topics.lock();
+        if let Some(topic) = topics.in_use.take(topic) {
+            topics.removed.insert(topic);
+        }
     }
 
     /// Ends the poller, and waits until it has ended: its watcher is not called after this.

@@ -58,7 +58,11 @@ impl<W: Watcher> Poller<W> {
     /// One period: all nsqlookupds at once, then what came of it.
     async fn poll(&mut self) {
         let answers = all(self.lookupds.iter().map(|lookupd| lookupd.http.nodes()).collect()).await;
-        let topics = self.shared.topics.lock().clone();
+        let (topics, removed) = {
+            let mut topics = self.shared.topics.lock();
+            (topics.in_use.clone(), std::mem::take(&mut topics.removed))
+        };
+        self.known.forget(&removed);
         let now = Instant::now();
         let mut answered = 0;
         for (lookupd, answer) in self.lookupds.iter_mut().zip(answers) {

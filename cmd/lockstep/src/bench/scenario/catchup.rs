@@ -6,6 +6,7 @@ use crate::bench::device::{Door, Handler};
 use crate::bench::options;
 use crate::bench::process::Process;
 use crate::bench::report::{Progress, Report};
+use crate::bench::target::Target;
 use crate::bench::world::{Plan, World};
 use anyhow::Result;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
         options::refuse("--messages must be a multiple of --conversations: each conversation gets as many");
     }
     options::need_sockets(1);
-    let progress = Progress::start();
+    let progress = Progress::start(Target::Embedded);
     progress.say(format_args!("writing {} messages", options.messages));
     let rooms = (0..options.conversations).map(|_| vec![0, 1]).collect();
     let messages = options.messages / options.conversations;
@@ -75,7 +76,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
             anyhow::Ok((crowd.leave().await?, seconds, process.cpu_seconds()? - cpu))
         })
         .await?;
-    let mut report = Report::new("catchup", &options, world.faults(&devices))?;
+    let mut report = Report::new("catchup", Target::Embedded, &options, world.faults(&devices))?;
     report.number("messages_per_s", options.messages as f64 / seconds);
     report.number("seconds", seconds);
     report.number("server_cpu_us_per_message", cpu * 1e6 / options.messages as f64);

@@ -7,6 +7,8 @@ use crate::bench::latency::{Clock, Latencies, Recorder};
 use crate::bench::pace::Pacer;
 use crate::bench::process::Process;
 use crate::bench::report::{Progress, Report};
+use crate::bench::target::{Target, Ways};
+use crate::bench::track::Faults;
 use crate::bench::world::{Plan, World};
 use crate::bench::{frames, options};
 use anyhow::{Context, Result};
@@ -22,16 +24,20 @@ use tokio::sync::mpsc;
 pub(in crate::bench) struct Options {
     /// Pairs of devices, each with a conversation.
     #[arg(long, default_value = "50", value_parser = options::count)]
-    conversations: usize,
+    pub(super) conversations: usize,
     /// Messages a second, over all pairs.
     #[arg(long, default_value = "60", value_parser = options::rate)]
-    rate: f64,
+    pub(super) rate: f64,
     /// How long is measured, in seconds: the server, then the reference.
     #[arg(long, default_value = "20", value_parser = options::seconds)]
-    seconds: f64,
+    pub(super) seconds: f64,
     /// Bytes of a message's body.
     #[arg(long, default_value = "64", value_parser = options::body_bytes)]
-    body_bytes: usize,
+    pub(super) body_bytes: usize,
+    /// What carries live entries to the devices.
+    #[arg(long, value_enum, default_value_t = Target::Embedded)]
+    #[serde(skip)]
+    pub(super) target: Target,
 }
 
 impl Options {
@@ -120,36 +126,63 @@ impl Run {
     }
 }
 
+/// What the server did.
+pub(super) struct Served {
+    pub(super) faults: Faults,
+    pub(super) latency_ms: Value,
+    /// The share of what the devices got that came through nsqd.
+    pub(super) from_nsqd_share: f64,
+}
+
 /// Runs the scenario.
 pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
-    options::need_sockets(2 * options.conversations);
-    let progress = Progress::start();
+    // On NSQ each device has two consumers, one of its feed, and each topic has one of the server's.
+    let each = if options.target == Target::Nsq { 5 } else { 1 };
+    options::need_sockets(2 * options.conversations * each);
+    let progress = Progress::start(options.target);
+    let (world, served) = of_server(&options, &progress).await?;
+    let reference = reference(&world, &options, &progress).await?;
+    let mut report = Report::new("direct", options.target, &options, served.faults)?;
+    report.value("latency_ms", served.latency_ms);
+    report.value("reference_ms", reference);
+    if options.target == Target::Nsq {
+        report.number("from_nsqd_share", served.from_nsqd_share);
+    }
+    Ok(report)
+}
+
+pub(super) async fn of_server(options: &Options, progress: &Progress) -> Result<(World, Served)> {
     progress.say(format_args!("making {} pairs of devices", options.conversations));
     let pairs = options.conversations;
     let rooms = (0..pairs).map(|pair| vec![pair, pairs + pair]).collect();
     let plan = Plan { people: 2 * pairs, rooms, messages: 0, body_bytes: options.body_bytes };
     let mut world = World::make(plan).await?;
-
-    let ours = Run::new(&options);
-    let devices = ours.devices(&world, &options)?;
+    let backing = options.target.start(options.messages().0.min(10_000)).await?;
+    let ours = Run::new(options);
+    let devices = ours.devices(&world, options)?;
     let ids: Vec<String> = world.rooms.iter().map(|room| room.id.clone()).collect();
     let body = frames::body(options.body_bytes);
     let frame = |pair: usize, seq| frames::send(seq, &ids[pair], ClientMsgId::random().as_str(), &body);
-    let server = Process::server(&world.data()).await?;
-    progress.say(format_args!("measuring the server for {} s", options.seconds));
-    let devices = drive(&ours, server, devices, &options, frame).await?;
+    let server = backing.server(&world.data()).await?;
+    let address = server.address();
+    progress.say(format_args!("measuring the server ({}) for {} s", options.target.name(), options.seconds));
+    let ready = async {
+        backing.fed(address, 4 * pairs).await?;
+        Ways::of(address).await
+    };
+    let deliveries = 2 * options.messages().0 as u64;
+    let done = async |before| match options.target {
+        Target::Embedded => Ok(0.0),
+        Target::Nsq => Ok(Ways::since(before, address, deliveries).await?.0),
+    };
+    let (devices, from_nsqd_share) = drive(&ours, server, devices, options, frame, ready, done).await?;
     for (pair, room) in world.rooms.iter_mut().enumerate() {
         room.head = (options.messages().0 + pairs - 1 - pair) as u64 / pairs as u64;
     }
     let faults = world.faults(&devices);
     drop(devices);
-    let latency = ours.latencies.millis(&["mean", "p50", "p99", "max"]);
-
-    let reference = reference(&world, &options, &progress).await?;
-    let mut report = Report::new("direct", &options, faults)?;
-    report.value("latency_ms", latency);
-    report.value("reference_ms", reference);
-    Ok(report)
+    let latency_ms = ours.latencies.millis(&["mean", "p50", "p99", "max"]);
+    Ok((world, Served { faults, latency_ms, from_nsqd_share }))
 }
 
 async fn reference(world: &World, options: &Options, progress: &Progress) -> Result<Value> {
@@ -167,26 +200,31 @@ async fn reference(world: &World, options: &Options, progress: &Progress) -> Res
     let frame = |pair: usize, seq| entries[pair].replacen(r#""seq":0,"#, &format!(r#""seq":{seq},"#), 1);
     let relay = Process::reference("relay").await?;
     progress.say(format_args!("measuring the reference for {} s", options.seconds));
-    drop(drive(&run, relay, devices, options, frame).await?);
+    let (ready, done) = (async { Ok(()) }, async |()| Ok(()));
+    drop(drive(&run, relay, devices, options, frame, ready, done).await?);
     Ok(run.latencies.millis(&["mean", "p50", "p99", "max"]))
 }
 
-/// Connects, sends, and returns the devices.
-async fn drive(
+/// Connects, sends, and returns the devices. Before and after the sends it looks at what `ready` and `done` want to see.
+async fn drive<B, A>(
     run: &Run,
     process: Process,
     devices: Vec<Device<Part>>,
     options: &Options,
     frame: impl Fn(usize, u64) -> String,
-) -> Result<Vec<Device<Part>>> {
+    ready: impl Future<Output = Result<B>>,
+    done: impl AsyncFnOnce(B) -> Result<A>,
+) -> Result<(Vec<Device<Part>>, A)> {
     let door = Door::new(process.address(), ENTRANCE);
     let work = async {
         let count = devices.len();
         let mut crowd = Crowd::come(devices, &door);
         crowd.during(passed(&door.caught_up, count, PATIENCE, "connected")).await?;
+        let before = crowd.during(ready).await?;
         let orders = (0..options.conversations).map(|pair| crowd.commander(pair)).collect();
         crowd.during(run.send(options, orders, frame)).await?;
-        crowd.leave().await
+        let after = done(before).await?;
+        Ok((crowd.leave().await?, after))
     };
     process.during(work).await
 }

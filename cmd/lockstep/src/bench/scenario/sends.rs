@@ -9,6 +9,7 @@ use crate::bench::machine::Observed;
 use crate::bench::process::{Process, counter};
 use crate::bench::reference::insert;
 use crate::bench::report::{Progress, Report};
+use crate::bench::target::Target;
 use crate::bench::world::{Plan, World};
 use crate::bench::{frames, options};
 use anyhow::Result;
@@ -52,7 +53,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
         options::refuse("each device of --devices needs a conversation: take as many --conversations, or more");
     }
     options::need_sockets(options.devices);
-    let progress = Progress::start();
+    let progress = Progress::start(Target::Embedded);
     progress.say(format_args!("making {} devices and {} conversations", options.devices, options.conversations));
     // Those who are away are the same in all conversations.
     let away = options.devices..options.devices + options.members - 1;
@@ -86,7 +87,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     let batch = figures.entries_per_commit.round().max(1.0) as usize;
     let time = Duration::from_secs_f64(options.seconds / 2.0);
     let reference = insert::rows_per_second(batch, options.body_bytes, time).await?;
-    let mut report = Report::new("sends", &options, faults)?;
+    let mut report = Report::new("sends", Target::Embedded, &options, faults)?;
     report.number("sends_per_s", figures.sends_per_s);
     report.number("reference_per_s", reference);
     report.number("ratio", figures.sends_per_s / reference);

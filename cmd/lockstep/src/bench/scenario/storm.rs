@@ -7,6 +7,7 @@ use crate::bench::device::{Device, Door, Handler};
 use crate::bench::latency::Latencies;
 use crate::bench::process::Process;
 use crate::bench::report::{Progress, Report};
+use crate::bench::target::Target;
 use crate::bench::world::{Plan, World, shared_rooms};
 use crate::bench::{frames, options};
 use anyhow::{Context, Result};
@@ -67,7 +68,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     let mut rooms = shared_rooms(options.devices, options.conversations, options.members);
     let senders = rooms.len().div_ceil(ROOMS_PER_SENDER);
     options::need_sockets(options.devices + senders);
-    let progress = Progress::start();
+    let progress = Progress::start(Target::Embedded);
     progress.say(format_args!("making {} devices and {} conversations", options.devices, rooms.len()));
     // In each conversation there is one more, who sends while the others are away.
     for (number, members) in rooms.iter_mut().enumerate() {
@@ -117,7 +118,7 @@ pub(in crate::bench) async fn run(options: Options) -> Result<Report> {
     world.rooms.iter_mut().for_each(|room| room.head += options.messages as u64);
     let mut faults = world.faults(&devices);
     faults += world.faults(&speakers);
-    let mut report = Report::new("storm", &options, faults)?;
+    let mut report = Report::new("storm", Target::Embedded, &options, faults)?;
     report.number("seconds_to_all_live", figures.seconds_to_all_live);
     report.number("seconds_to_all_caught_up", figures.seconds_to_all_caught_up);
     report.number("server_cpu_seconds", figures.cpu_seconds);

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::Counts;
+use std::collections::BTreeSet;
 
 const CONVERSATION: ConversationId = ConversationId::from_bytes([1; 16]);
 const FEED: ConversationId = ConversationId::from_bytes([2; 16]);
@@ -24,6 +25,7 @@ fn entry(seq: u64) -> Delivery {
         id: entry_id(seq),
         sender_device: Some(DeviceId::from_bytes([9; 16])),
         client_msg_id: Some(msg_id(seq)),
+        raw: None,
     }
 }
 
@@ -138,6 +140,28 @@ fn a_message_stored_twice_is_found() {
         }
     });
     assert_eq!(counts, Counts { stored_twice: 1, ..Counts::default() });
+}
+
+#[test]
+fn a_raw_body_stored_twice_is_found() {
+    let raw = |seq, text: &str| Delivery {
+        sender_device: None,
+        client_msg_id: Some(msg_id(seq)),
+        raw: Some(text.to_owned()),
+        ..entry(seq)
+    };
+    let with = |again: &str| {
+        found(|history| {
+            deliver(history, PHONE, 1..=5);
+            for device in [PHONE, LAPTOP, BEN] {
+                history.delivered(device, raw(6, "raw 1"));
+                history.delivered(device, raw(7, again));
+            }
+            assert_eq!(history.raw_bodies(), BTreeSet::from(["raw 1", again]));
+        })
+    };
+    assert_eq!(with("raw 1"), Counts { stored_twice: 1, ..Counts::default() });
+    assert_eq!(with("raw 2"), Counts::default());
 }
 
 #[test]

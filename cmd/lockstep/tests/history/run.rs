@@ -1,0 +1,97 @@
+//! One run: everybody talks, everything goes wrong, and the judge is asked.
+
+use crate::crowd::{Crowd, Participant};
+use crate::raw::{self, Crashes, Service};
+use crate::trouble::Plan;
+use anyhow::{Context, Result, ensure};
+use lockstep_protocol::ConversationId;
+use lockstep_testkit::{Dice, History, Nsqds, Sender};
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+
+/// What stands between two kills.
+pub(crate) const MESSAGES_PER_KILL: usize = 400;
+/// How long everything may stand still before the test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Runs with so many kills. The same seed makes the same plan.
+pub(crate) async fn run(kills: u64, seed: u64, nsqds: Option<Nsqds>) -> Result<()> {
+    let kills = kills as usize;
+    println!("{kills} kills, seed {seed}");
+    let mut dice = Dice::new(seed);
+    let began = Instant::now();
+    let crashes = Crashes::none(nsqds.as_ref().map_or(0, Nsqds::count));
+    let mut crowd = Crowd::gather(&mut dice, nsqds).await?;
+    let devices = crowd.participants.len();
+    let messages_per_device = kills * MESSAGES_PER_KILL / devices;
+    let plan = Plan::make(&mut dice, kills, devices, crowd.nsqds.as_ref().map_or(0, Nsqds::count));
+    let service = Service::find(&crowd).await?;
+
+    let mut talk = JoinSet::new();
+    for Participant { device, conversations, .. } in &crowd.participants {
+        talk.spawn(chatter(device.sender(), conversations.clone(), messages_per_device, dice.split()));
+    }
+    // As many as are surely acknowledged, whatever is replaced.
+    let surely = devices * messages_per_device - plan.replacements;
+    let publishing = service.publish(surely, dice.split(), &crashes);
+    let ((), (), published) = tokio::try_join!(all_done(talk), plan.stir(&mut crowd, &crashes), publishing)?;
+    raw::settle(&crowd).await?;
+
+    // A device sends in order: the answer to a last message says that those before it are settled too.
+    let mut farewells = JoinSet::new();
+    for Participant { device, conversations, .. } in &crowd.participants {
+        farewells.spawn(farewell(device.sender(), conversations.clone()));
+    }
+    all_done(farewells).await?;
+    crowd.record.until("all devices have caught up", PATIENCE, History::caught_up).await?;
+    if crowd.nsqds.is_some() {
+        let carried = crowd.server.metric("lockstep_nsq_messages_total{what=\"envelope\"}").await?;
+        ensure!(carried > 0.0, "seed {seed}: no live entry came through nsqd\n{}", crowd.server.log_tail());
+    }
+    for participant in &mut crowd.participants {
+        participant.device.stop().await?;
+    }
+
+    let (verdict, acknowledged, delivered) =
+        crowd.record.read(|history| (history.check(), history.acknowledged_count(), history.delivered_count()));
+    println!("{acknowledged} acknowledged, {delivered} delivered in {:.1} s: {verdict}", began.elapsed().as_secs_f64());
+    ensure!(verdict.is_clean(), "seed {seed}: {verdict}\n{}", crowd.server.log_tail());
+    // Only sends in flight when their device was replaced may have stayed without an answer that anybody saw.
+    ensure!(acknowledged >= surely, "seed {seed}: {acknowledged} were acknowledged of at least {surely}");
+    if crowd.nsqds.is_some() {
+        let outcome = crowd.record.read(|history| published.judge(history, &crashes));
+        let outcome = outcome.with_context(|| format!("seed {seed}"))?;
+        let (raw, lost) = (outcome.accepted, outcome.lost_by_nsqd);
+        println!("{raw} raw bodies, {lost} of them lost in {} crashes of nsqds", crashes.all());
+        ensure!(raw > lost, "seed {seed}: no raw body reached devices: {outcome:?}");
+    }
+    Ok(())
+}
+
+/// Sends a device's messages, one after the other, into one or another of its conversations.
+async fn chatter(
+    mut sender: Sender,
+    conversations: Vec<ConversationId>,
+    messages: usize,
+    mut dice: Dice,
+) -> Result<()> {
+    for number in 1..=messages {
+        sender.send(*dice.pick(&conversations), &format!("message {number}")).await?;
+    }
+    Ok(())
+}
+
+/// A last message into each conversation.
+async fn farewell(mut sender: Sender, conversations: Vec<ConversationId>) -> Result<()> {
+    for conversation in conversations {
+        sender.send(conversation, "farewell").await?;
+    }
+    Ok(())
+}
+
+async fn all_done(mut tasks: JoinSet<Result<()>>) -> Result<()> {
+    while let Some(done) = tasks.join_next().await {
+        done.context("a task broke off")??;
+    }
+    Ok(())
+}

@@ -1,0 +1,6 @@
+//! The real program on real nsqds: devices talk through them, services publish there, and they go away and come back.
+
+mod house;
+mod outage;
+mod raw;
+mod talk;

@@ -1,0 +1,124 @@
+//! Somebody else deletes, pauses and empties what the broker uses.
+
+mod common;
+
+use common::listener::{Listener, conversations, publish};
+use common::look::{PATIENCE, channel_name, channel_stats, ephemeral, http, publish_raw, topic_name, until};
+use common::{House, house};
+use lockstep_broker_nsq::{NsqSettings, SEQ_CHANNEL};
+use lockstep_model::ConversationId;
+use lockstep_nsq_client::http::NsqdHttp;
+use lockstep_ports::Broker;
+
+/// A device that nsqd feeds, and one whose conversation nobody touches.
+struct Scene {
+    house: House,
+    topic: ConversationId,
+    untouched: ConversationId,
+    device: Listener,
+    http: NsqdHttp,
+    head: u64,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let house = house(1, false, |settings: &mut NsqSettings| settings.publish_timeout = PATIENCE).await;
+        house.until_connected().await;
+        let [topic, untouched] = conversations();
+        let device = Listener::fed(&house.broker, &[topic, untouched]).await;
+        let http = http(&house.nsqds[0]);
+        Self { house, topic, untouched, device, http, head: 0 }
+    }
+
+    /// What was published while the consumer was away is told as a head, and then entries flow.
+    async fn it_comes_back(mut self) {
+        self.head += 10;
+        self.house.heads.set(self.topic, self.head);
+        self.device.until_head(self.topic, self.head).await;
+        until("entries flow again", async || {
+            self.head += 1;
+            self.house.heads.set(self.topic, self.head);
+            publish(&self.house.broker, self.topic, self.head..=self.head).await;
+            self.device.until_told(self.topic, self.head).await
+        })
+        .await;
+        self.house.until_consumed(self.topic, SEQ_CHANNEL).await;
+        publish_raw(&self.house.nsqds[0], self.topic, b"raw").await;
+        let raw = tokio::time::timeout(PATIENCE, self.house.raw.recv()).await.expect("it comes").expect("it runs");
+        assert_eq!(raw.body, b"raw");
+        raw.finish();
+        publish(&self.house.broker, self.untouched, 1..=1).await;
+        self.device.until_entry(self.untouched, 1).await;
+        assert!(self.device.heads(self.untouched).is_empty());
+        self.house.broker.close(&[self.topic, self.untouched], &self.device.mailbox).await;
+        assert!(self.house.broker.topics().is_empty());
+        self.house.broker.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_is_deleted() {
+    let scene = Scene::set().await;
+    scene.http.delete_topic(&topic_name(scene.topic)).await.expect("nsqd deletes it");
+    scene.it_comes_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_is_deleted() {
+    let scene = Scene::set().await;
+    let channel = channel_name(&ephemeral(scene.device.device()));
+    scene.http.delete_channel(&topic_name(scene.topic), &channel).await.expect("nsqd deletes it");
+    scene.it_comes_back().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seq_is_deleted() {
+    let mut scene = Scene::set().await;
+    scene.http.delete_channel(&topic_name(scene.topic), &channel_name(SEQ_CHANNEL)).await.expect("nsqd deletes it");
+    scene.house.until_consumed(scene.topic, SEQ_CHANNEL).await;
+    // The device's own consumer is not concerned.
+    publish(&scene.house.broker, scene.topic, 1..=1).await;
+    scene.device.until_entry(scene.topic, 1).await;
+    publish_raw(&scene.house.nsqds[0], scene.topic, b"raw").await;
+    let raw = tokio::time::timeout(PATIENCE, scene.house.raw.recv()).await.expect("it comes").expect("it runs");
+    assert_eq!(raw.body, b"raw");
+    raw.finish();
+    scene.house.broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_channel_is_paused_and_let_go_on() {
+    let mut scene = Scene::set().await;
+    let (topic, name) = (topic_name(scene.topic), ephemeral(scene.device.device()));
+    let channel = channel_name(&name);
+    scene.http.pause_channel(&topic, &channel).await.expect("nsqd pauses it");
+    publish(&scene.house.broker, scene.topic, 1..=20).await;
+    let stats = async || channel_stats(&scene.house.nsqds[0], scene.topic, &name).await.expect("the channel");
+    until("they wait", async || stats().await.message_count == 20).await;
+    // The comparison of heads, in which the broker has no part but this, is what tells the device meanwhile.
+    let head = lockstep_model::Offset { conversation: scene.topic, seq: lockstep_model::Seq::new(20) };
+    scene.house.broker.signal_heads(&[head]);
+    scene.device.until_head(scene.topic, 20).await;
+    publish(&scene.house.broker, scene.untouched, 1..=1).await;
+    scene.device.until_entry(scene.untouched, 1).await;
+    scene.http.unpause_channel(&topic, &channel).await.expect("nsqd lets it go on");
+    scene.device.until("all of them", |notices| notices.len() >= 22).await;
+    assert_eq!(scene.device.seqs(scene.topic), (1..=20).collect::<Vec<_>>());
+    scene.house.broker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_leaves_a_paused_topic() {
+    let mut scene = Scene::set().await;
+    let name = ephemeral(scene.device.device());
+    scene.http.pause_topic(&topic_name(scene.topic)).await.expect("nsqd pauses it");
+    publish(&scene.house.broker, scene.topic, 1..=20).await;
+    scene.house.broker.close(&[scene.topic], &scene.device.mailbox).await;
+    let channel = async || channel_stats(&scene.house.nsqds[0], scene.topic, &name).await;
+    until("its channel is gone", async || channel().await.is_none()).await;
+    scene.http.unpause_topic(&topic_name(scene.topic)).await.expect("nsqd lets it go on");
+    publish(&scene.house.broker, scene.untouched, 1..=1).await;
+    scene.device.until_entry(scene.untouched, 1).await;
+    assert!(scene.device.seqs(scene.topic).is_empty());
+    scene.house.broker.stop().await;
+}

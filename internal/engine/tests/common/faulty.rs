@@ -1,0 +1,105 @@
+//! Adapters that fail or wait when a test wants it.
+
+use async_trait::async_trait;
+use lockstep_model::{Bounds, ConversationId, Entry, Epoch, Offset, OffsetsVersion, Seq, UserId};
+use lockstep_ports::{
+    Advanced, Append, AppendRefusal, Appended, HeadMark, MessageLog, Offsets, OffsetsChange, Range, StoreError,
+};
+use lockstep_store_sql::SqliteStore;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::Semaphore;
+
+/// A log that answers, or not.
+pub struct FaultyLog {
+    pub store: SqliteStore,
+    /// Whether stretches cannot be read.
+    pub ranges_fail: AtomicBool,
+    /// Whether bounds cannot be read, and heads have to be asked for.
+    pub bounds_fail: AtomicBool,
+}
+
+impl FaultyLog {
+    pub fn new(store: SqliteStore) -> Self {
+        Self { store, ranges_fail: AtomicBool::new(false), bounds_fail: AtomicBool::new(false) }
+    }
+}
+
+fn failure(operation: &'static str) -> StoreError {
+    StoreError::Read { operation, cause: Arc::new(io::Error::other("a test wants it")) }
+}
+
+#[async_trait]
+impl MessageLog for FaultyLog {
+    fn epoch(&self) -> Epoch {
+        self.store.epoch()
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
+        self.store.append(batch).await
+    }
+
+    async fn ranges(&self, ranges: Vec<Range>) -> Result<Vec<Vec<Entry>>, StoreError> {
+        if self.ranges_fail.load(Ordering::SeqCst) { Err(failure("ranges")) } else { self.store.ranges(ranges).await }
+    }
+
+    async fn bounds(&self, conversations: Vec<ConversationId>) -> Result<Vec<Option<Bounds>>, StoreError> {
+        let fails = self.bounds_fail.load(Ordering::SeqCst);
+        if fails { Err(failure("bounds")) } else { self.store.bounds(conversations).await }
+    }
+
+    fn mark(&self) -> HeadMark {
+        self.store.mark()
+    }
+
+    fn moved_since(&self, mark: HeadMark) -> Option<Vec<Offset>> {
+        self.store.moved_since(mark).filter(|_| !self.bounds_fail.load(Ordering::SeqCst))
+    }
+
+    async fn raise_floor(&self, conversation: ConversationId, floor: Seq) -> Result<(), StoreError> {
+        self.store.raise_floor(conversation, floor).await
+    }
+}
+
+/// Offsets whose answer about changes is held back after it has been read.
+pub struct SlowOffsets {
+    pub store: SqliteStore,
+    /// Whether they are held back.
+    pub is_slow: AtomicBool,
+    /// Gets a permit when one has been read.
+    pub read: Semaphore,
+    /// Each that is held back takes a permit.
+    pub go_on: Semaphore,
+}
+
+impl SlowOffsets {
+    pub fn new(store: SqliteStore) -> Self {
+        Self { store, is_slow: AtomicBool::new(false), read: Semaphore::new(0), go_on: Semaphore::new(0) }
+    }
+}
+
+#[async_trait]
+impl Offsets for SlowOffsets {
+    async fn advance(&self, user: UserId, conversation: ConversationId, seq: Seq) -> Result<Advanced, StoreError> {
+        self.store.advance(user, conversation, seq).await
+    }
+
+    async fn changed_since(
+        &self,
+        user: UserId,
+        since: OffsetsVersion,
+        count: u32,
+    ) -> Result<OffsetsChange, StoreError> {
+        let change = self.store.changed_since(user, since, count).await;
+        if self.is_slow.load(Ordering::SeqCst) {
+            self.read.add_permits(1);
+            self.go_on.acquire().await.expect("it is never closed").forget();
+        }
+        change
+    }
+
+    async fn offsets(&self, user: UserId, conversations: Vec<ConversationId>) -> Result<Vec<Offset>, StoreError> {
+        self.store.offsets(user, conversations).await
+    }
+}

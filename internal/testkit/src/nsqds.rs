@@ -1,0 +1,153 @@
+//! Real nsqds, and what can be seen of them.
+
+use anyhow::{Context, Result, bail};
+use lockstep_nsq_servers::{Nsqd, NsqdOptions};
+use lockstep_protocol::ConversationId;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::MissedTickBehavior;
+
+/// How often statistics are read that are waited for.
+const LOOK_PERIOD: Duration = Duration::from_millis(20);
+/// How long that may take: far longer than it ever should.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// An nsqd gives what a killed server had in flight to the next one after this.
+const MSG_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Some nsqds as an operator would run them: node ids that differ, and few messages in memory.
+#[derive(Debug)]
+pub struct Nsqds(Vec<Nsqd>);
+
+/// A channel in an nsqd's statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelStats {
+    /// The topic.
+    pub topic: String,
+    /// The channel.
+    pub channel: String,
+    /// Its consumers.
+    pub clients: u64,
+    /// Messages that are not finished: waiting in the topic or in the channel, in flight, or put off.
+    pub unfinished: u64,
+}
+
+impl Nsqds {
+    /// Starts so many. They may have to be built first.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be had, or do not start.
+    pub fn start(count: u16) -> Result<Self> {
+        let nsqd = |number| {
+            Nsqd::start(&NsqdOptions {
+                node_id: Some(number),
+                msg_timeout: Some(MSG_TIMEOUT),
+                ..NsqdOptions::default()
+            })
+        };
+        Ok(Self((1..=count).map(nsqd).collect::<Result<_>>()?))
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// One of them. Its number is below their [count](Self::count).
+    pub fn nsqd(&self, number: usize) -> &Nsqd {
+        &self.0[number]
+    }
+
+    /// One of them, to be stopped and started.
+    pub fn nsqd_mut(&mut self, number: usize) -> &mut Nsqd {
+        &mut self.0[number]
+    }
+
+    /// TCP and HTTP address of each.
+    pub fn addresses(&self) -> Vec<(SocketAddr, SocketAddr)> {
+        self.0.iter().map(|nsqd| (nsqd.tcp_address(), nsqd.http_address())).collect()
+    }
+
+    /// All channels of an nsqd.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn channels(&self, number: usize) -> Result<Vec<ChannelStats>> {
+        let stats = self.0[number].http("GET", "/stats?format=json", b"")?;
+        let stats: Value = serde_json::from_slice(&stats).context("nsqd's statistics are not JSON")?;
+        let mut found = Vec::new();
+        for topic in list(&stats["topics"]) {
+            for channel in list(&topic["channels"]) {
+                let number = |of: &Value, name: &str| of[name].as_u64().with_context(|| format!("no {name} in {of}"));
+                found.push(ChannelStats {
+                    topic: text(&topic["topic_name"]),
+                    channel: text(&channel["channel_name"]),
+                    clients: number(channel, "client_count")?,
+                    unfinished: number(topic, "depth")?
+                        + number(channel, "depth")?
+                        + number(channel, "in_flight_count")?
+                        + number(channel, "deferred_count")?,
+                });
+            }
+        }
+        Ok(found)
+    }
+
+    /// The nsqd that a conversation's topic is placed on: the one where the server consumes `_seq`. Waits for that.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long, or an nsqd does not answer.
+    pub async fn home(&self, conversation: ConversationId) -> Result<usize> {
+        let topic = topic(conversation);
+        let consumed = |one: &ChannelStats| one.topic == topic && one.channel == "_seq" && one.clients > 0;
+        let mut home = None;
+        let look = |all: &[Vec<ChannelStats>]| {
+            home = all.iter().position(|channels| channels.iter().any(consumed));
+            home.is_some()
+        };
+        self.until(&format!("somebody consumes _seq of {topic}"), look).await?;
+        home.context("it has just been found")
+    }
+
+    /// Waits until the channels of all nsqds are so.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long, or an nsqd does not answer.
+    pub async fn until(&self, what: &str, mut wanted: impl FnMut(&[Vec<ChannelStats>]) -> bool) -> Result<()> {
+        let mut ticks = tokio::time::interval(LOOK_PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looking = async {
+            loop {
+                ticks.tick().await;
+                let all = (0..self.count()).map(|number| self.channels(number)).collect::<Result<Vec<_>>>()?;
+                if wanted(&all) {
+                    return Ok(());
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(found) => found,
+            Err(_) => {
+                let all: Vec<_> = (0..self.count()).map(|number| self.channels(number)).collect();
+                bail!("waited {} s in vain until {what}: {all:?}", PATIENCE.as_secs())
+            }
+        }
+    }
+}
+
+/// The topic of a conversation, as a service names it.
+pub(crate) fn topic(conversation: ConversationId) -> String {
+    format!("lockstep.{conversation}")
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
