@@ -4,7 +4,7 @@ use crate::fleet::device_of;
 use crate::raw::SEQ_CHANNEL;
 use lockstep_nsq_client::http::{ChannelStats, Stats, TopicStats};
 use lockstep_nsq_client::{Address, TopicName};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 /// What stood empty when it was last looked at. As large as there are such topics; after a restart it begins anew.
@@ -24,14 +24,8 @@ pub(crate) struct Mark {
     started_at: i64,
 }
 
-/// A topic that stood empty for long enough.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Ripe {
-    /// On these nsqds.
-    pub(crate) nsqds: BTreeMap<Address, Mark>,
-    /// Whether no other nsqd that was looked at has it.
-    pub(crate) everywhere: bool,
-}
+/// On which nsqds a topic stood empty for long enough.
+pub(crate) type Ripe = BTreeMap<Address, Mark>;
 
 impl IdleTopics {
     /// Takes note of what nsqds say at this moment of the topics that may go, and returns those that stand empty for
@@ -44,33 +38,25 @@ impl IdleTopics {
         may_go: impl Fn(&TopicName) -> bool,
     ) -> BTreeMap<TopicName, Ripe> {
         let before = std::mem::take(&mut self.0);
-        let (mut ripe, mut others): (BTreeMap<TopicName, Ripe>, BTreeSet<TopicName>) = Default::default();
+        let mut ripe: BTreeMap<TopicName, Ripe> = BTreeMap::new();
         for (nsqd, stats) in stats {
             for topic in stats.topics.iter().filter(|topic| may_go(&topic.topic_name)) {
                 let (name, key) = (&topic.topic_name, (nsqd.clone(), topic.topic_name.clone()));
-                let Some(mark) = empty(topic, stats) else {
-                    others.insert(name.clone());
-                    continue;
-                };
+                let Some(mark) = empty(topic, stats) else { continue };
                 let seen = before.get(&key).filter(|seen| seen.mark == mark);
                 let seen = seen.copied().unwrap_or(Idle { since: now, mark });
                 self.0.insert(key, seen);
-                if now.saturating_duration_since(seen.since) < idle {
-                    others.insert(name.clone());
-                    continue;
+                if now.saturating_duration_since(seen.since) >= idle {
+                    ripe.entry(name.clone()).or_default().insert(nsqd.clone(), mark);
                 }
-                let ripe =
-                    ripe.entry(name.clone()).or_insert_with(|| Ripe { nsqds: BTreeMap::new(), everywhere: true });
-                ripe.nsqds.insert(nsqd.clone(), mark);
             }
         }
-        ripe.iter_mut().for_each(|(name, ripe)| ripe.everywhere = !others.contains(name));
         ripe
     }
 
     /// Takes a topic that is being deleted as one that was never seen: if it comes back, it has its time again.
     pub(crate) fn forget(&mut self, topic: &TopicName, ripe: &Ripe) {
-        for nsqd in ripe.nsqds.keys() {
+        for nsqd in ripe.keys() {
             self.0.remove(&(nsqd.clone(), topic.clone()));
         }
     }
@@ -141,17 +127,17 @@ mod tests {
         let [one, two] = ["a:1", "b:1"].map(|address| address.parse::<Address>().unwrap());
         let mut look = |minutes: u64, nsqds: &[(&Address, &Stats)]| {
             let now = start + Duration::from_secs(60 * minutes);
-            idle.look(now, HOUR, nsqds.iter().copied(), |_| true).remove(&name).map(|r| (r.nsqds.len(), r.everywhere))
+            idle.look(now, HOUR, nsqds.iter().copied(), |_| true).remove(&name).map(|ripe| ripe.len())
         };
         let quiet = stats("_seq", "nothing", 1, 1);
         let used = stats("_seq", "client_count", 1, 1);
         assert_eq!(look(0, &[(&one, &quiet)]), None);
         assert_eq!(look(59, &[(&one, &quiet)]), None);
-        assert_eq!(look(60, &[(&one, &quiet)]), Some((1, true)));
+        assert_eq!(look(60, &[(&one, &quiet)]), Some(1));
         // On another nsqd it is in use, or was until lately.
-        assert_eq!(look(61, &[(&one, &quiet), (&two, &used)]), Some((1, false)));
-        assert_eq!(look(62, &[(&one, &quiet), (&two, &quiet)]), Some((1, false)));
-        assert_eq!(look(122, &[(&one, &quiet), (&two, &quiet)]), Some((2, true)));
+        assert_eq!(look(61, &[(&one, &quiet), (&two, &used)]), Some(1));
+        assert_eq!(look(62, &[(&one, &quiet), (&two, &quiet)]), Some(1));
+        assert_eq!(look(122, &[(&one, &quiet), (&two, &quiet)]), Some(2));
         // A message came and went, nsqd was started anew, was away, or somebody consumed: another hour.
         let (more, anew) = (stats("_seq", "nothing", 2, 1), stats("_seq", "nothing", 2, 2));
         for (minutes, seen) in [(123, Some(&more)), (183, Some(&anew)), (243, None), (244, Some(&used))] {
@@ -160,6 +146,6 @@ mod tests {
         }
         assert_eq!(look(245, &[(&one, &anew)]), None);
         assert_eq!(look(304, &[(&one, &anew)]), None);
-        assert_eq!(look(305, &[(&one, &anew)]), Some((1, true)));
+        assert_eq!(look(305, &[(&one, &anew)]), Some(1));
     }
 }

@@ -21,14 +21,12 @@ enum Now {
 /// milliseconds after an hour, is lost with it. (Entries are in the log; a service that needs to be sure publishes by REST.)
 pub(crate) async fn delete_topic(reach: &mut Reach, topic: &TopicName, ripe: &Ripe) -> usize {
     let looked = reach.nsqds.ask("stats of a topic", |nsqd| look(nsqd, topic.clone())).await;
-    let is_ripe =
-        |nsqd: &NsqdHttp, now: Now| ripe.nsqds.get(nsqd.address()).is_some_and(|mark| now == Now::Empty(*mark));
+    let is_ripe = |nsqd: &NsqdHttp, now: Now| ripe.get(nsqd.address()).is_some_and(|mark| now == Now::Empty(*mark));
     let (there, absent): (Vec<_>, Vec<_>) = looked.iter().partition(|(_, now)| *now != Now::Absent);
     let still_ripe: BTreeSet<Address> =
         there.iter().filter(|(nsqd, now)| is_ripe(nsqd, *now)).map(|(nsqd, _)| nsqd.address().clone()).collect();
     // Else nsqlookupds would forget that some nsqd has it, and nobody would find what is published there.
-    let everywhere =
-        still_ripe.len() + absent.len() == looked.len() && ripe.everywhere && reach.nsqds.missed().is_empty();
+    let everywhere = still_ripe.len() + absent.len() == looked.len() && reach.nsqds.missed().is_empty();
     if everywhere {
         forget(reach, topic, false).await;
     }

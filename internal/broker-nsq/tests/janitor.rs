@@ -177,7 +177,9 @@ async fn a_topic_is_looked_at_once_more_before_it_goes() {
         }
     })
     .await;
-    assert_eq!(soon(janitor.sweep(start)).await.topics_deleted, 0);
+    let swept = soon(janitor.sweep(start)).await;
+    // The nsqlookupd lists the first nsqd under its own address: it is one and the same.
+    assert_eq!((swept.topics_deleted, swept.reached.len()), (0, 3), "{swept:?}");
     assert_eq!(soon(janitor.sweep(start + HOUR)).await.topics_deleted, 1, "on the other nsqd");
     assert_eq!(world.channels(0, &topic).await, ["_seq", "archive"]);
     world.wait_for(|listed| listed[format!("topic:{topic}:")].as_array().is_some_and(|nsqds| nsqds.len() == 1));
