@@ -39,12 +39,18 @@ impl Nsqds {
     ///
     /// If they cannot be had, or do not start.
     pub fn start(count: u16) -> Result<Self> {
+        Self::start_with(count, &NsqdOptions::default())
+    }
+
+    /// As [`start`](Self::start), with nsqlookupds to register with, say.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(count: u16, options: &NsqdOptions) -> Result<Self> {
         let nsqd = |number| {
-            Nsqd::start(&NsqdOptions {
-                node_id: Some(number),
-                msg_timeout: Some(MSG_TIMEOUT),
-                ..NsqdOptions::default()
-            })
+            let (node_id, msg_timeout) = (Some(number), Some(MSG_TIMEOUT));
+            Nsqd::start(&NsqdOptions { node_id, msg_timeout, ..options.clone() })
         };
         Ok(Self((1..=count).map(nsqd).collect::<Result<_>>()?))
     }
