@@ -3,4 +3,5 @@
 mod house;
 mod outage;
 mod raw;
+mod removal;
 mod talk;
