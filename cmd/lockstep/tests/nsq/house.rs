@@ -21,7 +21,10 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn start(settings: Vec<(&'static str, String)>) -> Result<Self> {
-        let nsqds = Nsqds::start(2)?;
+        Self::start_on(Nsqds::start(2)?, settings).await
+    }
+
+    pub(crate) async fn start_on(nsqds: Nsqds, settings: Vec<(&'static str, String)>) -> Result<Self> {
         let options = ServerOptions { settings, ..ServerOptions::on(&nsqds) };
         let server = ServerProcess::start_with(env!("CARGO_BIN_EXE_lockstep"), options).await?;
         let (ana, ben) = (server.token("ana", "phone", "main").await?, server.token("ben", "phone", "main").await?);
@@ -51,8 +54,13 @@ impl House {
 
     /// Sends as ana by REST and returns the seq.
     pub(crate) async fn send(&self, text: &str) -> Result<u64> {
-        let path = format!("/v1/conversations/{}/messages", self.direct);
-        let headers = [&*format!("Authorization: Bearer {}", self.ana), &*format!("Idempotency-Key: \"{text}\"")];
+        self.send_as(&self.ana, self.direct, text).await
+    }
+
+    /// Sends with a token, of a device or a service, by REST and returns the seq. The text is the message's name, too.
+    pub(crate) async fn send_as(&self, token: &str, conversation: ConversationId, text: &str) -> Result<u64> {
+        let path = format!("/v1/conversations/{conversation}/messages");
+        let headers = [&*format!("Authorization: Bearer {token}"), &*format!("Idempotency-Key: \"{text}\"")];
         let body = json!({"body": {"type": "text", "text": text}});
         let answer = ask(self.server.address(), "POST", &path, &headers, Some(&body)).await?;
         ensure!(answer.status == 201, "{text}: {answer:?}");
