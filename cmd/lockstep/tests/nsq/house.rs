@@ -111,6 +111,25 @@ impl House {
         }
     }
 
+    /// Waits until a line of the server's log has all of these words.
+    pub(crate) async fn until_logged(&self, words: &[&str]) -> Result<()> {
+        let mut ticks = tokio::time::interval(LOOK_PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looking = async {
+            loop {
+                ticks.tick().await;
+                let log = self.server.log()?;
+                if log.lines().any(|line| words.iter().all(|word| line.contains(word))) {
+                    return Ok(());
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(found) => found,
+            Err(_) => bail!("the log does not say {words:?}\n{}", self.server.log_tail()),
+        }
+    }
+
     /// Waits until all that was published has been taken in.
     pub(crate) async fn until_taken_in(&self) -> Result<()> {
         let left = |all: &[Vec<ChannelStats>]| {
