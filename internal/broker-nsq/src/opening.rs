@@ -103,6 +103,7 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
         nsqd: inner.nodes[node].addresses.tcp.clone(),
         shared: Arc::clone(&inner.shared),
         noted: false,
+        gathered: Vec::new(),
     };
     let (consumer, task) = inner.nodes[node].consumers.prepare(name.clone(), channel_name.clone(), feed);
     state.stage = Stage::Running(consumer);

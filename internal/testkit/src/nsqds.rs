@@ -50,22 +50,28 @@ impl Nsqds {
     ///
     /// If they cannot be had, or do not start.
     pub fn start(count: u16) -> Result<Self> {
-        Self::start_with(count, |_, _| ())
+        Self::start_with(count, &NsqdOptions::default())
     }
 
-    /// As [`start`](Self::start), with other options of each by its number.
+    /// As [`start`](Self::start), with nsqlookupds to register with, say.
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start).
-    pub fn start_with(count: u16, change: impl Fn(usize, &mut NsqdOptions)) -> Result<Self> {
-        let nsqd = |number: u16| {
-            let mut options =
-                NsqdOptions { node_id: Some(number + 1), msg_timeout: Some(MSG_TIMEOUT), ..NsqdOptions::default() };
-            change(usize::from(number), &mut options);
-            Nsqd::start(&options)
+    pub fn start_with(count: u16, options: &NsqdOptions) -> Result<Self> {
+        Self::start_each((0..count).map(|_| options.clone()))
+    }
+
+    /// Starts one for each of these. The node id and the message timeout are set here.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_each(options: impl IntoIterator<Item = NsqdOptions>) -> Result<Self> {
+        let nsqd = |(node_id, options): (u16, NsqdOptions)| {
+            Nsqd::start(&NsqdOptions { node_id: Some(node_id), msg_timeout: Some(MSG_TIMEOUT), ..options })
         };
-        Ok(Self((0..count).map(nsqd).collect::<Result<_>>()?))
+        Ok(Self((1..).zip(options).map(nsqd).collect::<Result<_>>()?))
     }
 
     /// How many they are.

@@ -2,6 +2,7 @@
 
 use crate::house::{House, PATIENCE, topic};
 use anyhow::{Context, Result, ensure};
+use lockstep_nsq_servers::NsqdOptions;
 use lockstep_protocol::ConversationId;
 use lockstep_testkit::{Device, History, Nsqds, Record, Sender, Tmpfs, post};
 use serde_json::json;
@@ -32,11 +33,12 @@ impl Scene {
         let Some(disks) = (0..2).map(|_| Tmpfs::mount(4)).collect::<Result<Option<Vec<_>>>>()? else {
             return Ok(None);
         };
-        let nsqds = Nsqds::start_with(2, |number, options| {
-            options.data = Some(disks[number].path().join("nsqd"));
+        let nsqds = Nsqds::start_each(disks.iter().map(|disk| NsqdOptions {
+            data: Some(disk.path().join("nsqd")),
             // All goes over the disk.
-            options.mem_queue_size = 0;
-        })?;
+            mem_queue_size: 0,
+            ..NsqdOptions::default()
+        }))?;
         // Without memory a channel loses what comes while its consumer is not at it: a heartbeat finds that.
         let house = House::start_on(nsqds, vec![("limits.heartbeat_ms", "1000".to_owned())]).await?;
         let record = Record::new();
