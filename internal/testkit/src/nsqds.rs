@@ -35,6 +35,17 @@ pub struct ChannelStats {
     pub unfinished: u64,
 }
 
+/// A topic in an nsqd's statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicStats {
+    /// The topic.
+    pub topic: String,
+    /// Messages that wait in the topic or in a channel of it, in flight and put off ones included.
+    pub unfinished: u64,
+    /// Messages that were ever published into it, since this nsqd was started.
+    pub messages: u64,
+}
+
 impl Nsqds {
     /// Starts so many. They may have to be built first.
     ///
@@ -64,11 +75,20 @@ impl Nsqds {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(count: u16, options: &NsqdOptions) -> Result<Self> {
-        let nsqd = |number| {
-            let (node_id, msg_timeout) = (Some(number), Some(MSG_TIMEOUT));
-            Nsqd::start(&NsqdOptions { node_id, msg_timeout, ..options.clone() })
+        Self::start_each((0..count).map(|_| options.clone()))
+    }
+
+    /// Starts one for each of these. The node id and the message timeout are set here.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_each(options: impl IntoIterator<Item = NsqdOptions>) -> Result<Self> {
+        let nsqd = |(node_id, options): (u16, NsqdOptions)| {
+            Nsqd::start(&NsqdOptions { node_id: Some(node_id), msg_timeout: Some(MSG_TIMEOUT), ..options })
         };
-        Ok(Self { nsqds: (1..=count).map(nsqd).collect::<Result<_>>()?, lookupd: None })
+        let nsqds = (1..).zip(options).map(nsqd).collect::<Result<_>>()?;
+        Ok(Self { nsqds, lookupd: None })
     }
 
     /// The HTTP address of the nsqlookupd, if there is one.
@@ -102,24 +122,42 @@ impl Nsqds {
     ///
     /// If it does not answer.
     pub fn channels(&self, number: usize) -> Result<Vec<ChannelStats>> {
-        let stats = self.nsqds[number].http("GET", "/stats?format=json", b"")?;
-        let stats: Value = serde_json::from_slice(&stats).context("nsqd's statistics are not JSON")?;
         let mut found = Vec::new();
-        for topic in list(&stats["topics"]) {
+        for topic in self.stats(number)? {
             for channel in list(&topic["channels"]) {
-                let number = |of: &Value, name: &str| of[name].as_u64().with_context(|| format!("no {name} in {of}"));
                 found.push(ChannelStats {
                     topic: text(&topic["topic_name"]),
                     channel: text(&channel["channel_name"]),
-                    clients: number(channel, "client_count")?,
-                    unfinished: number(topic, "depth")?
-                        + number(channel, "depth")?
-                        + number(channel, "in_flight_count")?
-                        + number(channel, "deferred_count")?,
+                    clients: count(channel, "client_count")?,
+                    unfinished: count(&topic, "depth")? + unfinished(channel)?,
                 });
             }
         }
         Ok(found)
+    }
+
+    /// All topics of an nsqd, those without channels too.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn topics(&self, number: usize) -> Result<Vec<TopicStats>> {
+        let mut found = Vec::new();
+        for topic in self.stats(number)? {
+            let mut waiting = count(&topic, "depth")?;
+            for channel in list(&topic["channels"]) {
+                waiting += unfinished(channel)?;
+            }
+            let messages = count(&topic, "message_count")?;
+            found.push(TopicStats { topic: text(&topic["topic_name"]), unfinished: waiting, messages });
+        }
+        Ok(found)
+    }
+
+    fn stats(&self, number: usize) -> Result<Vec<Value>> {
+        let stats = self.nsqds[number].http("GET", "/stats?format=json", b"")?;
+        let stats: Value = serde_json::from_slice(&stats).context("nsqd's statistics are not JSON")?;
+        Ok(list(&stats["topics"]).to_vec())
     }
 
     /// The nsqd that a conversation's topic is placed on: the one where the server consumes `_seq`. Waits for that.
@@ -190,6 +228,14 @@ async fn looking(mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
 /// The topic of a conversation, as a service names it.
 pub(crate) fn topic(conversation: ConversationId) -> String {
     format!("lockstep.{conversation}")
+}
+
+fn unfinished(channel: &Value) -> Result<u64> {
+    Ok(count(channel, "depth")? + count(channel, "in_flight_count")? + count(channel, "deferred_count")?)
+}
+
+fn count(of: &Value, name: &str) -> Result<u64> {
+    of[name].as_u64().with_context(|| format!("no {name} in {of}"))
 }
 
 fn list(value: &Value) -> &[Value] {
