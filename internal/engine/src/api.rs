@@ -5,8 +5,10 @@ use crate::cursors::Cursors;
 use crate::events::Emitter;
 use crate::ingest::answered;
 use crate::lane::{Lane, Reply, Waiting};
+use crate::presence::Presence;
 use crate::publisher::Publisher;
 use crate::reader::Reader;
+use crate::signals::Signals;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
     Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, SendOutcome, Target, UnixMs, UserId,
@@ -48,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) lane: Lane,
     pub(crate) reader: Reader,
     pub(crate) cursors: Arc<Cursors>,
+    pub(crate) presence: Presence,
+    pub(crate) signals: Signals,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -63,8 +67,20 @@ impl Engine {
         let reader = Reader::start(Arc::clone(&ports.log), Arc::clone(&publisher), &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
-        let connections = Connections::default();
-        let inner = Inner { ports, config, connections, publisher, events, lane, reader, cursors, tasks, stopping };
+        let inner = Inner {
+            ports,
+            config,
+            connections: Connections::default(),
+            publisher,
+            events,
+            lane,
+            reader,
+            cursors,
+            presence: Presence::default(),
+            signals: Signals::default(),
+            tasks,
+            stopping,
+        };
         Self(Arc::new(inner))
     }
 
@@ -108,6 +124,15 @@ impl Engine {
             Ask::AdvanceOffset { reference, conversation, seq } => {
                 self.spawn(connection, move |engine, connection| async move {
                     engine.advance_offset(connection, reference, conversation, seq).await;
+                });
+            }
+            Ask::Signal { conversation, body } => self.spawn(connection, move |engine, connection| async move {
+                engine.signal(connection, conversation, body).await;
+            }),
+            Ask::Watch { reference, users } => {
+                let turn = connection.watching.next_turn();
+                self.spawn(connection, move |engine, connection| async move {
+                    engine.watch(connection, reference, turn, users).await;
                 });
             }
             Ask::Recheck { conversations, offsets_version } => {

@@ -19,11 +19,14 @@ mod history;
 mod ingest;
 mod lane;
 mod offsets;
+mod presence;
 mod publisher;
 mod reader;
 mod resume;
+mod retention;
 mod ring;
 mod services;
+mod signals;
 
 pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};

@@ -11,8 +11,10 @@ mod device;
 mod event;
 mod feed;
 mod raw_body;
+mod retention;
 mod service;
 mod shared_entry;
+mod signal;
 mod topic;
 
 pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
@@ -22,10 +24,12 @@ pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
-    IdError, Kind, Offset, OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SkipReason, Target, UnixMs, UserId,
-    limits,
+    IdError, Kind, Offset, OffsetsVersion, Online, Ref, Sender, Seq, ServiceName, Shown, SkipReason, Target, UnixMs,
+    UserId, limits,
 };
 pub use raw_body::{RawBodyError, body_of_raw};
+pub use retention::{Retention, RetentionRule};
 pub use service::{Scope, ScopeError, Service};
 pub use shared_entry::SharedEntry;
+pub use signal::{SharedSignal, Signal};
 pub use topic::{TopicPrefix, TopicPrefixError, is_topic_name};

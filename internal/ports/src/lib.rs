@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod log;
 mod mailbox;
+mod messages;
 mod offsets;
 mod services;
 
@@ -30,5 +31,6 @@ pub use error::StoreError;
 pub use events::Events;
 pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
 pub use mailbox::{Inbox, Mailbox, Wakeup};
+pub use messages::{Expired, Messages};
 pub use offsets::{Advanced, Offsets, OffsetsChange};
 pub use services::{ServiceRefusal, Services};

@@ -13,6 +13,7 @@ mod gather;
 mod heads;
 mod health;
 mod log;
+mod messages;
 mod offsets;
 mod open;
 mod options;

@@ -5,7 +5,7 @@ use crate::transport::{self, Incoming, Socket};
 use crate::{ClientConfig, Counters, Event, OutboxItem, SendError, Sent, StopReason};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lockstep_protocol::{ClientMsgId, Offset};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Offset, UserId};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -28,6 +28,13 @@ pub(crate) enum Command {
     Read {
         offset: Offset,
         taken: oneshot::Sender<Result<(), SendError>>,
+    },
+    Signal {
+        conversation: ConversationId,
+        body: Body,
+    },
+    Watch {
+        users: Vec<UserId>,
     },
     Stop,
 }
@@ -182,6 +189,8 @@ impl Service {
                 }
             }
             Command::Read { offset, taken } => drop(taken.send(self.machine.handle_read(now(), offset))),
+            Command::Signal { conversation, body } => self.machine.handle_signal(conversation, body),
+            Command::Watch { users } => self.machine.handle_watch(users),
             Command::Stop => self.machine.handle_stop(),
         }
     }

@@ -7,11 +7,12 @@
 //! [`Machine::handle_timeout`].
 //!
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
-//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `staged` (what waits for the
+//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `ephemeral` (signals, presence), `staged` (what waits for the
 //! store), `backoff`.
 
 mod acks;
 mod backoff;
+mod ephemeral;
 mod handshake;
 mod outbox;
 mod reads;
@@ -23,7 +24,9 @@ use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Se
 use acks::Acks;
 use backoff::Backoff;
 use handshake::Phase;
-use lockstep_protocol::{ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, decode_server, limits};
+use lockstep_protocol::{
+    ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, UserId, decode_server, limits,
+};
 use outbox::Outbox;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -106,6 +109,8 @@ pub struct Machine {
     backoff: Backoff,
     asked: HashMap<Ref, Asked>,
     next_ref: u64,
+    /// Whose presence the application wants to know.
+    watched: Option<Vec<UserId>>,
     /// The server has asked for no more sends before this moment.
     sends_paused_until: Option<Instant>,
     effects: VecDeque<Effect>,
@@ -130,6 +135,7 @@ impl Machine {
             backoff: Backoff::default(),
             asked: HashMap::new(),
             next_ref: 1,
+            watched: None,
             sends_paused_until: None,
             effects: VecDeque::new(),
             staged: Staged::default(),
@@ -185,6 +191,8 @@ impl Machine {
             }
             ServerFrame::Done { reference } => self.handle_done(now, reference),
             ServerFrame::Error(error) => self.handle_error(now, error),
+            ServerFrame::Signal(signal) => self.handle_signalled(signal),
+            ServerFrame::Presence { users, .. } => self.handle_presence(users),
             ServerFrame::Welcome(_) => {}
         }
     }
