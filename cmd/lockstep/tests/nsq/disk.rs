@@ -40,7 +40,7 @@ impl Scene {
             ..NsqdOptions::default()
         }))?;
         // Without memory a channel loses what comes while its consumer is not at it: a heartbeat finds that.
-        let house = House::start_on(nsqds, vec![("limits.heartbeat_ms", "1000".to_owned())]).await?;
+        let house = House::start_on(nsqds, 2, vec![("limits.heartbeat_ms", "1000".to_owned())]).await?;
         let record = Record::new();
         let names = [("ana/phone", house.ana.clone()), ("ben/phone", house.ben.clone())];
         let mut devices = names.map(|(name, token)| Device::new(name, token, record.clone()));

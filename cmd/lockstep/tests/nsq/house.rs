@@ -21,11 +21,14 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn start(settings: Vec<(&'static str, String)>) -> Result<Self> {
-        Self::start_on(Nsqds::start(2)?, settings).await
+        Self::start_on(Nsqds::start(2)?, 2, settings).await
     }
 
-    pub(crate) async fn start_on(nsqds: Nsqds, settings: Vec<(&'static str, String)>) -> Result<Self> {
-        let options = ServerOptions { settings, ..ServerOptions::on(&nsqds) };
+    /// A server that is told of the first `told` of these nsqds.
+    pub(crate) async fn start_on(nsqds: Nsqds, told: usize, settings: Vec<(&'static str, String)>) -> Result<Self> {
+        let mut options = ServerOptions::on(&nsqds);
+        options.nsqds.truncate(told);
+        options.settings.extend(settings);
         let server = ServerProcess::start_with(env!("CARGO_BIN_EXE_lockstep"), options).await?;
         let (ana, ben) = (server.token("ana", "phone", "main").await?, server.token("ben", "phone", "main").await?);
         let request = json!({"kind": "direct", "user": "ben"});

@@ -5,4 +5,5 @@ mod house;
 mod outage;
 mod quiet;
 mod raw;
+mod removal;
 mod talk;
