@@ -17,7 +17,7 @@ mod topic;
 
 pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, View};
-pub use device::{ConnectionGeneration, Device, DeviceKind, TokenGeneration, User};
+pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
