@@ -22,7 +22,7 @@ pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch, IdError, Kind, Offset,
-    OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SkipReason, Target, UnixMs, UserId, limits,
+    OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target, UnixMs, UserId, limits,
 };
 pub use raw_body::{RawBodyError, body_of_raw};
 pub use service::{Scope, ScopeError, Service};
