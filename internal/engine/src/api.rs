@@ -7,6 +7,7 @@ use crate::ingest::answered;
 use crate::lane::{Lane, Reply, Waiting};
 use crate::publisher::Publisher;
 use crate::reader::Reader;
+use crate::sign_ins::SignIns;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
     Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, SendOutcome, Target, UnixMs, UserId,
@@ -48,6 +49,7 @@ pub(crate) struct Inner {
     pub(crate) lane: Lane,
     pub(crate) reader: Reader,
     pub(crate) cursors: Arc<Cursors>,
+    pub(crate) sign_ins: SignIns,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -63,9 +65,20 @@ impl Engine {
         let reader = Reader::start(Arc::clone(&ports.log), Arc::clone(&publisher), &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
-        let connections = Connections::default();
-        let inner = Inner { ports, config, connections, publisher, events, lane, reader, cursors, tasks, stopping };
-        Self(Arc::new(inner))
+        let (connections, sign_ins) = (Connections::default(), SignIns::default());
+        Self(Arc::new(Inner {
+            ports,
+            config,
+            connections,
+            publisher,
+            events,
+            lane,
+            reader,
+            cursors,
+            sign_ins,
+            tasks,
+            stopping,
+        }))
     }
 
     /// Stops in order: lets nobody in, closes all connections with `shutting_down`, waits until they are gone, finishes

@@ -71,6 +71,7 @@ fn client_type(frame: &ClientFrame) -> &'static str {
         ClientFrame::Send(_) => "send",
         ClientFrame::Ack(_) => "ack",
         ClientFrame::Read { .. } => "read",
+        ClientFrame::Renew(_) => "renew",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }
@@ -102,7 +103,7 @@ fn every_frame_has_an_example() {
             }
         };
     }
-    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "resume", "send"]));
+    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "renew", "resume", "send"]));
     let all =
         ["caught_up", "done", "entries", "entry", "error", "heartbeat", "offsets", "reset", "sent", "skip", "welcome"];
     assert_eq!(server, BTreeSet::from(all));
