@@ -8,6 +8,7 @@ use crate::lane::{Lane, Reply, Waiting};
 use crate::presence::Presence;
 use crate::publisher::Publisher;
 use crate::reader::Reader;
+use crate::sign_ins::SignIns;
 use crate::signals::Signals;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
@@ -52,6 +53,7 @@ pub(crate) struct Inner {
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) presence: Presence,
     pub(crate) signals: Signals,
+    pub(crate) sign_ins: SignIns,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -67,10 +69,11 @@ impl Engine {
         let reader = Reader::start(Arc::clone(&ports.log), Arc::clone(&publisher), &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
-        let inner = Inner {
+        let (connections, sign_ins) = (Connections::default(), SignIns::default());
+        Self(Arc::new(Inner {
             ports,
             config,
-            connections: Connections::default(),
+            connections,
             publisher,
             events,
             lane,
@@ -78,10 +81,10 @@ impl Engine {
             cursors,
             presence: Presence::default(),
             signals: Signals::default(),
+            sign_ins,
             tasks,
             stopping,
-        };
-        Self(Arc::new(inner))
+        }))
     }
 
     /// Stops in order: lets nobody in, closes all connections with `shutting_down`, waits until they are gone, finishes

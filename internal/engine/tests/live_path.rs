@@ -74,7 +74,7 @@ impl LiveDevice {
                     self.session.handle_request(Request::Ack(vec![ack]), Instant::now());
                 }
                 Effect::Close(code) => panic!("closed with {code}"),
-                Effect::Emit(_) | Effect::Authenticate { .. } => {}
+                Effect::Emit(_) | Effect::Authenticate { .. } | Effect::Renew { .. } => {}
             }
         }
     }

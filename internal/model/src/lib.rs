@@ -19,13 +19,13 @@ mod topic;
 
 pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, View};
-pub use device::{ConnectionGeneration, Device, DeviceKind, TokenGeneration, User};
+pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
-    IdError, Kind, Offset, OffsetsVersion, Online, Ref, Sender, Seq, ServiceName, Shown, SkipReason, Target, UnixMs,
-    UserId, limits,
+    IdError, Kind, Offset, OffsetsVersion, Online, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target,
+    UnixMs, UserId, limits,
 };
 pub use raw_body::{RawBodyError, body_of_raw};
 pub use retention::{Retention, RetentionRule};

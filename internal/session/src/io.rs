@@ -57,6 +57,13 @@ pub enum Request {
         /// The users.
         users: Vec<UserId>,
     },
+    /// A fresh token for this connection.
+    Renew {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// The token, as it came.
+        token: String,
+    },
     /// The device is there.
     Heartbeat,
     /// The door could not make sense of a frame.
@@ -190,6 +197,13 @@ pub enum Effect {
         epoch: Option<Epoch>,
         /// The offsets that the device has.
         offsets_version: OffsetsVersion,
+    },
+    /// Verify that the token is a good one of the same device, then call `handle_renewed`.
+    Renew {
+        /// From the request.
+        reference: Option<Ref>,
+        /// The token.
+        token: String,
     },
     /// Pass this to the engine.
     Ask(Ask),

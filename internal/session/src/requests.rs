@@ -1,7 +1,7 @@
 //! What the device asks.
 
 use crate::session::Phase;
-use crate::{Event, Request, Session};
+use crate::{Effect, Event, Request, Session};
 use lockstep_model::{Ask, Code, ConversationId, Ref, Seq};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,11 @@ impl Session {
             Request::Read { reference, conversation, seq } => self.handle_read(reference, conversation, seq),
             Request::Signal { reference, conversation, body } => self.handle_signal(reference, conversation, body, now),
             Request::Watch { reference, users } => self.handle_watch(reference, users, now),
+            Request::Renew { reference, token } => {
+                if self.may_send(reference, now) {
+                    self.effects.push_back(Effect::Renew { reference, token });
+                }
+            }
             Request::Heartbeat => {}
         }
         self.pump();
@@ -48,6 +53,20 @@ impl Session {
         let now = self.since_start(now);
         if self.frames.take(now, self.config.frames_per_second, self.config.frames_burst).is_err() {
             self.close(Code::Flood);
+        }
+    }
+
+    /// The answer to [`Effect::Renew`]: if the token is good, the connection's age begins anew.
+    pub fn handle_renewed(&mut self, reference: Option<Ref>, outcome: Result<(), Code>, now: Instant) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.renewed_at_ms = u32::try_from(self.since_start(now).as_millis()).unwrap_or(u32::MAX);
+                self.emit(Event::Done { reference });
+            }
+            Err(code) => self.fail(reference, if code.closes() { Code::RenewalRefused } else { code }),
         }
     }
 

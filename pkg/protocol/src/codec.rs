@@ -88,6 +88,7 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
             let ReadWire { conversation, seq } = fields(text, reference)?;
             Ok(ClientFrame::Read { reference, conversation, seq })
         }
+        "renew" => fields(text, reference).map(ClientFrame::Renew),
         "resume" => {
             let resume: Resume = fields(text, reference)?;
             at_most(resume.conversations.len(), CURSORS_PER_FRAME_MAX, "conversations", reference)?;
@@ -198,6 +199,7 @@ pub fn encode_client(frame: &ClientFrame) -> String {
     match frame {
         // `Hello` has its own `ref`.
         ClientFrame::Hello(hello) => text("hello", None, hello),
+        ClientFrame::Renew(renew) => text("renew", None, renew),
         ClientFrame::Resume(resume) => text("resume", None, resume),
         ClientFrame::Send(send) => encode_send(send),
         ClientFrame::Ack(ack) => encode_ack(&ack.cursors),

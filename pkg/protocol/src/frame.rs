@@ -50,6 +50,8 @@ pub enum ClientFrame {
         /// At most [`crate::limits::WATCHED_USERS_MAX`].
         users: Vec<UserId>,
     },
+    /// A fresh token for a connection that is open.
+    Renew(Renew),
     /// The answer to the server's heartbeat.
     Heartbeat,
 }
@@ -83,6 +85,23 @@ impl fmt::Debug for Hello {
             .field("feed", feed)
             .field("offsets_version", offsets_version)
             .finish_non_exhaustive()
+    }
+}
+
+/// A fresh token for a connection that is open.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renew {
+    /// Repeated in the answer.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Ref>,
+    /// Another access token of the same device.
+    pub token: CompactString,
+}
+
+impl fmt::Debug for Renew {
+    /// Without the token, as [`Hello`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renew").field("reference", &self.reference).finish_non_exhaustive()
     }
 }
 

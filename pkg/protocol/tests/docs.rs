@@ -73,6 +73,7 @@ fn client_type(frame: &ClientFrame) -> &'static str {
         ClientFrame::Read { .. } => "read",
         ClientFrame::Signal { .. } => "signal",
         ClientFrame::Watch { .. } => "watch",
+        ClientFrame::Renew(_) => "renew",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }
@@ -106,7 +107,10 @@ fn every_frame_has_an_example() {
             }
         };
     }
-    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "resume", "send", "signal", "watch"]));
+    assert_eq!(
+        client,
+        BTreeSet::from(["ack", "heartbeat", "hello", "read", "renew", "resume", "send", "signal", "watch"])
+    );
     let all = [
         "caught_up",
         "done",

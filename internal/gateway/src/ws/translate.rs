@@ -30,6 +30,7 @@ pub(crate) fn request(text: &str) -> Request {
         Ok(ClientFrame::Read { reference, conversation, seq }) => Request::Read { reference, conversation, seq },
         Ok(ClientFrame::Signal { reference, conversation, body }) => Request::Signal { reference, conversation, body },
         Ok(ClientFrame::Watch { reference, users }) => Request::Watch { reference, users },
+        Ok(ClientFrame::Renew(renew)) => Request::Renew { reference: renew.reference, token: renew.token.into() },
         Ok(ClientFrame::Heartbeat) => Request::Heartbeat,
         Err(error) => Request::Malformed { reference: error.reference, code: error.code, detail: error.message },
     }

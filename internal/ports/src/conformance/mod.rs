@@ -3,6 +3,7 @@
 //! The suites panic at the first breach. They make users, devices and conversations of their own, so that they may run
 //! on a store that holds others, and at the same time. The store must live on after a suite: nothing is cleaned up.
 
+mod accounts;
 mod broker;
 mod directory;
 mod message_log;

@@ -28,6 +28,11 @@ impl Driver {
             "wait" => self.wait(duration(&mut words)),
             "close" => self.session.close(code(&mut words)),
             "admit" => self.session.handle_admitted(admitted(), self.now),
+            "renewed" => {
+                let reference = Some(Seq::new(number(&mut words)));
+                let refusal = words.next().map(|word| word.parse().expect("a code of the table"));
+                self.session.handle_renewed(reference, refusal.map_or(Ok(()), Err), self.now);
+            }
             "refuse" => self.session.handle_refused(code(&mut words)),
             "wants?" => shown.push(self.session.wants_requests().to_string()),
             "conversations?" => shown.extend(self.session.conversations().map(|it| show::letter(it).to_string())),
@@ -164,6 +169,7 @@ fn request(verb: &str, words: &mut Words) -> Request {
             Request::Signal { reference, conversation: id(words), body: Body::text("hi") }
         }
         "watch" => Request::Watch { reference: Some(Seq::new(number(words))), users: vec![user("eve")] },
+        "renew" => Request::Renew { reference: Some(Seq::new(number(words))), token: "t".into() },
         "heartbeat" => Request::Heartbeat,
         "malformed" => Request::Malformed { reference: None, code: code(words), detail: "why".into() },
         other => panic!("no verb {other}"),

@@ -125,6 +125,7 @@ impl Server {
             ClientFrame::Send(send) => self.send(send),
             ClientFrame::Ack(ack) => connection.ack(ack, stored),
             ClientFrame::Read { reference, conversation, seq } => self.read(reference, conversation, seq),
+            ClientFrame::Renew(_) => unreachable!("nobody renews here"),
             ClientFrame::Signal { .. } | ClientFrame::Watch { .. } | ClientFrame::Heartbeat => {}
         }
     }
