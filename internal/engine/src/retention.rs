@@ -2,7 +2,8 @@
 
 use crate::Engine;
 use crate::api::store_failed;
-use lockstep_model::{Code, Retention, Seq, UnixMs};
+use lockstep_model::{Code, ConversationId, Retention, Seq, UnixMs};
+use lockstep_ports::Expired;
 
 /// Conversations that are looked at in one query.
 const CONVERSATIONS_PER_QUERY: u32 = 256;
@@ -20,19 +21,22 @@ impl Engine {
             let directory = &self.0.ports.directory;
             let found = directory.expired(*retention, now, after, CONVERSATIONS_PER_QUERY).await;
             let found = found.map_err(|error| store_failed(&error))?;
-            if found.floors.is_empty() {
-                match found.next {
-                    Some(next) => after = Some(next),
-                    None => return Ok(gone),
-                }
-            }
+            let mut more = false;
             for (conversation, floor) in found.floors {
-                gone += self.raise_floor(conversation, floor).await?;
+                let here = self.raise_floor(conversation, floor).await?;
+                // A conversation that only grew meanwhile waits for the next time: others have their turn.
+                more |= here >= Expired::ENTRIES_MAX;
+                gone += here;
+            }
+            match found.next {
+                _ if more => {}
+                Some(next) => after = Some(next),
+                None => return Ok(gone),
             }
         }
     }
 
-    async fn raise_floor(&self, conversation: lockstep_model::ConversationId, floor: Seq) -> Result<u64, Code> {
+    async fn raise_floor(&self, conversation: ConversationId, floor: Seq) -> Result<u64, Code> {
         let log = &self.0.ports.log;
         let before = log.bounds(vec![conversation]).await.map_err(|error| store_failed(&error))?;
         log.raise_floor(conversation, floor).await.map_err(|error| store_failed(&error))?;
