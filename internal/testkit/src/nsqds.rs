@@ -87,7 +87,8 @@ impl Nsqds {
         let nsqd = |(node_id, options): (u16, NsqdOptions)| {
             Nsqd::start(&NsqdOptions { node_id: Some(node_id), msg_timeout: Some(MSG_TIMEOUT), ..options })
         };
-        Ok(Self { nsqds: (1..).zip(options).map(nsqd).collect::<Result<_>>()?, lookupd: None })
+        let nsqds = (1..).zip(options).map(nsqd).collect::<Result<_>>()?;
+        Ok(Self { nsqds, lookupd: None })
     }
 
     /// The HTTP address of the nsqlookupd, if there is one.
