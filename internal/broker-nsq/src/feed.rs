@@ -2,10 +2,11 @@
 
 use crate::channel::Channel;
 use crate::envelope::{self, Opened, Sealer};
+use crate::identity::Identity;
 use crate::node_ids::NodeIds;
 use crate::recent::Recent;
 use lockstep_model::SharedEntry;
-use lockstep_nsq_client::{Address, Disconnect, Handler, Message, Responder, Ticket, Verdict};
+use lockstep_nsq_client::{Disconnect, Handler, Message, Responder, Ticket, Verdict};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -36,7 +37,7 @@ impl Shared {
 /// Feeds a channel.
 pub(crate) struct Feed {
     pub(crate) channel: Arc<Channel>,
-    pub(crate) nsqd: Address,
+    pub(crate) nsqd: Identity,
     pub(crate) shared: Arc<Shared>,
     /// Whether a message of this connection was looked at for the nsqd's node id.
     pub(crate) noted: bool,
@@ -45,8 +46,10 @@ pub(crate) struct Feed {
 impl Handler for Feed {
     /// FIN at once: what an envelope carries is in the log already (I7). Raw bodies are `_seq`'s.
     fn message(&mut self, message: Message<'_>, _: Ticket) -> Verdict {
-        if !std::mem::replace(&mut self.noted, true) {
-            self.shared.node_ids.note(&self.nsqd, message.id.as_bytes());
+        if !std::mem::replace(&mut self.noted, true)
+            && let Some(nsqd) = self.nsqd.get()
+        {
+            self.shared.node_ids.note(nsqd, message.id.as_bytes());
         }
         match self.shared.entry(message.body) {
             // An envelope that somebody copied into another topic is no use there.
@@ -74,7 +77,7 @@ impl Handler for Feed {
         }
         if !matches!(reason, Disconnect::Stopped) {
             let cause = std::error::Error::source(reason);
-            tracing::debug!(nsqd = %self.nsqd, %reason, cause, ?retry, "a device's consumer lost its connection");
+            tracing::debug!(nsqd = ?self.nsqd.get(), %reason, cause, ?retry, "a device's consumer lost its connection");
         }
     }
 }

@@ -123,7 +123,7 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
     let channel_name = channel_name(channel.device, is_ephemeral);
     let feed = Feed {
         channel: Arc::clone(channel),
-        nsqd: inner.nodes[node].addresses.tcp.clone(),
+        nsqd: inner.nodes[node].seqs.identity.clone(),
         shared: Arc::clone(&inner.shared),
         noted: false,
     };

@@ -5,6 +5,7 @@
 //! A message is finished only when what it carries is in the log (I7).
 
 use crate::envelope::{Opened, Sealer};
+use crate::identity::{Identity, Source};
 use crate::node::consumers;
 use crate::node_ids::NodeIds;
 use crate::opening::Opener;
@@ -13,8 +14,8 @@ use crate::seqs::Seqs;
 use crate::settings::NsqSettings;
 use lockstep_model::{ClientMsgId, ConversationId};
 use lockstep_nsq_client::{
-    Address, AnswerError, ChannelName, Consumer, Consumers, Disconnect, Handler, Message, Responder, SettingsError,
-    Ticket, TopicName, Verdict,
+    Address, AnswerError, ChannelName, Consumer, Disconnect, Handler, Message, Responder, SettingsError, Ticket,
+    TopicName, Verdict,
 };
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
@@ -80,8 +81,8 @@ pub(crate) struct RawShared {
     pub(crate) opener: Opener,
     pub(crate) node_ids: Arc<NodeIds>,
     pub(crate) seqs: Seqs,
-    /// The consumers' groups of nsqds that are not configured, by address.
-    pub(crate) found: Mutex<HashMap<Address, Consumers>>,
+    /// Nsqds that are not configured, by address.
+    pub(crate) found: Mutex<HashMap<Address, Source>>,
 }
 
 /// The `_seq` channel of one topic, on each nsqd that has the topic.
@@ -110,13 +111,13 @@ impl RawTopic {
     pub(crate) fn open(
         conversation: ConversationId,
         topic: TopicName,
-        own: &Consumers,
+        own: &Source,
         shared: &Arc<RawShared>,
     ) -> Arc<Self> {
         let raw = Arc::new(Self {
             conversation,
             topic,
-            own: own.address().clone(),
+            own: own.consumers.address().clone(),
             shared: Arc::clone(shared),
             consumers: Mutex::new(Some(HashMap::new())),
             is_made: AtomicBool::new(false),
@@ -138,55 +139,67 @@ impl RawTopic {
 
     /// Another nsqd has the topic too: somebody published there.
     pub(crate) fn appeared(self: &Arc<Self>, address: Address) -> Result<(), SettingsError> {
-        let group = {
+        let source = {
             let mut found = self.shared.found.lock();
             match found.get(&address) {
-                Some(group) => group.clone(),
+                Some(source) => source.clone(),
                 None => {
-                    let group = consumers(address.clone(), &self.shared.settings)?;
-                    found.insert(address, group.clone());
-                    group
+                    let consumers = consumers(address.clone(), &self.shared.settings)?;
+                    let source = Source { consumers, identity: Identity::known(address.clone()) };
+                    found.insert(address, source.clone());
+                    source
                 }
             }
         };
-        self.consume(&group);
+        self.consume(&source);
         Ok(())
     }
 
-    /// An nsqd no longer has the topic.
-    pub(crate) fn vanished(&self, address: &Address) {
+    /// An nsqd no longer has the topic, or is consumed under another name. Its own one is consumed in any case. True if it
+    /// was consumed, or waited for that.
+    pub(crate) fn vanished(&self, address: &Address) -> bool {
+        if *address == self.own {
+            return false;
+        }
         let gone = self.consumers.lock().as_mut().and_then(|consumers| consumers.remove(address));
+        let was_there = gone.is_some();
         self.end(gone);
+        was_there
     }
 
-    fn consume(self: &Arc<Self>, group: &Consumers) {
+    /// Consumes the channel on an nsqd, unless that is done already.
+    pub(crate) fn consume(self: &Arc<Self>, source: &Source) {
+        let address = source.consumers.address();
         let mut consumers = self.consumers.lock();
-        let Some(consumers) = consumers.as_mut().filter(|consumers| !consumers.contains_key(group.address())) else {
-            return;
-        };
-        let place = match self.shared.seqs.take(self, group) {
-            Ok(()) => Place::Taken(self.start(group)),
+        let Some(consumers) = consumers.as_mut().filter(|consumers| !consumers.contains_key(address)) else { return };
+        let place = match self.shared.seqs.take(self, source) {
+            Ok(()) => Place::Taken(self.start(source)),
             Err(number) => Place::Waiting(number),
         };
-        consumers.insert(group.address().clone(), place);
+        consumers.insert(address.clone(), place);
     }
 
     /// Has been given the place that it waited for. False if it no longer does.
-    pub(crate) fn placed(self: &Arc<Self>, number: Number, group: &Consumers) -> bool {
+    pub(crate) fn placed(self: &Arc<Self>, number: Number, source: &Source) -> bool {
         let mut consumers = self.consumers.lock();
-        match consumers.as_mut().and_then(|consumers| consumers.get_mut(group.address())) {
+        match consumers.as_mut().and_then(|consumers| consumers.get_mut(source.consumers.address())) {
             Some(place) if matches!(&*place, Place::Waiting(waiting) if *waiting == number) => {
-                *place = Place::Taken(self.start(group));
+                *place = Place::Taken(self.start(source));
                 true
             }
             _ => false,
         }
     }
 
-    fn start(self: &Arc<Self>, group: &Consumers) -> Consumer {
-        let handler =
-            RawHandler { topic: Arc::clone(self), nsqd: group.address().clone(), responder: None, noted: false };
-        let (consumer, task) = group.prepare(self.topic.clone(), channel(), handler);
+    fn start(self: &Arc<Self>, source: &Source) -> Consumer {
+        let handler = RawHandler {
+            topic: Arc::clone(self),
+            nsqd: source.consumers.address().clone(),
+            identity: source.identity.clone(),
+            responder: None,
+            noted: false,
+        };
+        let (consumer, task) = source.consumers.prepare(self.topic.clone(), channel(), handler);
         self.shared.tasks.spawn(task);
         consumer
     }
@@ -219,7 +232,10 @@ fn channel() -> ChannelName {
 
 struct RawHandler {
     topic: Arc<RawTopic>,
+    /// Where it is consumed.
     nsqd: Address,
+    /// Who that is.
+    identity: Identity,
     responder: Option<Responder>,
     /// Whether a message of this connection was looked at for the nsqd's node id.
     noted: bool,
@@ -228,15 +244,18 @@ struct RawHandler {
 impl Handler for RawHandler {
     fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict {
         let RawTopic { conversation, topic, shared, .. } = &*self.topic;
-        if !std::mem::replace(&mut self.noted, true) {
-            shared.node_ids.note(&self.nsqd, message.id.as_bytes());
-        }
         // What has our MAC came from a log.
         if shared.sealer.open(message.body) != Opened::Raw {
             return Verdict::Finish;
         }
-        let Some(responder) = self.responder.clone() else { return Verdict::Requeue(AGAIN) };
-        let key = key(&self.nsqd, topic, message.id.as_bytes(), message.timestamp_ns);
+        // Without a name for it, it cannot be told from what was stored before.
+        let Some((responder, nsqd)) = self.responder.clone().zip(self.identity.get()) else {
+            return Verdict::Requeue(AGAIN);
+        };
+        if !std::mem::replace(&mut self.noted, true) {
+            shared.node_ids.note(nsqd, message.id.as_bytes());
+        }
+        let key = key(nsqd, topic, message.id.as_bytes(), message.timestamp_ns);
         let raw = RawMessage { conversation: *conversation, body: message.body.to_vec(), key, responder, ticket };
         match shared.messages.try_send(raw) {
             Ok(()) => Verdict::Hold,
