@@ -4,11 +4,12 @@ use crate::channel::Channel;
 use crate::envelope::{self, Opened, Sealer};
 use crate::identity::Identity;
 use crate::node_ids::NodeIds;
+use crate::raw::RawTopic;
 use crate::recent::Recent;
 use lockstep_model::SharedEntry;
 use lockstep_nsq_client::{Disconnect, Handler, Message, Responder, Ticket, Verdict};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// What all handlers share.
@@ -39,13 +40,19 @@ pub(crate) struct Feed {
     pub(crate) channel: Arc<Channel>,
     pub(crate) nsqd: Identity,
     pub(crate) shared: Arc<Shared>,
+    /// Where raw bodies go that `_seq` may lack; absent if none are taken in.
+    pub(crate) raw: Option<Arc<RawTopic>>,
+    /// The connection's, while there is one.
+    pub(crate) responder: Option<Responder>,
+    /// When the connection before ended, or this was made, with `_seq` in its place.
+    pub(crate) ended_at: Instant,
     /// Whether a message of this connection was looked at for the nsqd's node id.
     pub(crate) noted: bool,
 }
 
 impl Handler for Feed {
-    /// FIN at once: what an envelope carries is in the log already (I7). Raw bodies are `_seq`'s.
-    fn message(&mut self, message: Message<'_>, _: Ticket) -> Verdict {
+    /// FIN at once: what an envelope carries is in the log already (I7). Raw bodies are `_seq`'s, if it was there first.
+    fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict {
         if !std::mem::replace(&mut self.noted, true)
             && let Some(nsqd) = self.nsqd.get()
         {
@@ -57,12 +64,20 @@ impl Handler for Feed {
                 metrics::counter!("lockstep_nsq_messages_total", "what" => "envelope").increment(1);
                 self.channel.deliver(&entry);
             }
-            _ => metrics::counter!("lockstep_nsq_messages_total", "what" => "ignored").increment(1),
+            Some(_) => ignored(),
+            None => {
+                let lacking = self.raw.as_ref().filter(|raw| raw.may_lack(message.timestamp_ns, self.ended_at));
+                if let Some(raw) = lacking {
+                    return raw.take_in(&message, &self.nsqd, self.responder.as_ref(), ticket);
+                }
+                ignored();
+            }
         }
         Verdict::Finish
     }
 
-    fn opened(&mut self, _: &Responder) {
+    fn opened(&mut self, responder: &Responder) {
+        self.responder = Some(responder.clone());
         metrics::gauge!("lockstep_nsq_consumers_open").increment(1.0);
         self.noted = false;
         self.channel.set_fed(true);
@@ -71,6 +86,8 @@ impl Handler for Feed {
     }
 
     fn closed(&mut self, reason: &Disconnect, retry: Option<Duration>) {
+        self.responder = None;
+        self.ended_at = Instant::now();
         if self.channel.set_fed(false) {
             metrics::gauge!("lockstep_nsq_consumers_open").decrement(1.0);
             let _stopping = self.shared.rechecks.send(Arc::clone(&self.channel));
@@ -80,4 +97,8 @@ impl Handler for Feed {
             tracing::debug!(nsqd = ?self.nsqd.get(), %reason, cause, ?retry, "a device's consumer lost its connection");
         }
     }
+}
+
+fn ignored() {
+    metrics::counter!("lockstep_nsq_messages_total", "what" => "ignored").increment(1);
 }

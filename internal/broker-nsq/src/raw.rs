@@ -21,13 +21,14 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 /// The channel that takes raw bodies.
 pub const SEQ_CHANNEL: &str = "_seq";
+/// How far nsqd's clock may be ahead of ours.
+const CLOCK_AHEAD_NS: i64 = 10_000_000_000;
 /// When a body that could not be taken in now is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -94,8 +95,14 @@ pub(crate) struct RawTopic {
     shared: Arc<RawShared>,
     /// By nsqd; `None` when it is closed.
     consumers: Mutex<Option<HashMap<Address, Place>>>,
-    /// Whether the channel stands on its own nsqd, by our consumer.
-    is_made: AtomicBool,
+    /// When the channel was made on its own nsqd, by our consumer, if it still stands.
+    made: Mutex<Option<Made>>,
+}
+
+/// A moment, by the clock that only rises and by the one that nsqd has, too.
+struct Made {
+    at: Instant,
+    wall_ns: i64,
 }
 
 /// A consumer's place.
@@ -120,7 +127,7 @@ impl RawTopic {
             own: own.consumers.address().clone(),
             shared: Arc::clone(shared),
             consumers: Mutex::new(Some(HashMap::new())),
-            is_made: AtomicBool::new(false),
+            made: Mutex::new(None),
         });
         raw.consume(own);
         raw
@@ -128,7 +135,39 @@ impl RawTopic {
 
     /// Whether the channel is there. Once it is, the opener hears of it.
     pub(crate) fn is_made(&self) -> bool {
-        self.is_made.load(Ordering::Acquire)
+        self.made.lock().is_some()
+    }
+
+    /// Whether a raw body that has come through another channel may be in no `_seq`: that was made anew after the other one's
+    /// connection before had ended, and the body was published before. As when the topic was deleted, and the other channel
+    /// came back first. `published_ns` is by nsqd's clock.
+    pub(crate) fn may_lack(&self, published_ns: i64, ended_at: Instant) -> bool {
+        let made = self.made.lock();
+        made.as_ref()
+            .is_none_or(|made| made.at > ended_at && published_ns < made.wall_ns.saturating_add(CLOCK_AHEAD_NS))
+    }
+
+    /// Takes a raw body in. From whichever channel it comes, and however often: its name is the same.
+    pub(crate) fn take_in(
+        &self,
+        message: &Message<'_>,
+        nsqd: &Identity,
+        responder: Option<&Responder>,
+        ticket: Ticket,
+    ) -> Verdict {
+        let Self { conversation, topic, shared, .. } = self;
+        // What has our MAC came from a log.
+        if shared.sealer.open(message.body) != Opened::Raw {
+            return Verdict::Finish;
+        }
+        // Without a name for its nsqd, it cannot be told from what was stored before.
+        let Some((responder, nsqd)) = responder.cloned().zip(nsqd.get()) else { return Verdict::Requeue(AGAIN) };
+        let key = key(nsqd, topic, message.id.as_bytes(), message.timestamp_ns);
+        let raw = RawMessage { conversation: *conversation, body: message.body.to_vec(), key, responder, ticket };
+        match shared.messages.try_send(raw) {
+            Ok(()) => Verdict::Hold,
+            Err(_) => Verdict::Requeue(AGAIN),
+        }
     }
 
     /// Whether the channel is there or will be, without waiting for others.
@@ -226,6 +265,11 @@ impl RawTopic {
     }
 }
 
+fn wall_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
 fn channel() -> ChannelName {
     ChannelName::new(SEQ_CHANNEL).expect("a valid name")
 }
@@ -243,38 +287,26 @@ struct RawHandler {
 
 impl Handler for RawHandler {
     fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict {
-        let RawTopic { conversation, topic, shared, .. } = &*self.topic;
-        // What has our MAC came from a log.
-        if shared.sealer.open(message.body) != Opened::Raw {
-            return Verdict::Finish;
+        if !std::mem::replace(&mut self.noted, true)
+            && let Some(nsqd) = self.identity.get()
+        {
+            self.topic.shared.node_ids.note(nsqd, message.id.as_bytes());
         }
-        // Without a name for it, it cannot be told from what was stored before.
-        let Some((responder, nsqd)) = self.responder.clone().zip(self.identity.get()) else {
-            return Verdict::Requeue(AGAIN);
-        };
-        if !std::mem::replace(&mut self.noted, true) {
-            shared.node_ids.note(nsqd, message.id.as_bytes());
-        }
-        let key = key(nsqd, topic, message.id.as_bytes(), message.timestamp_ns);
-        let raw = RawMessage { conversation: *conversation, body: message.body.to_vec(), key, responder, ticket };
-        match shared.messages.try_send(raw) {
-            Ok(()) => Verdict::Hold,
-            Err(_) => Verdict::Requeue(AGAIN),
-        }
+        self.topic.take_in(&message, &self.identity, self.responder.as_ref(), ticket)
     }
 
     fn opened(&mut self, responder: &Responder) {
         self.responder = Some(responder.clone());
         self.noted = false;
         if self.nsqd == self.topic.own {
-            self.topic.is_made.store(true, Ordering::Release);
+            *self.topic.made.lock() = Some(Made { at: Instant::now(), wall_ns: wall_ns() });
             self.topic.shared.opener.seq_made(self.topic.conversation);
         }
     }
 
     fn closed(&mut self, reason: &Disconnect, retry: Option<Duration>) {
         if self.nsqd == self.topic.own {
-            self.topic.is_made.store(false, Ordering::Release);
+            *self.topic.made.lock() = None;
         }
         if !matches!(reason, Disconnect::Stopped) {
             let cause = std::error::Error::source(reason);
