@@ -32,8 +32,9 @@ pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
+pub use devices::Removal;
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
-pub use lockstep_ports::{ListedConversation, Mailbox, PasswordHash, Proof, ServiceRefusal, Wakeup};
+pub use lockstep_ports::{ChannelDeletion, ListedConversation, Mailbox, PasswordHash, Proof, ServiceRefusal, Wakeup};
 pub use sign_ins::{Polled, WaitingSignIn};

@@ -25,7 +25,7 @@ pub mod conformance;
 pub use accounts::{
     AccountRefusal, Accounts, NEXT_MAX, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn,
 };
-pub use broker::Broker;
+pub use broker::{Broker, ChannelDeletion};
 pub use directory::{
     Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
     NewDevice,
