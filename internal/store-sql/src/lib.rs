@@ -10,6 +10,7 @@
 mod directory;
 mod follow;
 mod gather;
+mod groups;
 mod heads;
 mod health;
 mod log;

@@ -94,6 +94,9 @@ codes! {
     ReadBeyond "read_beyond" 0 400 Keep, "The read offset lies beyond the conversation's head.";
     RateLimited "rate_limited" 0 429 Keep, "Too many sends; wait as long as retry_after_ms says.";
     TooManyConversations "too_many_conversations" 0 409 Keep, "The user is in as many conversations as the server allows.";
+    TooManyMembers "too_many_members" 0 409 Keep, "The conversation has as many members as the server allows.";
+    NoSuchMember "no_such_member" 0 404 Keep, "The user is not a member of the conversation.";
+    DirectConversation "direct_conversation" 0 409 Keep, "A direct conversation has its two members, and nothing of it can be changed.";
     // REST only.
     BadRequest "bad_request" 0 400 Keep, "The request is malformed, or a value in it is not allowed.";
     NoSuchRoute "no_such_route" 0 404 Keep, "There is nothing at this path.";
