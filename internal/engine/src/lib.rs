@@ -14,6 +14,7 @@ mod conversations;
 mod cursors;
 mod devices;
 mod events;
+mod groups;
 mod heads;
 mod history;
 mod ingest;
@@ -29,7 +30,8 @@ pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
+pub use groups::{GroupDraft, is_avatar, is_title};
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
-pub use lockstep_ports::{ListedConversation, Mailbox, ServiceRefusal, Wakeup};
+pub use lockstep_ports::{ListedConversation, Mailbox, ServiceRefusal, Standing, Wakeup};

@@ -118,6 +118,12 @@ impl Intervals {
         Some(self.0.last().and_then(|stay| stay.left_seq).unwrap_or_default())
     }
 
+    /// Whether one who has everything up to here is at the end of a stay, or behind all of them.
+    pub fn end_at(&self, seq: Seq) -> bool {
+        let ends = |stay: &Interval| stay.left_seq == Some(seq);
+        self.0.iter().any(ends) || self.view(seq.next(), Seq::ZERO) == View::Ended
+    }
+
     /// What a member sees from `from` on, in a log whose floor is `floor`: what any of the stays shows.
     pub fn view(&self, from: Seq, floor: Seq) -> View {
         let lasts = |stay: &&Interval| stay.left_seq.is_none_or(|left| left >= from);
@@ -172,6 +178,12 @@ mod tests {
             let View::Visible { to } = all.view(seq(from), seq(1)) else { panic!("{from} is hidden") };
             assert!(to.is_none() || from == 5, "{from}");
         }
+        let ends: Vec<u64> = (0..30).filter(|at| stays.end_at(seq(*at))).collect();
+        assert_eq!(ends, [10]);
+        assert!(
+            !Intervals(vec![stay(0, Some(9), 1)]).end_at(seq(8))
+                && Intervals(vec![stay(0, Some(9), 1)]).end_at(seq(12))
+        );
         assert_eq!((stays.end(), Intervals(vec![stay(0, Some(9), 1)]).end()), (None, Some(seq(9))));
     }
 }

@@ -63,6 +63,9 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::TokenExpired, "internal/gateway/tests/ws/tokens.rs", "tokens_of_every_wrong_kind"),
     (Code::TokenRevoked, "internal/gateway/tests/ws/tokens.rs", "tokens_of_an_older_generation_and_of_removed_devices"),
     (Code::NoSuchService, "internal/server/tests/admin.rs", "services_are_made_changed_and_revoked"),
+    (Code::TooManyMembers, "internal/server/tests/rest_groups.rs", "groups_and_rooms_have_a_largest_size"),
+    (Code::NoSuchMember, "internal/server/tests/rest_groups.rs", "roles_say_who_may_do_what"),
+    (Code::DirectConversation, "internal/server/tests/rest_groups.rs", "a_direct_conversation_stays_as_it_is"),
     (Code::RequestTimeout, "cmd/lockstep/tests/faults/network.rs", "bodies_that_come_byte_by_byte_are_not_waited_for"),
     (
         Code::SlowReader,

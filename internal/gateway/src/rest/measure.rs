@@ -33,6 +33,7 @@ fn known_method(request: &Request) -> &'static str {
         "GET" => "GET",
         "POST" => "POST",
         "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
         _ => "other",
     }
 }
