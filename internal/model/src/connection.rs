@@ -16,9 +16,10 @@ pub enum Ask {
         /// Whether the device remembers another epoch, so that the shown entry ids have to be compared with the log.
         verify: bool,
     },
-    /// Open one conversation that the feed has told of. Answered by [`Notice::Followed`], or not at all if the user is
-    /// no member.
-    Follow(ConversationId),
+    /// Open one conversation that the feed has told of, or look whether the user is a member again of one that has ended.
+    /// Answered by [`Notice::Followed`], by [`Notice::Unfollowed`] if the user is no member any more, or not at all if the
+    /// user never was one. Goes on after the place named here, or where the device's stored cursor stands if that is higher.
+    Follow(Offset),
     /// Append an entry. Answered by [`Notice::Sent`].
     Append {
         /// The request's ref.
@@ -93,6 +94,8 @@ pub enum Notice {
     Resumed(Vec<ResumePoint>),
     /// One more conversation, its consumer open.
     Followed(Box<ResumePoint>),
+    /// The user is no member of a conversation any more: its consumer is closed, and it ends at this place.
+    Unfollowed(Offset),
     /// The answer to a read.
     Page(Box<Page>),
     /// The answer to an append.
@@ -172,6 +175,8 @@ pub struct Page {
     pub entries: Vec<SharedEntry>,
     /// The log's head when it was read.
     pub head: Seq,
+    /// Whether a stay of the member ends with this: nothing follows unless the member has joined again.
+    pub ended: bool,
 }
 
 #[cfg(test)]
