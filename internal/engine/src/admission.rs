@@ -80,7 +80,6 @@ impl Engine {
             generation: connected.generation(),
             mailbox,
             views: Default::default(),
-            following: Default::default(),
         });
         if !self.0.connections.insert(&connection) {
             return Err(Code::Replaced);

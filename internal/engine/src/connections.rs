@@ -20,8 +20,6 @@ pub struct Connection {
     pub mailbox: Arc<Mailbox>,
     /// What the user may see of conversations that are not wholly visible.
     pub(crate) views: crate::resume::Views,
-    /// Held while one conversation is opened or closed, so that the two do not pass each other.
-    pub(crate) following: tokio::sync::Mutex<()>,
 }
 
 /// All live connections of this process. Guards of the maps never leave this file.

@@ -52,7 +52,7 @@ impl Engine {
         &self,
         user: &UserId,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
     ) -> Result<(Vec<Member>, Seq), Code> {
         let (intervals, bounds) = self.membership(user, conversation).await?;

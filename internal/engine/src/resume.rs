@@ -151,11 +151,10 @@ impl Engine {
         self.0.ports.directory.lower_cursors(lower).await
     }
 
-    /// Answers [`lockstep_model::Ask::Follow`]. Whoever leaves and joins again quickly has it asked twice at once: the
-    /// one that looks last finds how it is.
+    /// Answers [`lockstep_model::Ask::Follow`]. A session asks it once at a time for each conversation: two who open and
+    /// close the same consumer would pass each other.
     pub(crate) async fn follow(&self, connection: Arc<Connection>, after: Offset) {
         let conversation = after.conversation;
-        let _turn = connection.following.lock().await;
         self.0.ports.broker.open(&[conversation], &connection.mailbox).await;
         let waiting = self.0.cursors.waiting(connection.device, conversation).await;
         let (user, device) = (connection.user.clone(), connection.device);
@@ -166,7 +165,11 @@ impl Engine {
         }
         let row = match found {
             Ok(Some(row)) => row,
-            Ok(None) => return,
+            Ok(None) => {
+                let nothing = Offset { conversation, seq: Seq::ZERO };
+                let _gone = connection.mailbox.answer(Notice::Unfollowed(nothing));
+                return;
+            }
             Err(error) => return give_up(&connection, &error),
         };
         let end = Offset { conversation, seq: row.intervals.end().unwrap_or_default() };

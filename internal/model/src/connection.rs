@@ -17,8 +17,7 @@ pub enum Ask {
         verify: bool,
     },
     /// Open one conversation that the feed has told of, or look whether the user is a member again of one that has ended.
-    /// Answered by [`Notice::Followed`], by [`Notice::Unfollowed`] if the user is no member any more, or not at all if the
-    /// user never was one. Goes on after the place named here, or where the device's stored cursor stands if that is higher.
+    /// Answered by [`Notice::Followed`], or by [`Notice::Unfollowed`] if there is nothing to bring. Goes on after the place named here, or where the device's stored cursor stands if that is higher.
     Follow(Offset),
     /// Append an entry. Answered by [`Notice::Sent`].
     Append {
@@ -92,9 +91,11 @@ pub enum Notice {
     },
     /// The device's conversations, most recently active first. Their consumers are open.
     Resumed(Vec<ResumePoint>),
-    /// One more conversation, its consumer open.
+    /// One more conversation, its consumer open; or, if the user is no member any more, without one and up to where the
+    /// last stay ended.
     Followed(Box<ResumePoint>),
-    /// The user is no member of a conversation any more: its consumer is closed, and it ends at this place.
+    /// The user is no member of a conversation, and has all of it up to where the last stay ended, which is here. It has no
+    /// consumer.
     Unfollowed(Offset),
     /// The answer to a read.
     Page(Box<Page>),

@@ -62,6 +62,8 @@ pub struct Member {
     pub user: UserId,
     /// What it may do.
     pub role: Role,
+    /// Where its stay began: members stand in this order, those of the same place in the order of their ids.
+    pub joined_seq: Seq,
     /// Since when it is a member.
     pub joined_at: UnixMs,
 }

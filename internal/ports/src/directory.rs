@@ -66,11 +66,12 @@ pub trait Directory: Services + Accounts + Groups {
         conversation: ConversationId,
     ) -> Result<Option<(Intervals, Bounds)>, StoreError>;
 
-    /// The members of a conversation now, in order of joining, at most `count` after `after`.
+    /// The members of a conversation now, in order of joining, at most `count` after the place `after`: who joins again
+    /// stands at the end, and moves nobody else's place.
     async fn members_of(
         &self,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
     ) -> Result<Vec<Member>, StoreError>;
 

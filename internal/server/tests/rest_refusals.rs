@@ -184,7 +184,7 @@ async fn wrong_requests_are_answered_with_code_and_sentence() {
             r#"{"kind":"secret"}"#,
             400,
             "bad_request",
-            "`group` or `direct`",
+            "one of `group`, `room`, `direct`",
         ),
         wrong(
             "POST",

@@ -2,7 +2,7 @@
 
 use crate::session::Phase;
 use crate::{Event, Session};
-use lockstep_model::{Ask, Code, ConversationId, FeedChange, LogChange, Offset, Page, Seq, SharedEntry};
+use lockstep_model::{Ask, Code, ConversationId, FeedChange, LogChange, Page, Seq, SharedEntry};
 use std::time::Duration;
 
 /// How much of a page was delivered.
@@ -141,21 +141,11 @@ impl Session {
         (topic.live, topic.ahead) = (false, 0);
         topic.marks.set_ended(true);
         let is_over = topic.is_over();
-        let seq = topic.next.previous();
-        self.ask(Ask::Follow(Offset { conversation, seq }));
+        self.follow(conversation);
         self.held.forget(conversation);
         self.note_caught_up(row);
         if is_over {
             self.topics.remove(conversation);
-        }
-    }
-
-    /// Nothing comes by the consumer any more, and the log ends here for the user: the session may not have seen that yet.
-    pub(crate) fn handle_unfollowed(&mut self, end: Offset) {
-        if self.topics.followed(end.conversation).is_some() {
-            self.handle_head(end.conversation, end.seq);
-        } else {
-            self.early.take(end.conversation);
         }
     }
 
@@ -202,9 +192,7 @@ impl Session {
         if let Some(FeedChange::ConversationAdded { conversation, .. }) = FeedChange::of(entry)
             && self.topics.followed(conversation).is_none()
         {
-            // A stay before may wait for acknowledgements that the stored cursor does not know of.
-            let seq = self.topics.get(conversation).map_or(Seq::ZERO, |topic| topic.next.previous());
-            self.ask(Ask::Follow(Offset { conversation, seq }));
+            self.follow(conversation);
         }
         false
     }

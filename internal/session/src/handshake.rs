@@ -97,6 +97,7 @@ impl Session {
             return;
         }
         let ResumePoint { conversation, head, .. } = point;
+        self.note_followed(conversation);
         let heard = self.early.take(conversation).map_or(head, |early| early.seq.max(head));
         match self.topics.get_mut(conversation) {
             // A member again, before all of the last stay is acknowledged.

@@ -1,6 +1,7 @@
 //! The machine: its state and where each input goes.
 
 use crate::early::Early;
+use crate::follows::Follows;
 use crate::held::Held;
 use crate::rate::Rate;
 use crate::topics::Topics;
@@ -30,6 +31,7 @@ pub struct Session {
     pub(crate) window: Window,
     pub(crate) held: Held,
     pub(crate) early: Early,
+    pub(crate) follows: Follows,
     /// Sends and read offsets that the engine has not answered.
     pub(crate) answers_waiting: u32,
     pub(crate) sends: Rate,
@@ -84,6 +86,7 @@ impl Session {
             window: Window::default(),
             held: Held::default(),
             early: Early::default(),
+            follows: Follows::default(),
             answers_waiting: 0,
             sends: Rate::default(),
             frames: Rate::default(),

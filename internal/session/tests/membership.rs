@@ -69,8 +69,11 @@ fn one_who_joins_again_goes_on_in_the_new_stay() {
          > ack a 6\nask acked a 6\nask read a from 7 count 128 head 9\n> page a skip 7..8 none head 9
          skip a 7..8\nask acked a 8\nask read a from 9 count 128 head 9\n> page a 9..9 head 9\nentry a 9",
         // The feed tells of it before the answer; the second answer says nothing new.
-        "> added f 1 a\nask follow a after 6\nentry f 1\n> followed a 0..7\nask read a from 7 count 128 head 7
+        "> added f 1 a\nentry f 1\n> followed a 0..7\nask read a from 7 count 128 head 7
          > followed a 0..7\n> page a 7..7 head 7\nentry a 7",
+        // The answer is older than what the feed tells: it is asked again.
+        "> added f 1 a\nentry f 1\n> added f 2 a\nentry f 2\n> unfollowed a 6\nask follow a after 6
+         > followed a 0..7\nask read a from 7 count 128 head 7",
         // What the new consumer brings before the answer is not lost.
         "> entry a 9\n> followed a 0..8\nask read a from 7 count 128 head 9",
         // What was heard in the time between is of no interest any more.

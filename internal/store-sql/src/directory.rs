@@ -116,17 +116,20 @@ impl Directory for SqliteStore {
     async fn members_of(
         &self,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
     ) -> Result<Vec<Member>, StoreError> {
-        // Those who joined at the same head stand in the order of their ids. Who has left since still has a place in
-        // the order, so that a reader can go on from there.
-        const LIST: &str = "SELECT user, role, joined_at FROM members WHERE conversation = ?1 AND left_seq IS NULL \
-             AND (joined_seq, user) > (CASE WHEN ?2 IS NULL THEN -1 ELSE (SELECT max(m.joined_seq) \
-               FROM members m INDEXED BY members_by_user WHERE m.user = ?2 AND m.conversation = ?1) END, ifnull(?2, '')) \
-             ORDER BY joined_seq, user LIMIT ?3";
+        // Those who joined at the same head stand in the order of their ids.
+        const LIST: &str = "SELECT user, role, joined_seq, joined_at FROM members \
+             WHERE conversation = ?1 AND left_seq IS NULL AND (joined_seq, user) > (ifnull(?2, -1), ifnull(?3, '')) \
+             ORDER BY joined_seq, user LIMIT ?4";
         let mut values = Values::new();
-        values.blob(conversation.as_bytes()).optional_text(after.as_ref().map(UserId::as_str)).int(count.into());
+        values.blob(conversation.as_bytes());
+        match &after {
+            Some((joined, user)) => values.int(joined.get()).text(user.as_str()),
+            None => values.optional_text(None).optional_text(None),
+        };
+        values.int(count.into());
         self.ask("members_of", LIST, &mut values, |columns| columns.member()).await
     }
 

@@ -187,11 +187,11 @@ impl<'r> Columns<'r> {
         self.optional_text()?.map(|text| Role::from_text(text).ok_or_else(|| invalid("a role"))).transpose()
     }
 
-    /// `user, role, joined_at`
+    /// `user, role, joined_seq, joined_at`
     pub(crate) fn member(&mut self) -> Result<Member> {
         let user = self.user_id()?;
         let role = self.optional_role()?.ok_or_else(|| invalid("a role"))?;
-        Ok(Member { user, role, joined_at: self.time()? })
+        Ok(Member { user, role, joined_seq: self.seq()?, joined_at: self.time()? })
     }
 }
 

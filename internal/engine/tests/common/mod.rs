@@ -1,7 +1,9 @@
 //! An engine on the embedded adapters, and devices that are driven by hand.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod device;
 pub mod faulty;
+pub mod register;
 
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Admission, Claim, Connection, Engine, EngineConfig, GroupDraft, Ports};

@@ -85,10 +85,7 @@ pub(super) async fn list(
     let size = page_size(params.limit)?;
     let after = match &params.cursor {
         None => None,
-        Some(text) => Some(
-            parse_cursor(text)
-                .ok_or_else(|| bad_request("\"cursor\" must be the \"next\" of an earlier answer, as it was"))?,
-        ),
+        Some(text) => Some(parse_cursor(text).ok_or_else(wrong_cursor)?),
     };
     // One more than fits tells whether there is a next page.
     let mut listed = state.engine.conversations(&device.user, after, size + 1).await?;
@@ -98,6 +95,16 @@ pub(super) async fn list(
     let conversations =
         listed.into_iter().map(|one| ConversationAnswer::new(one.conversation, one.peer, one.role)).collect();
     Ok(Json(ListAnswer { conversations, next }))
+}
+
+fn wrong_cursor() -> Problem {
+    bad_request("\"cursor\" must be the \"next\" of an earlier answer, as it was")
+}
+
+/// The id comes last, since it may have any characters.
+fn parse_member_cursor(text: &str) -> Option<(Seq, UserId)> {
+    let (joined_seq, user) = text.split_once('.')?;
+    Some((Seq::new(joined_seq.parse().ok()?), user.parse().ok()?))
 }
 
 fn write_cursor(last: &ListedConversation) -> String {
@@ -160,7 +167,7 @@ async fn direct_exists(state: &GatewayState, user: &UserId, peer: &UserId) -> Re
 
 #[derive(Deserialize)]
 pub(super) struct MembersParams {
-    cursor: Option<UserId>,
+    cursor: Option<String>,
     limit: Option<u32>,
 }
 
@@ -177,7 +184,7 @@ pub(super) struct MembersAnswer {
     /// Where the log stood before this was read: changes after it may be known already, and no other is missing.
     head: Seq,
     /// What to give as `cursor` for the next page; null on the last one.
-    next: Option<UserId>,
+    next: Option<String>,
 }
 
 /// `GET /v1/conversations/{id}/members`, in order of joining.
@@ -188,10 +195,11 @@ pub(super) async fn members(
     Params(params): Params<MembersParams>,
 ) -> Result<Json<MembersAnswer>, Problem> {
     let size = page_size(params.limit)?;
-    let (mut members, head) = state.engine.members(&device.user, conversation, params.cursor, size + 1).await?;
+    let after = params.cursor.as_deref().map(|text| parse_member_cursor(text).ok_or_else(wrong_cursor)).transpose()?;
+    let (mut members, head) = state.engine.members(&device.user, conversation, after, size + 1).await?;
     let more = members.len() > size as usize;
     members.truncate(size as usize);
-    let next = members.last().filter(|_| more).map(|member| member.user.clone());
+    let next = members.last().filter(|_| more).map(|last| format!("{}.{}", last.joined_seq, last.user));
     let answer = |member: Member| MemberAnswer { user: member.user, role: member.role, since: member.joined_at };
     Ok(Json(MembersAnswer { members: members.into_iter().map(answer).collect(), head, next }))
 }
@@ -206,6 +214,11 @@ mod tests {
         assert_eq!(parse_cursor(&format!("17.{id}")), Some((UnixMs::new(17), id)));
         for wrong in ["", ".", "17", "17.", &format!(".{id}"), &format!("x.{id}"), &format!("-1.{id}"), "17.x"] {
             assert_eq!(parse_cursor(wrong), None, "{wrong}");
+        }
+        let ana = UserId::new("ana.b").unwrap();
+        assert_eq!(parse_member_cursor("17.ana.b"), Some((Seq::new(17), ana)));
+        for wrong in ["", ".", "17", "17.", ".ana", "x.ana", "-1.ana"] {
+            assert_eq!(parse_member_cursor(wrong), None, "{wrong}");
         }
     }
 }

@@ -5,7 +5,7 @@ use super::world::{at, nobody, seq};
 use crate::{CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
     Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
-    Intervals, Kind, Role, Sender, TokenGeneration, UnixMs, User, UserId,
+    Intervals, Kind, Member, Role, Sender, TokenGeneration, UnixMs, User, UserId,
 };
 use tokio::task::JoinSet;
 
@@ -272,17 +272,18 @@ async fn the_order_of_members(stores: &Stores) {
         users.push(stores.make_user().await.id);
     }
     let group = stores.make_group(&users.iter().collect::<Vec<_>>(), at(0)).await.id;
-    let page = async |after: Option<&UserId>, count| {
-        let page = stores.directory.members_of(group, after.cloned(), count).await.expect("members_of");
+    let page = async |after: Option<&Member>, count| {
+        let after = after.map(|last: &Member| (last.joined_seq, last.user.clone()));
+        let page = stores.directory.members_of(group, after, count).await.expect("members_of");
         assert!(page.iter().all(|member| (member.role, member.joined_at) == (Role::Member, at(0))));
-        page.into_iter().map(|member| member.user).collect::<Vec<_>>()
+        page
     };
     let all = page(None, 100).await;
-    let mut sorted = all.clone();
+    let mut sorted: Vec<UserId> = all.iter().map(|member| member.user.clone()).collect();
     sorted.sort();
     users.sort();
     assert_eq!(sorted, users, "everybody once");
-    let mut paged: Vec<UserId> = Vec::new();
+    let mut paged: Vec<Member> = Vec::new();
     loop {
         let next = page(paged.last(), 3).await;
         if next.is_empty() {
