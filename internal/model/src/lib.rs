@@ -21,8 +21,9 @@ pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGen
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
-    Body, BodyError, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch, IdError, Kind, Offset,
-    OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target, UnixMs, UserId, limits,
+    Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
+    IdError, Kind, Offset, OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target, UnixMs,
+    UserId, limits,
 };
 pub use raw_body::{RawBodyError, body_of_raw};
 pub use service::{Scope, ScopeError, Service};

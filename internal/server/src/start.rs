@@ -95,7 +95,8 @@ impl Server {
     pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
         make_folder(&config.data)?;
         let limits = &config.limits;
-        descriptors::raise_limit(limits.connections_max.saturating_add(limits.http_connections_max));
+        let to_nsqds = if config.nsq.nsqds.is_empty() { 0 } else { config.nsq.consumers_max + config.nsq.seqs_max };
+        descriptors::raise_limit(limits.connections_max.saturating_add(limits.http_connections_max + to_nsqds));
         let options = SqliteOptions {
             conversations_per_user_max: limits.conversations_per_user_max as u32,
             ..SqliteOptions::default()

@@ -1,8 +1,8 @@
 //! What goes into a session and what comes out of it.
 
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Offset, OffsetsVersion, Ref, Sent, Seq,
-    SharedEntry, Shown, Skip, Target, UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset, OffsetsVersion, Ref, Sent,
+    Seq, SharedEntry, Shown, Skip, Target, UserId,
 };
 
 /// What a device asks, whatever its door's frames look like.
@@ -25,6 +25,8 @@ pub enum Request {
         target: Target,
         /// The device's name for it.
         client_msg_id: ClientMsgId,
+        /// What it is.
+        kind: Kind,
         /// The content.
         body: Body,
     },

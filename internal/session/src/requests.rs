@@ -25,10 +25,10 @@ impl Session {
             Request::Hello(hello) => self.handle_hello(hello, now),
             _ if !begun => self.close(Code::HelloExpected),
             Request::Resume { shown, more } => self.handle_resume(shown, more, now),
-            Request::Send { reference, target, client_msg_id, body } => {
+            Request::Send { reference, target, client_msg_id, kind, body } => {
                 if self.may_send(reference, now) {
                     self.answers_waiting += 1;
-                    self.ask(Ask::Append { reference, target, client_msg_id, body });
+                    self.ask(Ask::Append { reference, target, client_msg_id, kind, body });
                 }
             }
             Request::Ack(cursors) => self.handle_ack(cursors),

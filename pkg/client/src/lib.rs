@@ -15,10 +15,12 @@ mod accounts;
 mod client;
 mod config;
 mod event;
+mod kinds;
 pub mod machine;
 mod refreshed;
 mod service;
 mod store;
+mod thread;
 mod token;
 mod transport;
 
@@ -28,6 +30,7 @@ pub use config::ClientConfig;
 pub use event::{Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
 pub use refreshed::{RefreshedTokens, TokenKeeper};
 pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
+pub use thread::{Message, Thread};
 pub use token::{FixedToken, TokenError, TokenReason, TokenSource};
 
 /// For implementations of [`TokenSource`] and [`LocalStore`].

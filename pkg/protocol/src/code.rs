@@ -87,6 +87,9 @@ codes! {
     NoSuchService "no_such_service" 0 404 Keep, "There is no such service.";
     Forbidden "forbidden" 0 403 Keep, "The caller may not do this.";
     OutOfScope "out_of_scope" 0 403 Keep, "The service's scopes do not cover this conversation.";
+    NoSuchTarget "no_such_target" 0 404 Keep, "There is no such message in this conversation that the caller may see.";
+    NotYours "not_yours" 0 403 Keep, "The message is another one's: only its sender may do this.";
+    Recalled "recalled" 0 409 Keep, "The message has been recalled.";
     DuplicateId "duplicate_id" 0 409 Keep, "The sender has used this client_msg_id for another body or conversation.";
     BadBody "bad_body" 0 400 Keep, "The body must be a JSON object with a type, nested at most 32 levels deep.";
     BodyTooLarge "body_too_large" 0 413 Keep, "The body is larger than the server takes.";

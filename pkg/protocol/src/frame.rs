@@ -1,8 +1,8 @@
 //! The frames. Field names here are the names on the wire; `docs/protocol.md` shows an example of each.
 
 use crate::{
-    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, OffsetsVersion, Seq, UnixMs,
-    UserId,
+    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Kind, OffsetsVersion, Seq,
+    UnixMs, UserId,
 };
 use compact_str::CompactString;
 use serde::de::value::MapAccessDeserializer;
@@ -181,6 +181,8 @@ pub struct Send {
     pub target: Target,
     /// The device's own name for it: sending the same again gets the same answer and reaches nobody twice.
     pub client_msg_id: ClientMsgId,
+    /// What it is: one of those that [`Kind::from_sender`] takes.
+    pub kind: Kind,
     /// The content.
     pub body: Body,
 }

@@ -222,8 +222,19 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
             reference,
             target,
             client_msg_id: ClientMsgId::new(&id).expect("an id"),
+            kind: Kind::Message,
             body,
         })),
+        (conversation(), seq(), name(), any::<bool>()).prop_map(|(conversation, target, key, on)| {
+            let key: String = key.chars().take(32).collect();
+            ClientFrame::Send(Send {
+                reference: None,
+                target: Target::Conversation(conversation),
+                client_msg_id: ClientMsgId::random(),
+                kind: Kind::Reaction,
+                body: Body::reaction(target, &key, on),
+            })
+        }),
     ]
 }
 

@@ -31,6 +31,7 @@ const HERE: &[(&str, &str, &[Code])] = &[
             Code::ReadBeyond,
         ],
     ),
+    ("refusals.rs", "what_is_about_a_message_is_checked", &[Code::NoSuchTarget, Code::NotYours, Code::Recalled]),
     ("refusals.rs", "more_than_the_server_takes_is_refused", &[Code::RateLimited, Code::TooManyConversations]),
     (
         "closing.rs",

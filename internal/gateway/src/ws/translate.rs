@@ -22,6 +22,7 @@ pub(crate) fn request(text: &str) -> Request {
             reference: send.reference,
             target: send.target,
             client_msg_id: send.client_msg_id,
+            kind: send.kind,
             body: send.body,
         },
         Ok(ClientFrame::Ack(ack)) => Request::Ack(ack.cursors),

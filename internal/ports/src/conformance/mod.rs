@@ -7,6 +7,7 @@ mod accounts;
 mod broker;
 mod directory;
 mod message_log;
+mod messages;
 mod offsets;
 mod services;
 mod world;
@@ -14,6 +15,7 @@ mod world;
 pub use broker::{broker, broker_in_order_and_once};
 pub use directory::directory;
 pub use message_log::message_log;
+pub use messages::messages;
 pub use offsets::offsets;
 
 use crate::{Directory, MessageLog, Offsets};

@@ -197,6 +197,16 @@ fn wrong_configurations_name_key_value_and_fix() {
             "test.toml sets nsq.events to a list: it must be a list of \"connect\", ",
         ),
         (
+            file("[nsq]\nseqs_max = 0"),
+            "test.toml sets nsq.seqs_max to 0: it must be a whole number from 1 to 1000000, and not less than",
+        ),
+        (
+            file(
+                "[nsq]\nseqs_max = 1\npinned = ['b07e0b16-c06a-8310-ad6d-62bfa14d9be7', '018f0000-0000-7000-8000-000000000001']",
+            ),
+            "test.toml sets nsq.seqs_max to 1: it must be a whole number from 1 to 1000000, and not less than",
+        ),
+        (
             file("[nsq_http]\nlisten = '4151'"),
             "test.toml sets nsq_http.listen to \"4151\": it must be an address and a port, such as 127.0.0.1:4151",
         ),

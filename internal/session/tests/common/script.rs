@@ -145,6 +145,7 @@ fn request(verb: &str, words: &mut Words) -> Request {
             reference: Some(Seq::new(number(words))),
             target: Target::Conversation(conversation('a')),
             client_msg_id: ClientMsgId::new("m").expect("an id"),
+            kind: Kind::Message,
             body: Body::text("hi"),
         },
         "read" => {

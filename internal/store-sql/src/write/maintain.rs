@@ -78,6 +78,18 @@ async fn purge_tokens(work: &mut Work<'_>, now: UnixMs) -> Result<(), sqlx::Erro
 
 /// Deletes the oldest entries below a conversation's floor and says how many.
 async fn sweep(work: &mut Work<'_>, conversation: ConversationId) -> Result<u64, sqlx::Error> {
+    // What belongs to a message goes before it, so that nothing is left of one that is gone.
+    for leave in [
+        "DELETE FROM mentions WHERE conversation = ?1 AND seq < min( \
+           (SELECT floor FROM conversations WHERE id = ?1), \
+           (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)",
+        "DELETE FROM edits WHERE conversation = ?1 AND target < min( \
+           (SELECT floor FROM conversations WHERE id = ?1), \
+           (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)",
+    ] {
+        let id = conversation.as_bytes();
+        sql::execute(work.connection().await?, leave, Values::new().blob(id).int(STEP_ROWS)).await?;
+    }
     // Seqs have no gaps, so the first one says where a step ends.
     const DELETE: &str = "DELETE FROM entries WHERE conversation = ?1 AND seq < min( \
            (SELECT floor FROM conversations WHERE id = ?1), \

@@ -4,6 +4,7 @@
 //! statement fails because of its rows, the transaction is rolled back and done again with a savepoint around every
 //! command, so that only what is at fault fails.
 
+mod about;
 mod accounts;
 mod append;
 mod conversations;

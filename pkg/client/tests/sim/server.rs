@@ -220,7 +220,7 @@ impl Server {
     }
 
     fn send(&mut self, send: Send) {
-        let Send { reference, target, client_msg_id, body } = send;
+        let Send { reference, target, client_msg_id, kind: _, body } = send;
         let conversation = match target {
             Target::Conversation(conversation) => conversation,
             Target::User(_) => panic!("the device sends to conversations only"),
