@@ -37,7 +37,7 @@ async fn bounds(house: &House, conversation: ConversationId) -> (u64, u64) {
 async fn each_kind_has_its_rule() {
     let house = House::new().await;
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);
-    let group = house.group(&[&ana, &ben]).await;
+    let group = house.silent_group(&[&ana, &ben]).await;
     let direct = house.engine.open_direct(&ana.user, &ben.user).await.unwrap().id;
     for conversation in [group, direct] {
         fill(&house, &ana, conversation, 20).await;
@@ -63,7 +63,7 @@ async fn each_kind_has_its_rule() {
 async fn it_goes_in_small_steps() {
     let house = House::new().await;
     let ana = house.device("ana").await;
-    let long = house.group(&[&ana]).await;
+    let long = house.silent_group(&[&ana]).await;
     let sender = house.resume(&ana).await;
     for number in 0..1_300 {
         sender.ask(Ask::Append {
@@ -77,7 +77,7 @@ async fn it_goes_in_small_steps() {
     fill(&house, &ana, long, 1).await;
     let mut many = Vec::new();
     for _ in 0..300 {
-        let group = house.group(&[&ana]).await;
+        let group = house.silent_group(&[&ana]).await;
         many.push(group);
     }
     fill(&house, &ana, many[299], 7).await;
@@ -95,7 +95,7 @@ async fn it_goes_in_small_steps() {
 async fn a_device_that_is_behind_is_told() {
     let house = House::new().await;
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);
-    let group = house.group(&[&ana, &ben]).await;
+    let group = house.silent_group(&[&ana, &ben]).await;
     let mut live = house.resume(&ben).await;
     fill(&house, &ana, group, 10).await;
     let retention = Retention { group: entries(4), ..Retention::default() };
@@ -117,7 +117,7 @@ async fn feeds_wait_for_devices_as_long_as_age_allows() {
     let (ana, tablet) = (house.device("ana").await, house.device("ana").await);
     let gone = house.device("ana").await;
     for _ in 0..20 {
-        house.group(&[&ana]).await;
+        house.silent_group(&[&ana]).await;
     }
     let feed = house.engine.ensure_user(ana.user.clone()).await.unwrap().feed;
     house.engine.remove_device(gone.id).await.unwrap();

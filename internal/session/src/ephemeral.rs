@@ -52,7 +52,7 @@ impl Session {
         body: Body,
         now: Duration,
     ) {
-        let is_feed = self.home.is_some_and(|(feed, _)| feed == conversation);
+        let is_feed = self.home.as_ref().is_some_and(|home| home.feed == conversation);
         if is_feed || self.topics.get(conversation).is_none() {
             return self.fail(reference, Code::NoSuchConversation);
         }

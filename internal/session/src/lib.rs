@@ -16,6 +16,7 @@ mod config;
 mod delivery;
 mod early;
 mod ephemeral;
+mod follows;
 mod handshake;
 mod held;
 mod io;

@@ -7,8 +7,8 @@
 //! [`Machine::handle_timeout`].
 //!
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
-//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `ephemeral` (signals, presence), `staged` (what waits for the
-//! store), `backoff`.
+//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens),
+//! `ephemeral` (signals, presence), `staged` (what waits for the store), `backoff`.
 
 mod acks;
 mod backoff;
@@ -17,10 +17,13 @@ mod handshake;
 mod outbox;
 mod reads;
 mod receive;
+mod renewals;
 mod sends;
 mod staged;
 
-use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Sent, State, StopReason, TokenReason};
+use crate::{
+    Change, Counters, DisconnectReason, Event, OutboxItem, RenewError, SendError, Sent, State, StopReason, TokenReason,
+};
 use acks::Acks;
 use backoff::Backoff;
 use handshake::Phase;
@@ -73,6 +76,13 @@ pub enum Effect {
         /// What became of it.
         outcome: Result<Sent, SendError>,
     },
+    /// A fresh token was taken, or not.
+    Renewed {
+        /// What [`Machine::handle_renew`] gave.
+        reference: Ref,
+        /// What became of it.
+        outcome: Result<(), RenewError>,
+    },
 }
 
 /// Why no connection came about.
@@ -91,6 +101,7 @@ pub enum ConnectError {
 enum Asked {
     Send(u64),
     Read(Offset),
+    Renew,
 }
 
 /// One device's side of the protocol.
