@@ -50,6 +50,10 @@ limits! {
     service_sends_per_second = 1_000, 1..=1_000_000;
     /// Sends of a service at once before the rate counts.
     service_sends_burst = 2_000, 1..=1_000_000;
+    /// Signals per second of a device in one conversation. Beyond it they are dropped.
+    signals_per_second = 1, 1..=1_000;
+    /// Signals of a device at once in one conversation before the rate counts.
+    signals_burst = 3, 1..=1_000;
     /// Frames per second of a device. Beyond it the connection closes with `flood`.
     frames_per_second = 500, 1..=10_000_000;
     /// Frames of a device at once before the rate counts.

@@ -4,11 +4,13 @@ mod accounts;
 mod error;
 mod limits;
 mod nsq;
+mod retention;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use error::ConfigError;
 pub use limits::Limits;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
+pub use retention::{RetentionConfig, RetentionRuleConfig};
 
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -44,6 +46,8 @@ pub struct Config {
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
     pub nsq_http: NsqHttpConfig,
+    /// How long conversations keep their entries.
+    pub retention: RetentionConfig,
     /// The bounds.
     pub limits: Limits,
     /// Whether the server is to be tried out: what is convenient then is on unless it is set otherwise. A flag alone.
@@ -122,6 +126,7 @@ impl Default for Config {
             accounts: AccountsConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
+            retention: RetentionConfig::default(),
             limits: Limits::default(),
             dev: false,
         }
@@ -160,8 +165,12 @@ impl Config {
             ("nsq_http.names", self.nsq_http.names_are_right()),
             ("log.level", level_is_known && !self.log.level.trim().is_empty()),
         ];
-        if let Some((key, _)) =
-            checks.into_iter().chain(self.nsq.checks()).chain(self.accounts.checks()).find(|(_, right)| !right)
+        if let Some((key, _)) = checks
+            .into_iter()
+            .chain(self.nsq.checks())
+            .chain(self.accounts.checks())
+            .chain(self.retention.checks())
+            .find(|(_, right)| !right)
         {
             return Err(ConfigError::value(figment, key));
         }
