@@ -1,7 +1,9 @@
 //! The commands that administer a running server. Each prints its answer alone, so that scripts can use it.
 
 use crate::admin;
-use crate::cli::{ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser};
+use crate::cli::{
+    ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser, UserCommand,
+};
 use anyhow::{Context, Result};
 use lockstep_server::admin::{
     GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceTokenRequest, TokenRequest,
@@ -69,6 +71,21 @@ pub(crate) async fn service(command: ServiceCommand) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// `lockstep user`.
+///
+/// # Errors
+///
+/// See [`token`].
+pub(crate) async fn user(command: UserCommand) -> Result<()> {
+    let UserCommand::Password { user, place } = command;
+    let data = place.data_folder()?;
+    // Not an argument: those stand in the list of processes and in the shell's history.
+    let password = std::io::stdin().lines().next().context("write the password to the standard input")??;
+    admin::explain(&data, admin::client(&data).set_password(&user, &password).await)?;
+    eprintln!("{user} has a new password");
+    Ok(())
 }
 
 /// `lockstep device`.

@@ -1,7 +1,7 @@
 //! The broker: who follows what.
 
 use crate::channel::{Channel, Stage};
-use crate::feed::Shared;
+use crate::feed::{Shared, counter};
 use crate::fleet::Fleet;
 use crate::node::Node;
 use crate::node_ids::NodeIds;
@@ -98,8 +98,14 @@ impl NsqBroker {
         let (watcher, found) = lookup::watcher();
         let (lookup, polling) = lookup::open(&settings, watcher.clone())?.unzip();
         let node_ids = Arc::new(NodeIds::default());
-        let shared =
-            Shared { sealer: sealer.clone(), recent: Recent::default(), node_ids: Arc::clone(&node_ids), rechecks };
+        let shared = Shared {
+            sealer: sealer.clone(),
+            recent: Recent::default(),
+            node_ids: Arc::clone(&node_ids),
+            rechecks,
+            envelopes: counter("envelope"),
+            ignored: counter("ignored"),
+        };
         let raw = RawShared {
             sealer,
             messages,

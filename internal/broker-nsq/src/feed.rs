@@ -8,6 +8,7 @@ use crate::raw::RawTopic;
 use crate::recent::Recent;
 use lockstep_model::SharedEntry;
 use lockstep_nsq_client::{Disconnect, Handler, Message, Responder, Ticket, Verdict};
+use metrics::Counter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -19,6 +20,14 @@ pub(crate) struct Shared {
     pub(crate) node_ids: Arc<NodeIds>,
     /// Channels whose devices may have missed something. Each stands in it at most once per change of its connection.
     pub(crate) rechecks: mpsc::UnboundedSender<Arc<Channel>>,
+    /// Messages with envelopes, and others.
+    pub(crate) envelopes: Counter,
+    pub(crate) ignored: Counter,
+}
+
+/// What counts messages that were looked at.
+pub(crate) fn counter(what: &'static str) -> Counter {
+    metrics::counter!("lockstep_nsq_messages_total", "what" => what)
 }
 
 impl Shared {
@@ -48,6 +57,8 @@ pub(crate) struct Feed {
     pub(crate) ended_at: Instant,
     /// Whether a message of this connection was looked at for the nsqd's node id.
     pub(crate) noted: bool,
+    /// What one read has brought so far.
+    pub(crate) gathered: Vec<SharedEntry>,
 }
 
 impl Handler for Feed {
@@ -61,19 +72,26 @@ impl Handler for Feed {
         match self.shared.entry(message.body) {
             // An envelope that somebody copied into another topic is no use there.
             Some(entry) if entry.conversation == self.channel.topic => {
-                metrics::counter!("lockstep_nsq_messages_total", "what" => "envelope").increment(1);
-                self.channel.deliver(&entry);
+                self.shared.envelopes.increment(1);
+                self.gathered.push(entry);
             }
-            Some(_) => ignored(),
+            Some(_) => self.shared.ignored.increment(1),
             None => {
                 let lacking = self.raw.as_ref().filter(|raw| raw.may_lack(message.timestamp_ns, self.ended_at));
                 if let Some(raw) = lacking {
                     return raw.take_in(&message, &self.nsqd, self.responder.as_ref(), ticket);
                 }
-                ignored();
+                self.shared.ignored.increment(1);
             }
         }
         Verdict::Finish
+    }
+
+    fn gathered(&mut self) {
+        if !self.gathered.is_empty() {
+            // The room goes with them: an idle consumer has none.
+            self.channel.deliver(&std::mem::take(&mut self.gathered));
+        }
     }
 
     fn opened(&mut self, responder: &Responder) {
@@ -97,8 +115,4 @@ impl Handler for Feed {
             tracing::debug!(nsqd = ?self.nsqd.get(), %reason, cause, ?retry, "a device's consumer lost its connection");
         }
     }
-}
-
-fn ignored() {
-    metrics::counter!("lockstep_nsq_messages_total", "what" => "ignored").increment(1);
 }

@@ -129,6 +129,7 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
         responder: None,
         ended_at: Instant::now(),
         noted: false,
+        gathered: Vec::new(),
     };
     let (consumer, task) = inner.nodes[node].consumers.prepare(name.clone(), channel_name.clone(), feed);
     state.stage = Stage::Running(consumer);

@@ -35,6 +35,17 @@ pub struct ChannelStats {
     pub unfinished: u64,
 }
 
+/// A topic in an nsqd's statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicStats {
+    /// The topic.
+    pub topic: String,
+    /// Messages that wait in the topic or in a channel of it, in flight and put off ones included.
+    pub unfinished: u64,
+    /// Messages that were ever published into it, since this nsqd was started.
+    pub messages: u64,
+}
+
 impl Nsqds {
     /// Starts so many. They may have to be built first.
     ///
@@ -42,30 +53,42 @@ impl Nsqds {
     ///
     /// If they cannot be had, or do not start.
     pub fn start(count: u16) -> Result<Self> {
-        Self::start_at(count, None)
+        Self::start_with(count, &NsqdOptions::default())
     }
 
-    /// As [`start`](Self::start), with an nsqlookupd that they are registered at.
+    /// As [`start`](Self::start), with an nsqlookupd of their own that they are registered at.
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start).
     pub fn start_registered(count: u16) -> Result<Self> {
-        let started = Self::start_at(count, Some(NsqLookupd::start()?))?;
+        let lookupd = NsqLookupd::start()?;
+        let options = NsqdOptions { lookupds: vec![lookupd.tcp_address()], ..NsqdOptions::default() };
+        let started = Self { lookupd: Some(lookupd), ..Self::start_with(count, &options)? };
         started.nsqds.iter().try_for_each(|nsqd| nsqd.wait_for_log("peer info"))?;
         Ok(started)
     }
 
-    fn start_at(count: u16, lookupd: Option<NsqLookupd>) -> Result<Self> {
-        let nsqd = |number| {
-            Nsqd::start(&NsqdOptions {
-                node_id: Some(number),
-                msg_timeout: Some(MSG_TIMEOUT),
-                lookupds: lookupd.iter().map(|lookupd| lookupd.tcp_address()).collect(),
-                ..NsqdOptions::default()
-            })
+    /// As [`start`](Self::start), with nsqlookupds to register with, say.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(count: u16, options: &NsqdOptions) -> Result<Self> {
+        Self::start_each((0..count).map(|_| options.clone()))
+    }
+
+    /// Starts one for each of these. The node id and the message timeout are set here.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_each(options: impl IntoIterator<Item = NsqdOptions>) -> Result<Self> {
+        let nsqd = |(node_id, options): (u16, NsqdOptions)| {
+            Nsqd::start(&NsqdOptions { node_id: Some(node_id), msg_timeout: Some(MSG_TIMEOUT), ..options })
         };
-        Ok(Self { nsqds: (1..=count).map(nsqd).collect::<Result<_>>()?, lookupd })
+        let nsqds = (1..).zip(options).map(nsqd).collect::<Result<_>>()?;
+        Ok(Self { nsqds, lookupd: None })
     }
 
     /// The HTTP address of the nsqlookupd, if there is one.
@@ -99,24 +122,42 @@ impl Nsqds {
     ///
     /// If it does not answer.
     pub fn channels(&self, number: usize) -> Result<Vec<ChannelStats>> {
-        let stats = self.nsqds[number].http("GET", "/stats?format=json", b"")?;
-        let stats: Value = serde_json::from_slice(&stats).context("nsqd's statistics are not JSON")?;
         let mut found = Vec::new();
-        for topic in list(&stats["topics"]) {
+        for topic in self.stats(number)? {
             for channel in list(&topic["channels"]) {
-                let number = |of: &Value, name: &str| of[name].as_u64().with_context(|| format!("no {name} in {of}"));
                 found.push(ChannelStats {
                     topic: text(&topic["topic_name"]),
                     channel: text(&channel["channel_name"]),
-                    clients: number(channel, "client_count")?,
-                    unfinished: number(topic, "depth")?
-                        + number(channel, "depth")?
-                        + number(channel, "in_flight_count")?
-                        + number(channel, "deferred_count")?,
+                    clients: count(channel, "client_count")?,
+                    unfinished: count(&topic, "depth")? + unfinished(channel)?,
                 });
             }
         }
         Ok(found)
+    }
+
+    /// All topics of an nsqd, those without channels too.
+    ///
+    /// # Errors
+    ///
+    /// If it does not answer.
+    pub fn topics(&self, number: usize) -> Result<Vec<TopicStats>> {
+        let mut found = Vec::new();
+        for topic in self.stats(number)? {
+            let mut waiting = count(&topic, "depth")?;
+            for channel in list(&topic["channels"]) {
+                waiting += unfinished(channel)?;
+            }
+            let messages = count(&topic, "message_count")?;
+            found.push(TopicStats { topic: text(&topic["topic_name"]), unfinished: waiting, messages });
+        }
+        Ok(found)
+    }
+
+    fn stats(&self, number: usize) -> Result<Vec<Value>> {
+        let stats = self.nsqds[number].http("GET", "/stats?format=json", b"")?;
+        let stats: Value = serde_json::from_slice(&stats).context("nsqd's statistics are not JSON")?;
+        Ok(list(&stats["topics"]).to_vec())
     }
 
     /// The nsqd that a conversation's topic is placed on: the one where the server consumes `_seq`. Waits for that.
@@ -187,6 +228,14 @@ async fn looking(mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
 /// The topic of a conversation, as a service names it.
 pub(crate) fn topic(conversation: ConversationId) -> String {
     format!("lockstep.{conversation}")
+}
+
+fn unfinished(channel: &Value) -> Result<u64> {
+    Ok(count(channel, "depth")? + count(channel, "in_flight_count")? + count(channel, "deferred_count")?)
+}
+
+fn count(of: &Value, name: &str) -> Result<u64> {
+    of[name].as_u64().with_context(|| format!("no {name} in {of}"))
 }
 
 fn list(value: &Value) -> &[Value] {
