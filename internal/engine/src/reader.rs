@@ -121,6 +121,7 @@ impl Worker {
 
     async fn answer_all(&self, waiting: &HashMap<Range, Vec<Wanted>>) -> Result<(), StoreError> {
         let ranges: Vec<Range> = waiting.keys().copied().collect();
+        let began = self.publisher.rings.erasures();
         let found = self.log.ranges(ranges.clone()).await?;
         let mut others = Vec::new();
         for (range, entries) in ranges.into_iter().zip(found) {
@@ -131,7 +132,7 @@ impl Worker {
             };
             // What reaches the head as far as it is known is worth remembering: what comes later is pushed behind it.
             if waiting[&range].iter().all(|wanted| last.seq >= wanted.head) {
-                self.publisher.rings.push(&entries);
+                self.publisher.rings.push_read(&entries, began);
             }
             waiting[&range].iter().for_each(|wanted| wanted.give(None, entries.clone(), last.seq.max(wanted.head)));
         }

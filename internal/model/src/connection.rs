@@ -2,8 +2,8 @@
 
 use crate::SharedEntry;
 use lockstep_protocol::{
-    Body, ClientMsgId, Code, ConversationId, EntryId, Offset, OffsetsVersion, Ref, Seq, Shown, SkipReason, Target,
-    UnixMs,
+    Body, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Ref, Seq, Shown, SkipReason,
+    Target, UnixMs,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
@@ -17,9 +17,10 @@ pub enum Ask {
         verify: bool,
     },
     /// Open one conversation that the feed has told of, or look whether the user is a member again of one that has ended.
-    /// Answered by [`Notice::Followed`], or by [`Notice::Unfollowed`] if there is nothing to bring. Goes on after the place named here, or where the device's stored cursor stands if that is higher.
+    /// Answered by [`Notice::Followed`], or by [`Notice::Unfollowed`] if there is nothing to bring. Goes on after the place
+    /// named here, or where the device's stored cursor stands if that is higher.
     Follow(Offset),
-    /// Append a message. Answered by [`Notice::Sent`].
+    /// Append an entry. Answered by [`Notice::Sent`].
     Append {
         /// The request's ref.
         reference: Option<Ref>,
@@ -27,6 +28,8 @@ pub enum Ask {
         target: Target,
         /// The sender's name for it.
         client_msg_id: ClientMsgId,
+        /// What it is.
+        kind: Kind,
         /// The content.
         body: Body,
     },

@@ -38,6 +38,8 @@ pub struct Session {
     pub(crate) frames: Rate,
     pub(crate) heartbeat_at: Duration,
     pub(crate) heartbeats_missed: u8,
+    /// When the device last showed a good token, in milliseconds since the start.
+    pub(crate) renewed_at_ms: u32,
 }
 
 /// Whose device it is, and where its conversations are kept.
@@ -90,6 +92,7 @@ impl Session {
             frames: Rate::default(),
             heartbeat_at,
             heartbeats_missed: 0,
+            renewed_at_ms: 0,
         }
     }
 

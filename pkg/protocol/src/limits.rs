@@ -44,5 +44,9 @@ pub const ROOM_MEMBERS_MAX: usize = 100_000;
 pub const CUSTOM_BYTES_MAX: usize = 8_192;
 /// Most bytes of an avatar's URL. More are refused with `bad_request`.
 pub const AVATAR_BYTES_MAX: usize = 2_048;
+/// Most users that a message mentions. More are answered with `bad_body`.
+pub const MENTIONS_MAX: usize = 50;
+/// Most characters of a reaction's key. More are answered with `bad_body`.
+pub const REACTION_KEY_CHARS_MAX: usize = 32;
 /// Most characters of a title or of a device's name.
 pub const NAME_CHARS_MAX: usize = 128;

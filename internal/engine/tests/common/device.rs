@@ -131,7 +131,7 @@ impl SessionDevice {
                 Effect::Emit(Event::Entries(entries)) => self.take(entries),
                 Effect::Emit(Event::Skip { conversation, skip }) => drop(self.cursors.insert(conversation, skip.to)),
                 Effect::Close(code) => panic!("closed with {code}"),
-                Effect::Emit(_) | Effect::Authenticate { .. } => {}
+                Effect::Emit(_) | Effect::Authenticate { .. } | Effect::Renew { .. } => {}
             }
         }
     }

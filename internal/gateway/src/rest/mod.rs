@@ -1,5 +1,7 @@
 //! REST: what a service, a script or a device without a live connection may do, and what operators look at.
 
+mod accounts;
+mod attempts;
 mod caller;
 mod conversations;
 mod devices;
@@ -8,14 +10,17 @@ mod measure;
 mod messages;
 mod operations;
 mod rates;
+mod sessions;
+mod sign_ins;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use rates::SendRates;
 
 use crate::{GatewayState, Problem};
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use lockstep_model::Code;
 use measure::measured;
 
@@ -38,6 +43,7 @@ pub(crate) fn routes() -> Router<GatewayState> {
         .route(&format!("{conversation}/leave"), measured("leave", post(groups::leave)))
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
+        .merge(accounts())
         .layer(axum::middleware::map_response(not_stored))
         .route("/.well-known/jwks.json", measured("jwks", get(operations::jwks)))
         .route("/healthz", get(operations::healthz))
@@ -45,6 +51,22 @@ pub(crate) fn routes() -> Router<GatewayState> {
         .route("/metrics", get(operations::metrics))
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
+}
+
+/// Accounts and sessions.
+fn accounts() -> Router<GatewayState> {
+    let sign_in = "/v1/sign-ins/{id}";
+    Router::new()
+        .route("/v1/users", measured("users", post(accounts::sign_up)))
+        .route("/v1/profile/password", measured("password", put(accounts::change_password)))
+        .route("/v1/sessions", measured("sessions", post(sessions::sign_in).delete(sessions::sign_out_all)))
+        .route("/v1/sessions/external", measured("sessions", post(sessions::sign_in_external)))
+        .route("/v1/sessions/refresh", measured("sessions", post(sessions::refresh)))
+        .route("/v1/sessions/current", measured("sessions", delete(sessions::sign_out)))
+        .route("/v1/sign-ins", measured("sign_ins", get(sign_ins::list)))
+        .route(sign_in, measured("sign_ins", post(sign_ins::poll)))
+        .route(&format!("{sign_in}/approve"), measured("sign_ins", post(sign_ins::approve)))
+        .route(&format!("{sign_in}/refuse"), measured("sign_ins", post(sign_ins::refuse)))
 }
 
 /// The answer to a path that leads nowhere.

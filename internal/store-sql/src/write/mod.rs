@@ -4,6 +4,8 @@
 //! statement fails because of its rows, the transaction is rolled back and done again with a savepoint around every
 //! command, so that only what is at fault fails.
 
+mod about;
+mod accounts;
 mod append;
 mod conversations;
 mod cursors;
@@ -15,10 +17,12 @@ mod maintain;
 mod members;
 mod offsets;
 mod services;
+mod sign_outs;
 mod task;
 mod users;
 mod work;
 
+pub(crate) use accounts::{Rotate, SetPassword, SignInDevice, SignUp};
 pub(crate) use append::{AppendRow, Appends};
 pub(crate) use conversations::CreateConversation;
 pub(crate) use cursors::{Cursors, LowerCursors};
@@ -29,5 +33,6 @@ pub(crate) use maintain::{Maintain, RaiseFloor};
 pub(crate) use members::{AddMembers, Join, Leave, RemoveMember, SetRole};
 pub(crate) use offsets::{Advance, Advances};
 pub(crate) use services::{PutService, RevokeService, RotateService};
+pub(crate) use sign_outs::{SignOut, SignOutAll};
 pub(crate) use task::{Queued, Writer};
 pub(crate) use users::EnsureUser;

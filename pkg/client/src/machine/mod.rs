@@ -7,7 +7,7 @@
 //! [`Machine::handle_timeout`].
 //!
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
-//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `staged` (what waits for the
+//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens), `staged` (what waits for the
 //! store), `backoff`.
 
 mod acks;
@@ -16,10 +16,13 @@ mod handshake;
 mod outbox;
 mod reads;
 mod receive;
+mod renewals;
 mod sends;
 mod staged;
 
-use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Sent, State, StopReason, TokenReason};
+use crate::{
+    Change, Counters, DisconnectReason, Event, OutboxItem, RenewError, SendError, Sent, State, StopReason, TokenReason,
+};
 use acks::Acks;
 use backoff::Backoff;
 use handshake::Phase;
@@ -70,6 +73,13 @@ pub enum Effect {
         /// What became of it.
         outcome: Result<Sent, SendError>,
     },
+    /// A fresh token was taken, or not.
+    Renewed {
+        /// What [`Machine::handle_renew`] gave.
+        reference: Ref,
+        /// What became of it.
+        outcome: Result<(), RenewError>,
+    },
 }
 
 /// Why no connection came about.
@@ -88,6 +98,7 @@ pub enum ConnectError {
 enum Asked {
     Send(u64),
     Read(Offset),
+    Renew,
 }
 
 /// One device's side of the protocol.
@@ -116,14 +127,14 @@ pub struct Machine {
 impl Machine {
     /// A machine that goes on from `state` and connects at once. `seed` feeds the waits' randomness.
     pub fn new(settings: Settings, state: State, seed: u64, now: Instant) -> Self {
-        let State { user, feed, epoch, cursors, offsets_version, offsets, outbox, reads } = state;
+        let State { user, feed, epoch, cursors, left, offsets_version, offsets, outbox, reads } = state;
         Self {
             settings,
             rng: StdRng::seed_from_u64(seed),
             phase: Phase::Waiting { until: now, reason: TokenReason::Connect },
             connection: 0,
             limits: default_limits(),
-            replica: Replica::new(user, feed, epoch, cursors, offsets_version, offsets),
+            replica: Replica::new(user, feed, epoch, cursors, left, offsets_version, offsets),
             acks: Acks::default(),
             outbox: Outbox::new(outbox),
             reads: Reads::new(reads),

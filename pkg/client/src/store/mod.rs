@@ -8,9 +8,9 @@ pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
 use lockstep_protocol::{
-    Body, ClientMsgId, ConversationId, Cursor, Entry, Epoch, Offset, OffsetsVersion, Seq, Target, UserId,
+    Body, ClientMsgId, ConversationId, Cursor, Entry, Epoch, Kind, Offset, OffsetsVersion, Seq, Target, UserId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A local store failed. The sentence names the operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,8 @@ pub struct OutboxItem {
     pub client_msg_id: ClientMsgId,
     /// Where to.
     pub target: Target,
+    /// What it is.
+    pub kind: Kind,
     /// The content.
     pub body: Body,
 }
@@ -39,6 +41,8 @@ pub struct State {
     pub epoch: Option<Epoch>,
     /// Where the device stands in each conversation, the feed included.
     pub cursors: BTreeMap<ConversationId, Cursor>,
+    /// The conversations that the user has left: their cursors stay, and are not shown any more.
+    pub left: BTreeSet<ConversationId>,
     /// The newest version of read offsets.
     pub offsets_version: OffsetsVersion,
     /// The user's read offsets.
@@ -61,7 +65,8 @@ pub enum Change {
     },
     /// The cursors belong to this epoch now.
     Epoch(Epoch),
-    /// Keep an entry and move its conversation's cursor to it. The same again changes nothing.
+    /// Keep an entry and move its conversation's cursor to it. The same again changes nothing. A recall also erases: the
+    /// body of its message, and those of the message's edits, become the stub that the server keeps in their place.
     Entry(Entry),
     /// Move a cursor without an entry.
     Cursor {
@@ -77,6 +82,10 @@ pub enum Change {
         /// The place.
         cursor: Cursor,
     },
+    /// The user has left this conversation.
+    Left(ConversationId),
+    /// The user is a member of this conversation, perhaps again.
+    Joined(ConversationId),
     /// Keep these read offsets and this version. An offset never sinks.
     Offsets {
         /// The version; absent if the change has none.

@@ -1,7 +1,8 @@
 //! `nsq`: the server on a real nsqd, beside what that nsqd does for bare clients.
 
 use super::flight::{Figures, Flight, measure};
-use super::{ENTRANCE, PATIENCE, direct, fanout};
+use super::steady::{self, Shape};
+use super::{ENTRANCE, PATIENCE, fanout};
 use crate::bench::crowd::{Crowd, passed};
 use crate::bench::device::Door;
 use crate::bench::latency::Latencies;
@@ -176,7 +177,10 @@ struct Crowded {
 /// One server with a crowd on it.
 struct Side {
     faults: Faults,
+    /// Of devices.
     consumers: usize,
+    /// Of topics: one each.
+    seqs: usize,
     seconds: f64,
     bytes: f64,
     /// The topic of each consumer, for bare ones to follow.
@@ -195,7 +199,7 @@ async fn crowd(options: &Options, progress: &Progress) -> Result<Crowded> {
     Ok(Crowded {
         faults,
         consumers: large.consumers,
-        per_second: large.consumers as f64 / large.seconds,
+        per_second: (large.consumers + large.seqs) as f64 / large.seconds,
         bare_per_second,
         bytes_per_consumer: (large.bytes - small.bytes) / (large.consumers - small.consumers) as f64,
     })
@@ -203,6 +207,7 @@ async fn crowd(options: &Options, progress: &Progress) -> Result<Crowded> {
 
 async fn side(options: &Options, conversations: usize, progress: &Progress) -> Result<Side> {
     let rooms = shared_rooms(options.crowd, conversations, MEMBERS);
+    let seqs = rooms.len() + options.crowd;
     let in_rooms = rooms.iter().enumerate().flat_map(|(number, room)| vec![format!("room-{number}"); room.len()]);
     let feeds = (0..options.crowd).map(|number| format!("feed-{number}"));
     let topics: Vec<String> = in_rooms.chain(feeds).collect();
@@ -226,20 +231,21 @@ async fn side(options: &Options, conversations: usize, progress: &Progress) -> R
     };
     let (faults, seconds, bytes) = server.during(work).await?;
     ensure!(seconds > 0.0, "the clock stands still");
-    Ok(Side { faults, consumers, seconds, bytes, topics })
+    Ok(Side { faults, consumers, seqs, seconds, bytes, topics })
 }
 
 /// Sparse sends from one device to another: on nsqd, inside the server, and a bare publish to a bare consumer.
 async fn latency(options: &Options, progress: &Progress) -> Result<(Faults, Vec<(&'static str, Value)>)> {
-    let of = |target| direct::Options {
+    let of = |target| Shape {
         conversations: 1,
+        receivers: 1,
         rate: SPARSE_RATE,
         seconds: options.seconds,
         body_bytes: options.body_bytes,
         target,
     };
-    let (_, on_nsq) = direct::of_server(&of(Target::Nsq), progress).await?;
-    let (_, embedded) = direct::of_server(&of(Target::Embedded), progress).await?;
+    let (_, on_nsq) = steady::of_server(&of(Target::Nsq), progress).await?;
+    let (_, embedded) = steady::of_server(&of(Target::Embedded), progress).await?;
     progress.say(format_args!("measuring a bare publish for {} s", options.seconds));
     let backing = Target::Nsq.start(0).await?;
     let bare = bare::latency(&backing.address()?, SPARSE_RATE, options.seconds, options.body_bytes).await?;
