@@ -2,9 +2,11 @@
 
 mod common;
 
-use common::{House, user};
+use common::{House, Live, user};
 use lockstep_engine::Slice;
-use lockstep_model::{Ask, ConversationId, Device, Notice, Retention, RetentionRule, Seq, SkipReason, Target, UnixMs};
+use lockstep_model::{
+    Ask, ConversationId, Device, Notice, Page, Retention, RetentionRule, Seq, SkipReason, Target, UnixMs,
+};
 use lockstep_ports::{CursorRow, Directory, MessageLog};
 use std::time::Duration;
 
@@ -91,6 +93,14 @@ async fn it_goes_in_small_steps() {
     assert_eq!((bounds(&house, long).await, bounds(&house, many[0]).await), ((1_299, 1_301), (1, 3)));
 }
 
+async fn read(live: &mut Live, conversation: ConversationId, from: u64) -> Page {
+    live.ask(Ask::Read { conversation, from: Seq::new(from), count: 10, head: Seq::new(10) });
+    match live.find(|notice| matches!(notice, Notice::Page(_))).await {
+        Notice::Page(page) => *page,
+        _ => unreachable!(),
+    }
+}
+
 #[tokio::test]
 async fn a_device_that_is_behind_is_told() {
     let house = House::new().await;
@@ -101,10 +111,10 @@ async fn a_device_that_is_behind_is_told() {
     let retention = Retention { group: entries(4), ..Retention::default() };
     assert_eq!(house.engine.expire(&retention, UnixMs::now()).await, Ok(6));
     // Live too: memory has nothing that the log has given up.
-    live.ask(Ask::Read { conversation: group, from: Seq::new(2), count: 10, head: Seq::new(10) });
-    let Notice::Page(page) = live.find(|notice| matches!(notice, Notice::Page(_))).await else { unreachable!() };
+    let page = read(&mut live, group, 2).await;
     let skip = page.skip.unwrap();
     assert_eq!((skip.from.get(), skip.to.get(), skip.reason), (2, 6, SkipReason::Retention));
+    let page = read(&mut live, group, 7).await;
     assert_eq!(page.entries.iter().map(|entry| entry.seq.get()).collect::<Vec<_>>(), [7, 8, 9, 10]);
     let history = house.engine.history(&user("ana"), group, Slice::After(Seq::ZERO), 100).await.unwrap();
     assert_eq!((history.floor.get(), history.entries.len()), (7, 4));

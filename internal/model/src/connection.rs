@@ -17,7 +17,8 @@ pub enum Ask {
         verify: bool,
     },
     /// Open one conversation that the feed has told of, or look whether the user is a member again of one that has ended.
-    /// Answered by [`Notice::Followed`], or by [`Notice::Unfollowed`] if there is nothing to bring. Goes on after the place named here, or where the device's stored cursor stands if that is higher.
+    /// Answered by [`Notice::Followed`], or by [`Notice::Unfollowed`] if there is nothing to bring. Goes on after the place
+    /// named here, or where the device's stored cursor stands if that is higher.
     Follow(Offset),
     /// Append an entry. Answered by [`Notice::Sent`].
     Append {

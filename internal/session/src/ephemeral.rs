@@ -53,7 +53,7 @@ impl Session {
         now: Duration,
     ) {
         let is_feed = self.home.as_ref().is_some_and(|home| home.feed == conversation);
-        if is_feed || self.topics.get(conversation).is_none() {
+        if is_feed || self.topics.followed(conversation).is_none() {
             return self.fail(reference, Code::NoSuchConversation);
         }
         let (per_second, burst) = (self.config.signals_per_second, self.config.signals_burst);
@@ -64,7 +64,7 @@ impl Session {
 
     /// Somebody else's signal.
     pub(crate) fn handle_signalled(&mut self, signal: SharedSignal) {
-        if self.topics.get(signal.conversation).is_some() {
+        if self.topics.followed(signal.conversation).is_some() {
             self.emit(Event::Signal(signal));
         }
     }

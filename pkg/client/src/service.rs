@@ -29,17 +29,17 @@ pub(crate) enum Command {
         offset: Offset,
         taken: oneshot::Sender<Result<(), SendError>>,
     },
+    Renew {
+        token: String,
+        /// Answered when the server has answered; dropped if the connection ends first.
+        answer: oneshot::Sender<Result<(), RenewError>>,
+    },
     Signal {
         conversation: ConversationId,
         body: Body,
     },
     Watch {
         users: Vec<UserId>,
-    },
-    Renew {
-        token: String,
-        /// Answered when the server has answered; dropped if the connection ends first.
-        answer: oneshot::Sender<Result<(), RenewError>>,
     },
     Stop,
 }
@@ -196,13 +196,13 @@ impl Service {
                 }
             }
             Command::Read { offset, taken } => drop(taken.send(self.machine.handle_read(now(), offset))),
-            Command::Signal { conversation, body } => self.machine.handle_signal(conversation, body),
-            Command::Watch { users } => self.machine.handle_watch(users),
             Command::Renew { token, answer } => {
                 if let Some(reference) = self.machine.handle_renew(&token) {
                     self.renewals.insert(reference, answer);
                 }
             }
+            Command::Signal { conversation, body } => self.machine.handle_signal(conversation, body),
+            Command::Watch { users } => self.machine.handle_watch(users),
             Command::Stop => self.machine.handle_stop(),
         }
     }

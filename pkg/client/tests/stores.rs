@@ -64,6 +64,12 @@ fn steps() -> Vec<Step> {
         (vec![Change::Entry(entry(1, 6))], |state| {
             state.cursors.insert(conversation(1), cursor(6, Some(6)));
         }),
+        (vec![Change::Left(conversation(1)), Change::Left(conversation(2)), Change::Left(conversation(2))], |state| {
+            state.left.extend([conversation(1), conversation(2)]);
+        }),
+        (vec![Change::Joined(conversation(2)), Change::Joined(conversation(3))], |state| {
+            state.left.remove(&conversation(2));
+        }),
         (vec![Change::Reset { conversation: conversation(2), cursor: cursor(3, None) }], |state| {
             state.cursors.insert(conversation(2), cursor(3, None));
         }),

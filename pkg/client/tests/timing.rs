@@ -6,8 +6,8 @@ mod frames;
 use frames::{conversation, entry, welcome};
 use lockstep_client::machine::{Effect, Machine, Settings};
 use lockstep_client::protocol::{
-    Ack, Body, ClientFrame, ClientMsgId, Cursor, Epoch, ErrorFrame, Kind, Offset, Online, Seq, ServerFrame, Shown,
-    Target, UserId,
+    Ack, Body, ClientFrame, ClientMsgId, Cursor, Entry, Epoch, ErrorFrame, Kind, Offset, Online, Seq, ServerFrame,
+    Shown, Target, UserId,
 };
 use lockstep_client::{Change, Event, OutboxItem, State, TokenReason};
 use std::time::{Duration, Instant};
@@ -173,6 +173,45 @@ fn cursors_are_shown_a_thousand_at_a_time() {
     }
     assert_eq!(sizes, [(1_000, true), (1_000, true), (1, false)]);
     assert!(shown.iter().map(|shown| shown.conversation).eq((0..2_001).map(id)));
+}
+
+#[test]
+fn what_the_user_has_left_is_not_shown() {
+    let told = |seq, kind: &str| {
+        let body = format!(r#"{{"type":"conversation_{kind}","conversation":"{}","kind":"room"}}"#, conversation(1));
+        let body = Body::parse(&body).expect("a body");
+        ServerFrame::Entry(Entry { kind: Kind::System, body, ..entry(0, seq) })
+    };
+    let shown = |state: &State| {
+        let mut it = Clockwork::new(state.clone());
+        it.pass(0);
+        it.machine.handle_connected(it.now, "token");
+        it.done();
+        let frames = it.take(welcome(25_000)).written;
+        let [ClientFrame::Resume(resume)] = &frames[..] else { panic!("one resume: {frames:?}") };
+        resume.conversations.iter().map(|shown| shown.conversation).collect::<Vec<_>>()
+    };
+    let (one, other) = (conversation(1), conversation(2));
+    let cursor = Cursor { seq: Seq::new(5), entry: None };
+    let (epoch, feed) = (Some(Epoch::from_bytes([1; 16])), Some(conversation(0)));
+    let cursors = [(one, cursor), (other, cursor)].into();
+    let mut state = State { epoch, feed, cursors, ..State::default() };
+    let mut it = Clockwork::live(state.clone());
+    let removed = it.take(told(1, "removed"));
+    assert!(removed.stored.contains(&Change::Left(one)), "{removed:?}");
+    assert!(!it.take(told(2, "removed")).stored.contains(&Change::Left(one)), "nothing changes");
+    // What still comes is kept, and the cursor with it.
+    assert!(it.take(ServerFrame::Entry(entry(1, 6))).stored.contains(&Change::Entry(entry(1, 6))));
+    state.left.insert(one);
+    assert_eq!(shown(&state), [other]);
+    // A server whose store is another one now compares all of them.
+    let elsewhere = State { epoch: Some(Epoch::from_bytes([7; 16])), ..state };
+    assert_eq!(shown(&elsewhere), [one, other]);
+    assert!(it.take(told(3, "added")).stored.contains(&Change::Joined(one)));
+    // Only the feed says so.
+    let ServerFrame::Entry(posed) = told(7, "removed") else { unreachable!() };
+    let posed = ServerFrame::Entry(Entry { conversation: one, ..posed });
+    assert!(!it.take(posed).stored.contains(&Change::Left(one)));
 }
 
 #[test]

@@ -129,6 +129,8 @@ impl Machine {
             self.replica.drop_offsets();
             self.staged.change(Change::OffsetsDropped);
         }
+        // Of a store that is another one now, the server compares all that the device has.
+        let show_left = self.replica.epoch != Some(epoch);
         if self.replica.cursors.is_empty() {
             self.replica.set_epoch(epoch);
             self.staged.change(Change::Epoch(epoch));
@@ -137,18 +139,21 @@ impl Machine {
         self.counters.connects += 1;
         self.phase = Phase::Live(Live { heard_at: now, epoch, caught_up_at: None });
         self.event(Event::Connected { device, user, feed, epoch });
-        self.write_resume();
+        self.write_resume(show_left);
         self.pump_sends(now);
     }
 
-    /// Shows all cursors but the feed's, which stood in `hello`. At least one frame: the server waits for the last.
-    fn write_resume(&mut self) {
+    /// Shows all cursors but the feed's, which stood in `hello`, and those of conversations that the user has left: the
+    /// server knows as well how far the device has come in them, and they grow in number. At least one frame: the server
+    /// waits for the last.
+    fn write_resume(&mut self, show_left: bool) {
         let feed = self.replica.feed;
+        let left = &self.replica.left;
         let shown: Vec<Shown> = self
             .replica
             .cursors
             .iter()
-            .filter(|(conversation, _)| Some(**conversation) != feed)
+            .filter(|(conversation, _)| Some(**conversation) != feed && (show_left || !left.contains(conversation)))
             .map(|(conversation, cursor)| Shown { conversation: *conversation, cursor: *cursor })
             .collect();
         let mut chunks = shown.chunks(self.cursors_per_frame()).peekable();

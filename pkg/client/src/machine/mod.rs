@@ -132,14 +132,14 @@ pub struct Machine {
 impl Machine {
     /// A machine that goes on from `state` and connects at once. `seed` feeds the waits' randomness.
     pub fn new(settings: Settings, state: State, seed: u64, now: Instant) -> Self {
-        let State { user, feed, epoch, cursors, offsets_version, offsets, outbox, reads } = state;
+        let State { user, feed, epoch, cursors, left, offsets_version, offsets, outbox, reads } = state;
         Self {
             settings,
             rng: StdRng::seed_from_u64(seed),
             phase: Phase::Waiting { until: now, reason: TokenReason::Connect },
             connection: 0,
             limits: default_limits(),
-            replica: Replica::new(user, feed, epoch, cursors, offsets_version, offsets),
+            replica: Replica::new(user, feed, epoch, cursors, left, offsets_version, offsets),
             acks: Acks::default(),
             outbox: Outbox::new(outbox),
             reads: Reads::new(reads),

@@ -3,8 +3,8 @@
 use super::Machine;
 use super::staged::Output;
 use crate::{Change, DisconnectReason, Event};
-use lockstep_protocol::{ConversationId, Cursor, Entry, Epoch, Offset, OffsetsVersion, Seq, SkipReason, UserId};
-use std::collections::{BTreeMap, HashMap};
+use lockstep_protocol::{ConversationId, Cursor, Entry, Epoch, Kind, Offset, OffsetsVersion, Seq, SkipReason, UserId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 /// What the device has. Changes that are staged count as had; [`Replica::revert`] takes them back.
@@ -14,6 +14,8 @@ pub(super) struct Replica {
     pub(super) feed: Option<ConversationId>,
     pub(super) epoch: Option<Epoch>,
     pub(super) cursors: BTreeMap<ConversationId, Cursor>,
+    /// The conversations that the user has left.
+    pub(super) left: BTreeSet<ConversationId>,
     pub(super) offsets_version: OffsetsVersion,
     /// What the server has said, stored or not: a read offset that it has need not be sent.
     pub(super) offsets: BTreeMap<ConversationId, Seq>,
@@ -24,6 +26,7 @@ pub(super) struct Replica {
 #[derive(Debug, Default)]
 struct Undo {
     cursors: HashMap<ConversationId, Option<Cursor>>,
+    left: HashMap<ConversationId, bool>,
     identity: Option<(Option<UserId>, Option<ConversationId>)>,
     epoch: Option<Option<Epoch>>,
     offsets_version: Option<OffsetsVersion>,
@@ -45,10 +48,11 @@ impl Replica {
         feed: Option<ConversationId>,
         epoch: Option<Epoch>,
         cursors: BTreeMap<ConversationId, Cursor>,
+        left: BTreeSet<ConversationId>,
         offsets_version: OffsetsVersion,
         offsets: BTreeMap<ConversationId, Seq>,
     ) -> Self {
-        Self { user, feed, epoch, cursors, offsets_version, offsets, undo: Undo::default() }
+        Self { user, feed, epoch, cursors, left, offsets_version, offsets, undo: Undo::default() }
     }
 
     fn place(&self, conversation: ConversationId, seq: Seq) -> Place {
@@ -64,6 +68,11 @@ impl Replica {
     fn move_cursor(&mut self, conversation: ConversationId, cursor: Cursor) {
         let before = self.cursors.insert(conversation, cursor);
         self.undo.cursors.entry(conversation).or_insert(before);
+    }
+
+    fn set_left(&mut self, conversation: ConversationId, left: bool) {
+        let before = if left { !self.left.insert(conversation) } else { self.left.remove(&conversation) };
+        self.undo.left.entry(conversation).or_insert(before);
     }
 
     pub(super) fn set_identity(&mut self, user: UserId, feed: ConversationId) {
@@ -93,11 +102,18 @@ impl Replica {
 
     /// The store has nothing of what came since it last answered.
     pub(super) fn revert(&mut self) {
-        let Undo { cursors, identity, epoch, offsets_version } = std::mem::take(&mut self.undo);
+        let Undo { cursors, left, identity, epoch, offsets_version } = std::mem::take(&mut self.undo);
         for (conversation, before) in cursors {
             match before {
                 Some(cursor) => self.cursors.insert(conversation, cursor),
                 None => self.cursors.remove(&conversation),
+            };
+        }
+        for (conversation, before) in left {
+            if before {
+                self.left.insert(conversation)
+            } else {
+                self.left.remove(&conversation)
             };
         }
         if let Some((user, feed)) = identity {
@@ -126,11 +142,28 @@ impl Machine {
                 self.counters.entries += 1;
                 self.replica.move_cursor(conversation, Cursor { seq, entry: Some(id) });
                 self.staged.change(Change::Entry(entry.clone()));
+                self.note_membership(&entry);
                 self.event(Event::Entry(entry));
                 self.staged.push(ack);
             }
             Place::Gap { expected } => self.handle_gap(now, conversation, expected, seq),
         }
+    }
+
+    /// What the feed says of conversations that the user has left or joined.
+    fn note_membership(&mut self, entry: &Entry) {
+        if Some(entry.conversation) != self.replica.feed || entry.kind != Kind::System {
+            return;
+        }
+        let left = match &*entry.body.type_name() {
+            "conversation_removed" => true,
+            "conversation_added" => false,
+            _ => return,
+        };
+        let conversation = entry.body.text_field("conversation").and_then(|id| id.parse().ok());
+        let Some(conversation) = conversation.filter(|id| self.replica.left.contains(id) != left) else { return };
+        self.replica.set_left(conversation, left);
+        self.staged.change(if left { Change::Left(conversation) } else { Change::Joined(conversation) });
     }
 
     pub(super) fn handle_skip(

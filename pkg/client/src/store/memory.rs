@@ -66,6 +66,12 @@ impl Inner {
                 self.history.remove(conversation);
                 state.cursors.insert(*conversation, *cursor);
             }
+            Change::Left(conversation) => {
+                state.left.insert(*conversation);
+            }
+            Change::Joined(conversation) => {
+                state.left.remove(conversation);
+            }
             Change::Offsets { version, offsets } => {
                 state.offsets_version = version.unwrap_or(state.offsets_version);
                 offsets.iter().for_each(|offset| raise(&mut state.offsets, offset));

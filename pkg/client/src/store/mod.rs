@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use lockstep_protocol::{
     Body, ClientMsgId, ConversationId, Cursor, Entry, Epoch, Kind, Offset, OffsetsVersion, Seq, Target, UserId,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A local store failed. The sentence names the operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +41,8 @@ pub struct State {
     pub epoch: Option<Epoch>,
     /// Where the device stands in each conversation, the feed included.
     pub cursors: BTreeMap<ConversationId, Cursor>,
+    /// The conversations that the user has left: their cursors stay, and are not shown any more.
+    pub left: BTreeSet<ConversationId>,
     /// The newest version of read offsets.
     pub offsets_version: OffsetsVersion,
     /// The user's read offsets.
@@ -80,6 +82,10 @@ pub enum Change {
         /// The place.
         cursor: Cursor,
     },
+    /// The user has left this conversation.
+    Left(ConversationId),
+    /// The user is a member of this conversation, perhaps again.
+    Joined(ConversationId),
     /// Keep these read offsets and this version. An offset never sinks.
     Offsets {
         /// The version; absent if the change has none.

@@ -30,6 +30,9 @@ const SCHEMA_2: &str = "
     PRAGMA user_version = 2;
 ";
 
+/// A table that files of the same version may lack: nothing in it means what it meant without it.
+const LEFT: &str = "CREATE TABLE IF NOT EXISTS left_conversations (conversation BLOB PRIMARY KEY) WITHOUT ROWID";
+
 /// A store in an SQLite file. It keeps the whole history: the disk is the bound.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
@@ -85,6 +88,7 @@ impl SqliteStore {
             }
             _ => return Err(StoreError("the store was made by a later version".to_owned())),
         }
+        tx.execute(LEFT).await.map_err(&failed)?;
         tx.commit().await.map_err(&failed)
     }
 }
@@ -135,6 +139,9 @@ async fn load(db: &mut SqliteConnection) -> sqlx::Result<State> {
         let entry = entry.map(|_| bytes(&row, 2)).transpose()?.map(lockstep_protocol::EntryId::from_bytes);
         state.cursors.insert(conversation(&row)?, Cursor { seq: seq(&row)?, entry });
     }
+    for row in sqlx::query("SELECT conversation FROM left_conversations").fetch_all(&mut *db).await? {
+        state.left.insert(conversation(&row)?);
+    }
     for row in sqlx::query("SELECT conversation, seq FROM offsets").fetch_all(&mut *db).await? {
         state.offsets.insert(conversation(&row)?, seq(&row)?);
     }
@@ -182,6 +189,14 @@ async fn apply(db: &mut SqliteConnection, change: &Change) -> sqlx::Result<()> {
             let drop_entries = sqlx::query("DELETE FROM entries WHERE conversation = ?");
             drop_entries.bind(blob(conversation.as_bytes())).execute(&mut *db).await?;
             put_cursor(db, *conversation, *cursor).await?;
+        }
+        Change::Left(conversation) => {
+            let leave = sqlx::query("INSERT OR IGNORE INTO left_conversations (conversation) VALUES (?)");
+            leave.bind(blob(conversation.as_bytes())).execute(db).await?;
+        }
+        Change::Joined(conversation) => {
+            let join = sqlx::query("DELETE FROM left_conversations WHERE conversation = ?");
+            join.bind(blob(conversation.as_bytes())).execute(db).await?;
         }
         Change::Offsets { version, offsets } => {
             for offset in offsets {
