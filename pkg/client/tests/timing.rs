@@ -102,7 +102,7 @@ fn signals_are_not_kept_and_who_is_watched_is_asked_again_after_a_reconnect() {
     it.machine.handle_watch(users.clone());
     it.machine.handle_signal(conversation(1), Body::text("typing"));
     assert_eq!(it.done().written, [], "before all is caught up the server may not follow the conversation yet");
-    assert_eq!(it.take(ServerFrame::CaughtUp).written, [watch.clone()]);
+    assert_eq!(it.take(ServerFrame::CaughtUp).written, std::slice::from_ref(&watch));
     it.machine.handle_signal(conversation(1), Body::text("typing"));
     assert_eq!(it.done().written, [signal]);
     let online = vec![Online { user: users[0].clone(), online: true }];
