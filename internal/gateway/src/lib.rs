@@ -21,5 +21,10 @@ use axum::Router;
 
 /// All routes of the native doors.
 pub fn router(state: GatewayState) -> Router {
-    rest::routes().route("/v1/ws", axum::routing::get(ws::upgrade)).with_state(state)
+    rest::routes().into_router().with_state(state)
+}
+
+/// The paths of all routes, as the OpenAPI document writes them.
+pub fn paths() -> Vec<String> {
+    rest::routes().paths()
 }

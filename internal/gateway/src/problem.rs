@@ -8,6 +8,7 @@ use lockstep_protocol::Advice;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// An error answer: `application/problem+json` with `type`, `title`, `status`, `detail` and `code`.
 #[derive(Debug, Clone)]
@@ -18,15 +19,22 @@ pub struct Problem {
     challenge: Option<&'static str>,
 }
 
-#[derive(Serialize)]
-struct Wire<'a> {
+/// Problem details (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Wire<'a> {
     /// `/problems/` and the code: a relative reference (RFC 9457, section 3.1.1) that never changes.
     #[serde(rename = "type")]
     kind: String,
+    /// What the code means, the same each time.
     title: &'static str,
+    /// The status of the answer.
     status: u16,
+    /// What is wrong with this request.
     detail: &'a str,
+    /// What programs act on; it never changes.
     code: &'static str,
+    /// After how long the same request may succeed, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
 }

@@ -10,11 +10,13 @@ use axum::http::StatusCode;
 use lockstep_engine::ListedConversation;
 use lockstep_model::{Code, Conversation, ConversationId, Seq, UnixMs, UserId, limits};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// A conversation as lists show it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ConversationAnswer {
     id: ConversationId,
+    #[schema(examples("direct", "group", "room"))]
     kind: &'static str,
     title: Option<String>,
     /// For direct ones, the other user.
@@ -42,13 +44,17 @@ impl ConversationAnswer {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
+    /// The `next` of the page before.
     cursor: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ListAnswer {
     conversations: Vec<ConversationAnswer>,
     /// What to give as `cursor` for the next page; null on the last one.
@@ -56,6 +62,8 @@ pub(super) struct ListAnswer {
 }
 
 /// `GET /v1/conversations`: those that the caller is or was in, most recently active first.
+#[utoipa::path(get, path = "/v1/conversations", params(ListParams), security(("device" = [])),
+    responses((status = 200, description = "A page.", body = ListAnswer)))]
 pub(super) async fn list(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -89,7 +97,7 @@ fn parse_cursor(text: &str) -> Option<(UnixMs, ConversationId)> {
 }
 
 /// A conversation to make.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum CreateRequest {
     /// A group of the caller and others.
@@ -103,6 +111,11 @@ pub(super) enum CreateRequest {
 }
 
 /// `POST /v1/conversations`: 201 if it was made, 200 if it was there: a direct one is made once.
+#[utoipa::path(post, path = "/v1/conversations", request_body = CreateRequest, security(("device" = [])),
+    responses(
+        (status = 200, description = "It was there.", body = ConversationAnswer),
+        (status = 201, description = "It was made.", body = ConversationAnswer)),
+    extensions(("x-codes" = json!(["no_such_user", "too_many_conversations"]))))]
 pub(super) async fn create(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -149,13 +162,17 @@ fn check_title(title: &str) -> Result<(), Problem> {
     Err(bad_request(&format!("\"title\" must have 1 to {bound} characters, none of them a control character")))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct MembersParams {
+    /// The `next` of the page before.
     cursor: Option<UserId>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct MembersAnswer {
     members: Vec<UserId>,
     /// What to give as `cursor` for the next page; null on the last one.
@@ -163,6 +180,10 @@ pub(super) struct MembersAnswer {
 }
 
 /// `GET /v1/conversations/{id}/members`, in order of joining.
+#[utoipa::path(get, path = "/v1/conversations/{id}/members", security(("device" = [])),
+    params(("id" = ConversationId, Path), MembersParams),
+    responses((status = 200, description = "A page.", body = MembersAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation"]))))]
 pub(super) async fn members(
     State(state): State<GatewayState>,
     Caller(device): Caller,

@@ -8,11 +8,13 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use lockstep_model::{Code, DeviceId, DeviceKind, UnixMs};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DeviceAnswer {
     id: DeviceId,
     name: String,
+    #[schema(examples("main", "sub"))]
     kind: &'static str,
     created_at: UnixMs,
     seen_at: Option<UnixMs>,
@@ -20,12 +22,14 @@ pub(super) struct DeviceAnswer {
     current: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DevicesAnswer {
     devices: Vec<DeviceAnswer>,
 }
 
 /// `GET /v1/devices`: those that have not been removed, oldest first.
+#[utoipa::path(get, path = "/v1/devices", security(("device" = [])),
+    responses((status = 200, description = "All of them.", body = DevicesAnswer)))]
 pub(super) async fn list(
     State(state): State<GatewayState>,
     Caller(caller): Caller,
@@ -44,6 +48,9 @@ pub(super) async fn list(
 
 /// `DELETE /v1/devices/{id}`: a main device removes any device of its user, a sub device only itself. Removing one again
 /// changes nothing.
+#[utoipa::path(delete, path = "/v1/devices/{id}", security(("device" = [])), params(("id" = DeviceId, Path)),
+    responses((status = 204, description = "It is removed.")),
+    extensions(("x-codes" = json!(["no_such_device", "forbidden"]))))]
 pub(super) async fn remove(
     State(state): State<GatewayState>,
     Caller(caller): Caller,

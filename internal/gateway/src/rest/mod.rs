@@ -5,35 +5,47 @@ mod conversations;
 mod devices;
 mod measure;
 mod messages;
+mod openapi;
 mod operations;
 mod rates;
+mod routes;
 
 pub(crate) use rates::SendRates;
 
 use crate::{GatewayState, Problem};
-use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use lockstep_model::Code;
 use measure::measured;
+use routes::Routes;
 
-/// The routes of REST, and the answers where there is none.
-pub(crate) fn routes() -> Router<GatewayState> {
+/// The routes of REST and of the WebSocket, and the answers where there is none.
+pub(crate) fn routes() -> Routes<GatewayState> {
+    with_token().layer(axum::middleware::map_response(not_stored)).merge(open()).otherwise(no_such_route, wrong_method)
+}
+
+/// What takes a token.
+fn with_token() -> Routes<GatewayState> {
     let conversation = "/v1/conversations/{id}";
-    Router::new()
+    Routes::new()
         .route("/v1/conversations", measured("conversations", get(conversations::list).post(conversations::create)))
         .route(&format!("{conversation}/messages"), measured("messages", post(messages::send).get(messages::history)))
         .route(&format!("{conversation}/members"), measured("members", get(conversations::members)))
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
-        .layer(axum::middleware::map_response(not_stored))
+}
+
+/// What is open to all: the WebSocket, which asks for its token itself, and what operators look at.
+fn open() -> Routes<GatewayState> {
+    Routes::new()
         .route("/.well-known/jwks.json", measured("jwks", get(operations::jwks)))
         .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(wrong_method)
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
+        .route("/v1/ws", get(crate::ws::upgrade))
 }
 
 /// The answer to a path that leads nowhere.

@@ -21,7 +21,12 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 /// The subprotocol (RFC 6455, section 1.9) that a device has to ask for.
 const SUBPROTOCOL: &str = "lockstep.v1";
 
-/// Takes the upgrade of an HTTP request to a WebSocket. The connection's task begins once the answer has left.
+/// `GET /v1/ws`: becomes a WebSocket that speaks lockstep.v1. The connection's task begins once the answer has left.
+///
+/// The token is in the first frame, not in this request.
+#[utoipa::path(get, path = "/v1/ws", tag = "live",
+    responses((status = 101, description = "Frames of lockstep.v1 follow.")),
+    extensions(("x-codes" = json!(["bad_request", "overloaded"]))))]
 pub(crate) async fn upgrade(State(state): State<GatewayState>, mut request: Request) -> Response {
     let accept = match check(request.headers()) {
         Ok(accept) => accept,
