@@ -2,9 +2,14 @@
 
 use axum::Router;
 use axum::serve::Listener;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use lockstep_gateway::Peer;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,14 +44,29 @@ pub(crate) struct Ending {
     pub(crate) dropping: CancellationToken,
 }
 
+/// What is told of where a connection comes from.
+pub(crate) trait Address {
+    fn peer(&self) -> Option<Peer>;
+}
+
+impl Address for SocketAddr {
+    fn peer(&self) -> Option<Peer> {
+        Some(Peer(self.ip()))
+    }
+}
+
+impl Address for tokio::net::unix::SocketAddr {
+    fn peer(&self) -> Option<Peer> {
+        None
+    }
+}
+
 /// Accepts connections until the end. Upgraded ones leave this function's sight: the door that took them tracks them.
-pub(crate) async fn serve<L: Listener>(
-    mut listener: L,
-    router: Router,
-    limits: HttpLimits,
-    ending: Ending,
-    tasks: TaskTracker,
-) {
+pub(crate) async fn serve<L>(mut listener: L, router: Router, limits: HttpLimits, ending: Ending, tasks: TaskTracker)
+where
+    L: Listener,
+    L::Addr: Address,
+{
     let room = Arc::new(Semaphore::new(limits.connections_max));
     loop {
         let place = tokio::select! {
@@ -54,26 +74,32 @@ pub(crate) async fn serve<L: Listener>(
             place = Arc::clone(&room).acquire_owned() => place.expect("nobody closes the semaphore"),
         };
         // `accept` of axum's listeners logs failures, waits a moment if descriptors have run out, and goes on.
-        let (io, _) = tokio::select! {
+        let (io, address) = tokio::select! {
             () = ending.stopping.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let (router, ending) = (router.clone(), ending.clone());
+        let (router, ending, peer) = (router.clone(), ending.clone(), address.peer());
         let connection = async move {
-            connection(io, router, limits, ending).await;
+            connection(io, peer, router, limits, ending).await;
             drop(place);
         };
         tasks.spawn(connection.instrument(tracing::debug_span!("http_connection")));
     }
 }
 
-async fn connection<I>(io: I, router: Router, limits: HttpLimits, ending: Ending)
+async fn connection<I>(io: I, peer: Option<Peer>, router: Router, limits: HttpLimits, ending: Ending)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEADER_BYTES_MAX);
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
+        router.call(request)
+    });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     tokio::select! {
         ended = connection.as_mut() => return log(ended),

@@ -63,6 +63,8 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::TokenExpired, "internal/gateway/tests/ws/tokens.rs", "tokens_of_every_wrong_kind"),
     (Code::TokenRevoked, "internal/gateway/tests/ws/tokens.rs", "tokens_of_an_older_generation_and_of_removed_devices"),
     (Code::NoSuchService, "internal/server/tests/admin.rs", "services_are_made_changed_and_revoked"),
+    (Code::UnsupportedMediaType, "internal/server/tests/doors.rs", "bodies_are_plain_json"),
+    (Code::OriginRefused, "internal/server/tests/doors.rs", "websockets_are_for_own_and_listed_pages_and_for_programs"),
     (Code::RequestTimeout, "cmd/lockstep/tests/faults/network.rs", "bodies_that_come_byte_by_byte_are_not_waited_for"),
     (
         Code::SlowReader,

@@ -46,7 +46,7 @@ pub(super) struct SentAnswer {
     responses(
         (status = 200, description = "It was on disk already.", body = SentAnswer),
         (status = 201, description = "It is on disk.", body = SentAnswer)),
-    extensions(("x-codes" = json!(["no_such_conversation", "out_of_scope", "duplicate_id", "bad_body", "rate_limited"]))))]
+    extensions(("x-codes" = json!(["no_such_conversation", "out_of_scope", "duplicate_id", "bad_body"]))))]
 pub(super) async fn send(
     State(state): State<GatewayState>,
     sending: Sending,
@@ -67,7 +67,7 @@ pub(super) async fn send(
         };
         Problem::new(code, format!("{error}."))
     })?;
-    let (now, engine) = (tokio::time::Instant::now(), &state.engine);
+    let (now, engine) = (std::time::Instant::now(), &state.engine);
     let too_fast = |wait| Problem::from(Code::RateLimited).retry_after(wait);
     let sent = match sending {
         Sending::Device(Device { id, user, .. }) => {

@@ -8,21 +8,44 @@ mod messages;
 mod openapi;
 mod operations;
 mod rates;
+mod requests;
 mod routes;
 
-pub(crate) use rates::SendRates;
+pub use rates::Rate;
+pub(crate) use rates::Rates;
+pub use requests::RequestRates;
+pub(crate) use requests::Requests;
 
-use crate::{GatewayState, Problem};
+use crate::{GatewayState, Problem, client_address};
+use axum::Router;
 use axum::http::{HeaderValue, header};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use lockstep_model::Code;
 use measure::measured;
 use routes::Routes;
 
-/// The routes of REST and of the WebSocket, and the answers where there is none.
-pub(crate) fn routes() -> Routes<GatewayState> {
-    with_token().layer(axum::middleware::map_response(not_stored)).merge(open()).otherwise(no_such_route, wrong_method)
+/// The router of REST and of the WebSocket.
+pub(crate) fn router(state: &GatewayState) -> Router<GatewayState> {
+    let proxies = state.config.trusted_proxies.clone();
+    let router = with_token()
+        .layer(from_fn_with_state(state.clone(), requests::limit_address))
+        .layer(map_response(not_stored))
+        .merge(open())
+        .layer(from_fn_with_state(proxies, client_address::found))
+        .into_router()
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method);
+    match state.config.origins.cors() {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+/// The paths of all routes.
+pub(crate) fn paths() -> Vec<String> {
+    with_token().merge(open()).paths()
 }
 
 /// What takes a token.

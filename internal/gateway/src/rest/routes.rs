@@ -2,7 +2,6 @@
 
 use axum::Router;
 use axum::extract::Request;
-use axum::handler::Handler;
 use axum::response::IntoResponse;
 use axum::routing::{MethodRouter, Route};
 use std::convert::Infallible;
@@ -42,18 +41,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
         self.router = self.router.layer(layer);
-        self
-    }
-
-    /// What answers where no route is, and where a route does not take the method.
-    pub(crate) fn otherwise<N, NT, M, MT>(mut self, no_route: N, wrong_method: M) -> Self
-    where
-        N: Handler<NT, S>,
-        M: Handler<MT, S>,
-        NT: 'static,
-        MT: 'static,
-    {
-        self.router = self.router.fallback(no_route).method_not_allowed_fallback(wrong_method);
         self
     }
 

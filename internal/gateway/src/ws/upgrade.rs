@@ -26,8 +26,11 @@ const SUBPROTOCOL: &str = "lockstep.v1";
 /// The token is in the first frame, not in this request.
 #[utoipa::path(get, path = "/v1/ws", tag = "live",
     responses((status = 101, description = "Frames of lockstep.v1 follow.")),
-    extensions(("x-codes" = json!(["bad_request", "overloaded"]))))]
+    extensions(("x-codes" = json!(["bad_request", "origin_refused", "overloaded"]))))]
 pub(crate) async fn upgrade(State(state): State<GatewayState>, mut request: Request) -> Response {
+    if !state.config.origins.admit(request.uri(), request.headers()) {
+        return Problem::from(Code::OriginRefused).into_response();
+    }
     let accept = match check(request.headers()) {
         Ok(accept) => accept,
         Err(problem) => return problem.into_response(),

@@ -4,5 +4,6 @@ mod frames;
 mod handshake;
 mod house;
 mod lives;
+mod rates;
 mod tokens;
 mod transport;

@@ -84,6 +84,18 @@ fn when_services_publish_as_to_nsqd() {
 }
 
 #[test]
+fn whose_pages_and_proxies_count() {
+    let set = "[http]\norigins = ['https://app.example']\ntrusted_proxies = ['10.0.0.0/8', '::1']";
+    let config = file(set).load().unwrap();
+    assert_eq!(config.http.origins, ["https://app.example"]);
+    assert_eq!(config.http.trusted_proxies, ["10.0.0.0/8", "::1"]);
+    assert_eq!(file(&config.to_toml()).load(), Ok(config));
+    let config = environment(&[("LOCKSTEP_HTTP__ORIGINS", "['*']")]).load().unwrap();
+    assert_eq!(config.http.origins, ["*"]);
+    assert_eq!(file("").load().unwrap().http, HttpConfig::default());
+}
+
+#[test]
 fn which_events_services_are_told() {
     let set = "[nsq]\nevents = ['message', 'device']\nnsqds = [{ tcp = '127.0.0.1:4150', http = '127.0.0.1:4151' }]";
     let config = file(set).load().unwrap();
@@ -155,6 +167,18 @@ fn wrong_configurations_name_key_value_and_fix() {
         (
             file("[nsq]\nevents = ['message']"),
             "test.toml sets nsq.events to a list: it must be a list of \"connect\", ",
+        ),
+        (
+            file("[http]\norigins = ['https://app.example/']"),
+            "test.toml sets http.origins to a list: it must be a list of at most 256 origins such as \"https://app.example\"",
+        ),
+        (
+            file("[http]\norigins = ['*', 'https://app.example']"),
+            "test.toml sets http.origins to a list: it must be a list of at most 256 origins",
+        ),
+        (
+            file("[http]\ntrusted_proxies = ['proxy.example']"),
+            "test.toml sets http.trusted_proxies to a list: it must be a list of at most 256 addresses and networks",
         ),
         (
             file("[nsq_http]\nlisten = '4151'"),

@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 const WITH_TOKEN: [Code; 5] =
     [Code::TokenInvalid, Code::TokenExpired, Code::TokenRevoked, Code::Unavailable, Code::Internal];
 /// What any body may be refused with.
-const WITH_BODY: [Code; 4] = [Code::BadJson, Code::BadRequest, Code::BodyTooLarge, Code::RequestTimeout];
+const WITH_BODY: [Code; 5] =
+    [Code::BadJson, Code::BadRequest, Code::BodyTooLarge, Code::RequestTimeout, Code::UnsupportedMediaType];
+/// What is open to all and has no rate.
+const WITHOUT_RATE: [&str; 2] = ["operations", "live"];
 /// The extension that lists an operation's codes.
 const CODES: &str = "x-codes";
 
@@ -52,6 +55,10 @@ fn complete_operation(method: &str, operation: &mut Map<String, Value>) {
 fn codes_of(method: &str, operation: &Map<String, Value>) -> Vec<Code> {
     let named = operation.get(CODES).and_then(Value::as_array).into_iter().flatten();
     let mut codes: Vec<Code> = named.filter_map(|name| name.as_str()?.parse().ok()).collect();
+    let tag = operation.get("tags").and_then(|tags| tags[0].as_str()).unwrap_or_default();
+    if !WITHOUT_RATE.contains(&tag) {
+        codes.push(Code::RateLimited);
+    }
     let schemes = security_schemes(operation);
     if !schemes.is_empty() {
         codes.extend(WITH_TOKEN);
@@ -134,19 +141,24 @@ mod tests {
     #[test]
     fn codes_follow_from_what_an_operation_takes() {
         let cases = [
-            (json!({}), "post", ""),
-            (json!({"x-codes": ["forbidden"]}), "get", "forbidden"),
-            (json!({"parameters": []}), "get", "bad_request"),
-            (json!({"requestBody": {}}), "post", "body_too_large bad_json bad_request request_timeout"),
+            (json!({}), "post", "rate_limited"),
+            (json!({"tags": ["operations"]}), "get", ""),
+            (json!({"x-codes": ["forbidden"]}), "get", "rate_limited forbidden"),
+            (json!({"parameters": []}), "get", "rate_limited bad_request"),
+            (
+                json!({"requestBody": {}}),
+                "post",
+                "rate_limited body_too_large bad_json bad_request request_timeout unsupported_media_type",
+            ),
             (
                 json!({"security": [{"device": []}]}),
                 "get",
-                "token_invalid token_expired token_revoked service_token device_removed unavailable internal",
+                "rate_limited token_invalid token_expired token_revoked service_token device_removed unavailable internal",
             ),
             (
                 json!({"security": [{"device": []}, {"service": []}]}),
                 "put",
-                "token_invalid token_expired token_revoked device_removed try_again unavailable internal",
+                "rate_limited token_invalid token_expired token_revoked device_removed try_again unavailable internal",
             ),
         ];
         for (operation, method, expected) in cases {
