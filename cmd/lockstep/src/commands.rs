@@ -1,9 +1,13 @@
 //! The commands that administer a running server. Each prints its answer alone, so that scripts can use it.
 
 use crate::admin;
-use crate::cli::{ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser};
+use crate::cli::{
+    ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser, UserCommand,
+};
 use anyhow::{Context, Result};
-use lockstep_server::admin::{GroupRequest, RotateRequest, ServiceInfo, ServiceTokenRequest, TokenRequest};
+use lockstep_server::admin::{
+    GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceTokenRequest, TokenRequest,
+};
 use std::io::Write;
 
 /// `lockstep token`.
@@ -69,6 +73,21 @@ pub(crate) async fn service(command: ServiceCommand) -> Result<()> {
     }
 }
 
+/// `lockstep user`.
+///
+/// # Errors
+///
+/// See [`token`].
+pub(crate) async fn user(command: UserCommand) -> Result<()> {
+    let UserCommand::Password { user, place } = command;
+    let data = place.data_folder()?;
+    // Not an argument: those stand in the list of processes and in the shell's history.
+    let password = std::io::stdin().lines().next().context("write the password to the standard input")??;
+    admin::explain(&data, admin::client(&data).set_password(&user, &password).await)?;
+    eprintln!("{user} has a new password");
+    Ok(())
+}
+
 /// `lockstep device`.
 ///
 /// # Errors
@@ -87,8 +106,13 @@ pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
         }
         DeviceCommand::Remove { id, place } => {
             let data = place.data_folder()?;
-            admin::explain(&data, admin::client(&data).remove_device(&id).await)?;
-            eprintln!("removed {id}");
+            match admin::explain(&data, admin::client(&data).remove_device(&id).await)? {
+                RemovalInfo::Done => eprintln!("removed {id}"),
+                RemovalInfo::Fenced { pending } => eprintln!(
+                    "removed {id}; {} may still have channels of it, which are deleted when they can be reached",
+                    pending.join(", ")
+                ),
+            }
             Ok(())
         }
     }

@@ -84,7 +84,7 @@ fn install(folder: &Path, manifests: &[(&str, String)]) -> Result<()> {
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"];
     let build = [&pip[..], &["-r", "build.txt"]].concat();
     step("install what builds pynsq", &mut in_folder(&python(folder), &build))?;
-    let requirements = [&pip[..], &["--no-build-isolation", "-r", "requirements.txt"]].concat();
+    let requirements = [&pip[..], &["--no-build-isolation", "--use-pep517", "-r", "requirements.txt"]].concat();
     step("install pynsq", &mut in_folder(&python(folder), &requirements))?;
     // What is optional is a compression that has to be compiled.
     let npm = ["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"];

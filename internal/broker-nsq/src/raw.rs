@@ -8,6 +8,8 @@ use crate::envelope::{Opened, Sealer};
 use crate::node::consumers;
 use crate::node_ids::NodeIds;
 use crate::opening::Opener;
+use crate::places::Number;
+use crate::seqs::Seqs;
 use crate::settings::NsqSettings;
 use lockstep_model::{ClientMsgId, ConversationId};
 use lockstep_nsq_client::{
@@ -77,6 +79,7 @@ pub(crate) struct RawShared {
     pub(crate) tasks: TaskTracker,
     pub(crate) opener: Opener,
     pub(crate) node_ids: Arc<NodeIds>,
+    pub(crate) seqs: Seqs,
     /// The consumers' groups of nsqds that are not configured, by address.
     pub(crate) found: Mutex<HashMap<Address, Consumers>>,
 }
@@ -89,9 +92,17 @@ pub(crate) struct RawTopic {
     own: Address,
     shared: Arc<RawShared>,
     /// By nsqd; `None` when it is closed.
-    consumers: Mutex<Option<HashMap<Address, Consumer>>>,
+    consumers: Mutex<Option<HashMap<Address, Place>>>,
     /// Whether the channel stands on its own nsqd, by our consumer.
     is_made: AtomicBool,
+}
+
+/// A consumer's place.
+enum Place {
+    /// It waits for one.
+    Waiting(Number),
+    /// It has one.
+    Taken(Consumer),
 }
 
 impl RawTopic {
@@ -117,6 +128,12 @@ impl RawTopic {
     /// Whether the channel is there. Once it is, the opener hears of it.
     pub(crate) fn is_made(&self) -> bool {
         self.is_made.load(Ordering::Acquire)
+    }
+
+    /// Whether the channel is there or will be, without waiting for others.
+    pub(crate) fn has_place(&self) -> bool {
+        let consumers = self.consumers.lock();
+        matches!(consumers.as_ref().and_then(|consumers| consumers.get(&self.own)), Some(Place::Taken(_)))
     }
 
     /// Another nsqd has the topic too: somebody published there.
@@ -147,11 +164,31 @@ impl RawTopic {
         let Some(consumers) = consumers.as_mut().filter(|consumers| !consumers.contains_key(group.address())) else {
             return;
         };
+        let place = match self.shared.seqs.take(self, group) {
+            Ok(()) => Place::Taken(self.start(group)),
+            Err(number) => Place::Waiting(number),
+        };
+        consumers.insert(group.address().clone(), place);
+    }
+
+    /// Has been given the place that it waited for. False if it no longer does.
+    pub(crate) fn placed(self: &Arc<Self>, number: Number, group: &Consumers) -> bool {
+        let mut consumers = self.consumers.lock();
+        match consumers.as_mut().and_then(|consumers| consumers.get_mut(group.address())) {
+            Some(place) if matches!(&*place, Place::Waiting(waiting) if *waiting == number) => {
+                *place = Place::Taken(self.start(group));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn start(self: &Arc<Self>, group: &Consumers) -> Consumer {
         let handler =
             RawHandler { topic: Arc::clone(self), nsqd: group.address().clone(), responder: None, noted: false };
         let (consumer, task) = group.prepare(self.topic.clone(), channel(), handler);
         self.shared.tasks.spawn(task);
-        consumers.insert(group.address().clone(), consumer);
+        consumer
     }
 
     /// Nobody here follows the conversation any more: what is published from now on waits in nsqd.
@@ -160,11 +197,18 @@ impl RawTopic {
         self.end(all.into_iter().flatten().map(|(_, consumer)| consumer));
     }
 
-    fn end(&self, consumers: impl IntoIterator<Item = Consumer>) {
-        for consumer in consumers {
-            self.shared.tasks.spawn(async move {
-                consumer.close().await;
-            });
+    fn end(&self, places: impl IntoIterator<Item = Place>) {
+        for place in places {
+            match place {
+                Place::Waiting(number) => self.shared.seqs.leave(number),
+                Place::Taken(consumer) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.shared.tasks.spawn(async move {
+                        consumer.close().await;
+                        shared.seqs.give_back();
+                    });
+                }
+            }
         }
     }
 }

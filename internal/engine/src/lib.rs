@@ -6,6 +6,7 @@
 //!
 //! It never speaks a wire format, never opens a socket and never holds a lock while it waits.
 
+mod accounts;
 mod admission;
 mod api;
 mod config;
@@ -24,12 +25,16 @@ mod reader;
 mod resume;
 mod ring;
 mod services;
+mod sign_ins;
 
+pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
 pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
+pub use devices::Removal;
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
-pub use lockstep_ports::{ListedConversation, Mailbox, ServiceRefusal, Wakeup};
+pub use lockstep_ports::{ChannelDeletion, ListedConversation, Mailbox, PasswordHash, Proof, ServiceRefusal, Wakeup};
+pub use sign_ins::{Polled, WaitingSignIn};

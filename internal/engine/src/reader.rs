@@ -119,6 +119,7 @@ async fn answer_all(
     waiting: &HashMap<Range, Vec<Wanted>>,
 ) -> Result<(), StoreError> {
     let ranges: Vec<Range> = waiting.keys().copied().collect();
+    let began = publisher.rings.erasures();
     let found = log.ranges(ranges.clone()).await?;
     let mut empty = Vec::new();
     for (range, entries) in ranges.into_iter().zip(found) {
@@ -129,7 +130,7 @@ async fn answer_all(
         };
         // What reaches the head as far as it is known is worth remembering: what comes later is pushed behind it.
         if waiting[&range].iter().all(|wanted| last.seq >= wanted.head) {
-            publisher.rings.push(&entries);
+            publisher.rings.push_read(&entries, began);
         }
         let first = entries[0].seq;
         let skip = (first > range.from).then(|| retention(range.from, first));

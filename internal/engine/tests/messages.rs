@@ -5,8 +5,8 @@ mod common;
 use common::{House, Live, user};
 use lockstep_engine::Slice;
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, EntryId, FeedChange, Notice, OffsetsVersion, ResumePoint,
-    Seq, Shown, Target,
+    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, EntryId, FeedChange, Kind, Notice, OffsetsVersion,
+    ResumePoint, Seq, Shown, Target,
 };
 
 async fn entry(live: &mut Live, conversation: ConversationId) -> (u64, String) {
@@ -87,6 +87,7 @@ async fn many_at_once_are_committed_together_and_published_in_order() {
             reference: Some(Seq::new(n)),
             target: Target::Conversation(group),
             client_msg_id: ClientMsgId::new(&format!("m{n}")).unwrap(),
+            kind: Kind::Message,
             body: Body::text(&n.to_string()),
         });
     }

@@ -1,11 +1,13 @@
 //! Whose request it is as far as addresses tell: the peer's, or what a trusted proxy says.
 
-use axum::extract::{Request, State};
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use ipnet::IpNet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The address at the other end of the connection, put into each request by whoever accepts connections.
 #[derive(Debug, Clone, Copy)]
@@ -15,10 +17,38 @@ pub struct Peer(pub IpAddr);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
+impl ClientAddress {
+    /// What is counted by: an IPv4 address, or the network of an IPv6 one, of which one machine has all 2^64 addresses
+    /// (RFC 4291, section 2.5.1).
+    pub(crate) fn network(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(_) => self.0,
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_MASK).into(),
+        }
+    }
+}
+
+/// The network of the client's address, for handlers that count by it.
+pub(crate) struct ClientNetwork(pub(crate) IpAddr);
+
+impl<S: Send + Sync> FromRequestParts<S> for ClientNetwork {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        // Where nobody knows the peers, all count as one.
+        let address = parts.extensions.get().copied().unwrap_or(ClientAddress(UNKNOWN));
+        Ok(Self(address.network()))
+    }
+}
+
 /// Networks whose machines tell truly whose requests they pass on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
+/// The address of a client of whom nothing is known.
+const UNKNOWN: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+/// The bits of an address of IPv6 that tell one network from another.
+const NETWORK_MASK: u128 = !0 << 64;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 impl TrustedProxies {
@@ -155,8 +185,7 @@ fn node(text: &str) -> Option<IpAddr> {
 
 /// Puts the [`ClientAddress`] into a request.
 pub(crate) async fn found(State(proxies): State<TrustedProxies>, mut request: Request, next: Next) -> Response {
-    // Without a known peer, all requests are as if from one address.
-    let peer = request.extensions().get().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Peer(address)| *address);
+    let peer = request.extensions().get().map_or(UNKNOWN, |Peer(address)| *address);
     let address = ClientAddress(proxies.client(peer, request.headers()));
     request.extensions_mut().insert(address);
     next.run(request).await

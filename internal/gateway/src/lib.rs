@@ -7,6 +7,7 @@
 //! No token, body or id of a user or device is ever logged or used as a metric's label. Clients' addresses are logged at
 //! the level `debug` alone.
 
+mod accounts;
 mod client_address;
 mod http;
 mod origins;
@@ -15,6 +16,7 @@ mod rest;
 mod state;
 mod ws;
 
+pub use accounts::{AccountsConfig, Attempt};
 pub use client_address::{Peer, TrustedProxies};
 pub use http::{BodyLimits, JsonBody, PathId, bad_request};
 pub use origins::Origins;

@@ -1,10 +1,11 @@
 //! What every handler shares.
 
+use crate::accounts::Accounts;
 use crate::rest::{Rate, Rates, RequestRates, Requests};
 use crate::ws::Meters;
-use crate::{BodyLimits, Origins, TrustedProxies};
+use crate::{AccountsConfig, BodyLimits, Origins, TrustedProxies};
 use axum::extract::FromRef;
-use lockstep_auth::Tokens;
+use lockstep_auth::{Issuers, Tokens};
 use lockstep_engine::{Claim, Engine};
 use lockstep_model::{Code, DeviceId, ServiceName, UnixMs, limits};
 use lockstep_protocol::ClientLimits;
@@ -37,6 +38,8 @@ pub struct GatewayConfig {
     pub requests: RequestRates,
     /// How fast a service may send. More are refused with `rate_limited`.
     pub service_sends: Rate,
+    /// Who may sign up and in, and how often.
+    pub accounts: AccountsConfig,
 }
 
 impl Default for GatewayConfig {
@@ -51,6 +54,7 @@ impl Default for GatewayConfig {
             trusted_proxies: TrustedProxies::default(),
             requests: RequestRates::default(),
             service_sends: Rate { per_second: limits::SERVICE_SENDS_PER_SECOND, burst: limits::SERVICE_SENDS_BURST },
+            accounts: AccountsConfig::default(),
         }
     }
 }
@@ -83,6 +87,8 @@ pub struct Shared {
     requests: Arc<Requests>,
     device_rates: Arc<Rates<DeviceId>>,
     service_rates: Arc<Rates<ServiceName>>,
+    /// What signing up and in needs.
+    pub(crate) accounts: Arc<Accounts>,
 }
 
 impl GatewayState {
@@ -97,6 +103,7 @@ impl GatewayState {
         let sends = Rate { per_second: config.session.sends_per_second, burst: config.session.sends_burst };
         let (device_rates, service_rates) = (Rates::new(sends), Rates::new(config.service_sends));
         let requests = Arc::new(Requests::new(config.requests));
+        let accounts = Accounts::new(&config.accounts, &tokens);
         let client_limits = ClientLimits {
             heartbeat_ms: config.session.heartbeat.as_millis() as u64,
             ack_timeout_ms: config.session.ack_timeout.as_millis() as u64,
@@ -120,6 +127,7 @@ impl GatewayState {
             requests,
             device_rates: Arc::new(device_rates),
             service_rates: Arc::new(service_rates),
+            accounts: Arc::new(accounts),
         }))
     }
 
@@ -132,6 +140,13 @@ impl GatewayState {
     /// Lets readiness say more: something is not as it should be, yet the server is ready.
     pub fn remarking(mut self, remark: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.0).remark = Arc::new(remark);
+        self
+    }
+
+    /// Lets users sign in by the word of outside issuers.
+    pub fn trusting(mut self, issuers: Issuers) -> Self {
+        let shared = Arc::make_mut(&mut self.0);
+        shared.accounts = Arc::new(Accounts::new(&shared.config.accounts, &shared.tokens).trusting(issuers));
         self
     }
 

@@ -2,8 +2,8 @@
 
 use crate::SharedEntry;
 use lockstep_protocol::{
-    Body, ClientMsgId, Code, ConversationId, EntryId, Offset, OffsetsVersion, Ref, Seq, Shown, SkipReason, Target,
-    UnixMs,
+    Body, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Ref, Seq, Shown, SkipReason,
+    Target, UnixMs,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
@@ -19,7 +19,7 @@ pub enum Ask {
     /// Open one conversation that the feed has told of. Answered by [`Notice::Followed`], or not at all if the user is
     /// no member.
     Follow(ConversationId),
-    /// Append a message. Answered by [`Notice::Sent`].
+    /// Append an entry. Answered by [`Notice::Sent`].
     Append {
         /// The request's ref.
         reference: Option<Ref>,
@@ -27,6 +27,8 @@ pub enum Ask {
         target: Target,
         /// The sender's name for it.
         client_msg_id: ClientMsgId,
+        /// What it is.
+        kind: Kind,
         /// The content.
         body: Body,
     },

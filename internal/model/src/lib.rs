@@ -17,12 +17,13 @@ mod topic;
 
 pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, View};
-pub use device::{ConnectionGeneration, Device, DeviceKind, TokenGeneration, User};
+pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
-    Body, BodyError, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch, IdError, Kind, Offset,
-    OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SkipReason, Target, UnixMs, UserId, limits,
+    Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
+    IdError, Kind, Offset, OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target, UnixMs,
+    UserId, limits,
 };
 pub use raw_body::{RawBodyError, body_of_raw};
 pub use service::{Scope, ScopeError, Service};

@@ -9,6 +9,7 @@
 //!
 //! No trait here names a database, a wire format or a door.
 
+mod accounts;
 mod broker;
 mod directory;
 mod error;
@@ -21,7 +22,10 @@ mod services;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use broker::Broker;
+pub use accounts::{
+    AccountRefusal, Accounts, NEXT_MAX, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn,
+};
+pub use broker::{Broker, ChannelDeletion};
 pub use directory::{
     Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
     NewDevice,

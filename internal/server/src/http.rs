@@ -2,10 +2,8 @@
 
 use axum::Router;
 use axum::serve::Listener;
-use hyper::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::Service;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use lockstep_gateway::Peer;
@@ -44,29 +42,14 @@ pub(crate) struct Ending {
     pub(crate) dropping: CancellationToken,
 }
 
-/// What is told of where a connection comes from.
-pub(crate) trait Address {
-    fn peer(&self) -> Option<Peer>;
-}
-
-impl Address for SocketAddr {
-    fn peer(&self) -> Option<Peer> {
-        Some(Peer(self.ip()))
-    }
-}
-
-impl Address for tokio::net::unix::SocketAddr {
-    fn peer(&self) -> Option<Peer> {
-        None
-    }
-}
-
 /// Accepts connections until the end. Upgraded ones leave this function's sight: the door that took them tracks them.
-pub(crate) async fn serve<L>(mut listener: L, router: Router, limits: HttpLimits, ending: Ending, tasks: TaskTracker)
-where
-    L: Listener,
-    L::Addr: Address,
-{
+pub(crate) async fn serve<L: Listener<Addr: Address>>(
+    mut listener: L,
+    router: Router,
+    limits: HttpLimits,
+    ending: Ending,
+    tasks: TaskTracker,
+) {
     let room = Arc::new(Semaphore::new(limits.connections_max));
     loop {
         let place = tokio::select! {
@@ -78,27 +61,37 @@ where
             () = ending.stopping.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        let (router, ending, peer) = (router.clone(), ending.clone(), address.peer());
+        let (router, ending) = (router.clone(), ending.clone());
         let connection = async move {
-            connection(io, peer, router, limits, ending).await;
+            connection(io, router, address.peer(), limits, ending).await;
             drop(place);
         };
         tasks.spawn(connection.instrument(tracing::debug_span!("http_connection")));
     }
 }
 
-async fn connection<I>(io: I, peer: Option<Peer>, router: Router, limits: HttpLimits, ending: Ending)
+/// Where a connection comes from, as far as requests are told.
+pub(crate) trait Address {
+    /// The other end, if it is not this machine's own.
+    fn peer(&self) -> Option<Peer>;
+}
+
+impl Address for SocketAddr {
+    fn peer(&self) -> Option<Peer> {
+        Some(Peer(self.ip()))
+    }
+}
+
+async fn connection<I>(io: I, router: Router, peer: Option<Peer>, limits: HttpLimits, ending: Ending)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEADER_BYTES_MAX);
-    let router = TowerToHyperService::new(router);
-    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-        if let Some(peer) = peer {
-            request.extensions_mut().insert(peer);
-        }
-        router.call(request)
+    let routed = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        peer.and_then(|peer| request.extensions_mut().insert(peer));
+        routed.call(request)
     });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     tokio::select! {

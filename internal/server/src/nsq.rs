@@ -29,6 +29,8 @@ pub(crate) struct Nsq {
     pub(crate) events: Option<NsqEvents>,
     /// What deletes channels of devices that are gone and topics that stand empty.
     pub(crate) janitor: Janitor,
+    /// How often.
+    pub(crate) janitor_period: Duration,
 }
 
 /// Starts all that uses the configured nsqds; the janitor is to be run.
@@ -43,7 +45,8 @@ pub(crate) fn start(config: &NsqConfig, store: &SqliteStore, tokens: &Tokens) ->
     let users = broker.clone();
     let janitor = JanitorSettings { pinned, ..JanitorSettings::new(move |topic| users.uses(topic)) };
     let janitor = Janitor::new(fleet, Arc::new(store.clone()), janitor);
-    Ok(Nsq { broker, raw_messages, events, janitor })
+    let janitor_period = Duration::from_secs(config.janitor_period_s);
+    Ok(Nsq { broker, raw_messages, events, janitor, janitor_period })
 }
 
 fn settings(config: &NsqConfig, log: &dyn MessageLog, tokens: &Tokens) -> Result<NsqSettings, AddressError> {
@@ -65,6 +68,7 @@ fn settings(config: &NsqConfig, log: &dyn MessageLog, tokens: &Tokens) -> Result
     settings.pinned = config.pinned.iter().copied().collect();
     settings.consumers_per_device_max = config.consumers_per_device_max as usize;
     settings.consumers_max = config.consumers_max as usize;
+    settings.seqs_max = config.seqs_max as usize;
     settings.consumers_per_second_max = config.consumers_per_second_max as u32;
     settings.publish_timeout = Duration::from_millis(config.publish_timeout_ms);
     Ok(settings)
@@ -99,6 +103,9 @@ pub(crate) async fn take_in(engine: Engine, mut messages: mpsc::Receiver<RawMess
 /// What readiness says of NSQ beside that the server is ready: it serves without, from the log.
 pub(crate) fn remark(broker: &NsqBroker) -> Option<String> {
     let (connected, all) = broker.connected();
+    let (consumers, seqs) = broker.waiting();
+    metrics::gauge!("lockstep_nsq_places_waited_for", "of" => "consumer").set(consumers as f64);
+    metrics::gauge!("lockstep_nsq_places_waited_for", "of" => "_seq").set(seqs as f64);
     metrics::gauge!("lockstep_nsqds_connected").set(connected as f64);
     metrics::gauge!("lockstep_nsqds").set(all as f64);
     (connected < all).then(|| format!("{connected} of {all} nsqds are connected; devices read the log instead"))

@@ -8,7 +8,7 @@ use crate::running::Running;
 use crate::tasks::Tasks;
 use crate::{Config, Telemetry, descriptors};
 use axum::serve::{Listener, ListenerExt};
-use lockstep_auth::{KeyError, Tokens};
+use lockstep_auth::{IssuerError, Issuers, KeyError, Passwords, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Engine, EngineConfig, Ports};
 use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState, Origins, Rate, RequestRates, TrustedProxies};
@@ -32,8 +32,6 @@ const ADMIN_LIMITS: HttpLimits =
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
 /// How often it is looked at which nsqds are there, and memory is given back that only speed needs.
 const NSQ_PERIOD: Duration = Duration::from_secs(25);
-/// How often nsqds are asked for channels of devices that are gone and for topics that stand empty.
-const JANITOR_PERIOD: Duration = Duration::from_secs(60);
 /// How often the metrics' histograms are put in order, so that they do not grow between two readings.
 const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
@@ -54,6 +52,9 @@ pub enum StartError {
     /// The signing key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// An issuer of outside tokens.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// The address.
     #[error("{address} cannot be listened on: is another server there? Name another address with --listen")]
     Listen {
@@ -94,7 +95,8 @@ impl Server {
     pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
         make_folder(&config.data)?;
         let limits = &config.limits;
-        descriptors::raise_limit(limits.connections_max.saturating_add(limits.http_connections_max));
+        let to_nsqds = if config.nsq.nsqds.is_empty() { 0 } else { config.nsq.consumers_max + config.nsq.seqs_max };
+        descriptors::raise_limit(limits.connections_max.saturating_add(limits.http_connections_max + to_nsqds));
         let options = SqliteOptions {
             conversations_per_user_max: limits.conversations_per_user_max as u32,
             ..SqliteOptions::default()
@@ -113,6 +115,7 @@ impl Server {
 /// All that can still fail once the store is open.
 struct Doors {
     tokens: Arc<Tokens>,
+    issuers: Issuers,
     listener: TcpListener,
     local_addr: SocketAddr,
     nsq_http: Option<nsq_http::Bound>,
@@ -123,6 +126,7 @@ struct Doors {
 
 async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, StartError> {
     let tokens = Arc::new(Tokens::open(&config.data)?);
+    let issuers = Issuers::open(config.accounts.issuer_settings())?;
     let uses_nsq = !config.nsq.nsqds.is_empty();
     if uses_nsq && config.nsq_http.listen.is_some() {
         return Err(StartError::NsqHttpBesideNsqds);
@@ -133,13 +137,15 @@ async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, Start
     let (admin_socket, admin_listener) = AdminSocket::bind(&config.data)?;
     // Last, so that nothing has to be taken back.
     let nsq = if uses_nsq { Some(nsq::start(&config.nsq, store, &tokens)?) } else { None };
-    Ok(Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq })
+    Ok(Doors { tokens, issuers, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq })
 }
 
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
-    let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
+    let Doors { tokens, issuers, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
     let (nsq, nsq_work, events) = match nsq {
-        Some(Nsq { broker, raw_messages, events, janitor }) => (Some(broker), Some((raw_messages, janitor)), events),
+        Some(Nsq { broker, raw_messages, events, janitor, janitor_period }) => {
+            (Some(broker), Some((raw_messages, janitor, janitor_period)), events)
+        }
         None => (None, None, None),
     };
     let broker: Arc<dyn Broker> = match &nsq {
@@ -166,7 +172,8 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         ending.stopping.clone(),
         move || rendered.render(),
     )
-    .writable_when(move || asked.is_writable());
+    .writable_when(move || asked.is_writable())
+    .trusting(issuers);
     let gateway = match nsq.clone() {
         Some(broker) => gateway.remarking(move || nsq::remark(&broker)),
         None => gateway,
@@ -181,10 +188,10 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     if let Some(bound) = nsq_http {
         nsq_http::serve(bound, &config, engine.clone(), store.clone(), &ending, &tasks);
     }
-    if let Some((messages, janitor)) = nsq_work {
+    if let Some((messages, janitor, period)) = nsq_work {
         let taking_in = nsq::take_in(engine.clone(), messages, ending.stopping.clone());
         tasks.spawn_vital("raw messages", taking_in);
-        tasks.spawn_vital("NSQ janitor", janitor.run(JANITOR_PERIOD, ending.stopping.clone()));
+        tasks.spawn_vital("NSQ janitor", janitor.run(period, ending.stopping.clone()));
     }
     if let Some(broker) = nsq.clone() {
         tasks.spawn_periodic("NSQ upkeep", NSQ_PERIOD, ending.stopping.clone(), move || {
@@ -193,7 +200,8 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
             std::future::ready(())
         });
     }
-    let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config));
+    let passwords = Passwords::new(config.password_settings());
+    let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config), passwords);
     let admin = http::serve(admin_listener, admin::router(admin_state), ADMIN_LIMITS, ending.clone(), tasks.tracker());
     tasks.spawn_vital("admin listener", admin);
     let maintained = store.clone();
@@ -292,6 +300,7 @@ fn gateway_config(config: &Config) -> GatewayConfig {
             device: rate(limits.device_requests_per_second, limits.device_requests_burst),
         },
         service_sends: rate(limits.service_sends_per_second, limits.service_sends_burst),
+        accounts: config.gateway_accounts(),
         ..GatewayConfig::default()
     };
     let session = &mut gateway.session;

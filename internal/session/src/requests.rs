@@ -1,7 +1,7 @@
 //! What the device asks.
 
 use crate::session::Phase;
-use crate::{Event, Request, Session};
+use crate::{Effect, Event, Request, Session};
 use lockstep_model::{Ask, Code, ConversationId, Ref, Seq};
 use std::time::{Duration, Instant};
 
@@ -25,14 +25,19 @@ impl Session {
             Request::Hello(hello) => self.handle_hello(hello, now),
             _ if !begun => self.close(Code::HelloExpected),
             Request::Resume { shown, more } => self.handle_resume(shown, more, now),
-            Request::Send { reference, target, client_msg_id, body } => {
+            Request::Send { reference, target, client_msg_id, kind, body } => {
                 if self.may_send(reference, now) {
                     self.answers_waiting += 1;
-                    self.ask(Ask::Append { reference, target, client_msg_id, body });
+                    self.ask(Ask::Append { reference, target, client_msg_id, kind, body });
                 }
             }
             Request::Ack(cursors) => self.handle_ack(cursors),
             Request::Read { reference, conversation, seq } => self.handle_read(reference, conversation, seq),
+            Request::Renew { reference, token } => {
+                if self.may_send(reference, now) {
+                    self.effects.push_back(Effect::Renew { reference, token });
+                }
+            }
             Request::Heartbeat => {}
         }
         self.pump();
@@ -46,6 +51,20 @@ impl Session {
         let now = self.since_start(now);
         if self.frames.take(now, self.config.frames_per_second, self.config.frames_burst).is_err() {
             self.close(Code::Flood);
+        }
+    }
+
+    /// The answer to [`Effect::Renew`]: if the token is good, the connection's age begins anew.
+    pub fn handle_renewed(&mut self, reference: Option<Ref>, outcome: Result<(), Code>, now: Instant) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.renewed_at_ms = u32::try_from(self.since_start(now).as_millis()).unwrap_or(u32::MAX);
+                self.emit(Event::Done { reference });
+            }
+            Err(code) => self.fail(reference, if code.closes() { Code::RenewalRefused } else { code }),
         }
     }
 

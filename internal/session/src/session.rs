@@ -36,6 +36,8 @@ pub struct Session {
     pub(crate) frames: Rate,
     pub(crate) heartbeat_at: Duration,
     pub(crate) heartbeats_missed: u8,
+    /// When the device last showed a good token, in milliseconds since the start.
+    pub(crate) renewed_at_ms: u32,
 }
 
 /// How far the connection has come.
@@ -78,6 +80,7 @@ impl Session {
             frames: Rate::default(),
             heartbeat_at,
             heartbeats_missed: 0,
+            renewed_at_ms: 0,
         }
     }
 

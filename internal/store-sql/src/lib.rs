@@ -7,6 +7,7 @@
 //!
 //! This crate must never answer before the commit, decide who may do what, or know about connections.
 
+mod accounts;
 mod directory;
 mod follow;
 mod gather;

@@ -18,7 +18,8 @@ pub(crate) struct Columns<'r> {
 /// The columns that [`Columns::device`] takes.
 macro_rules! device_columns {
     () => {
-        "id, user, name, kind, token_generation, connection_generation, created_at, seen_at, removed_at"
+        "id, user, name, kind, token_generation, connection_generation, created_at, seen_at, removed_at, \
+         signed_out_at, platform"
     };
 }
 pub(crate) use device_columns;
@@ -133,6 +134,8 @@ impl<'r> Columns<'r> {
             created_at: self.time()?,
             seen_at: self.optional_int()?.map(UnixMs::new),
             removed_at: self.optional_int()?.map(UnixMs::new),
+            signed_out_at: self.optional_int()?.map(UnixMs::new),
+            platform: self.optional_text()?.map(str::to_owned),
         })
     }
 

@@ -10,6 +10,8 @@ pub struct StoreStats {
     pub read_queries: u64,
     /// Transactions that were committed.
     pub commits: u64,
+    /// Trips to SQLite's thread that transactions made: each costs more than most statements do.
+    pub transaction_trips: u64,
     /// Transactions that failed, or whose commit did.
     pub failed_commits: u64,
     /// Entries that [`append`](lockstep_ports::MessageLog::append) made.
@@ -27,6 +29,7 @@ pub struct StoreStats {
 pub(crate) struct Counters {
     read_queries: AtomicU64,
     commits: AtomicU64,
+    transaction_trips: AtomicU64,
     failed_commits: AtomicU64,
     entries_appended: AtomicU64,
     append_rows: AtomicU64,
@@ -37,6 +40,7 @@ pub(crate) struct Counters {
 /// What one transaction wrote; counted only once it is committed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
+    pub(crate) trips: u64,
     pub(crate) entries_appended: u64,
     pub(crate) append_rows: u64,
     pub(crate) cursor_rows: u64,
@@ -49,6 +53,7 @@ impl Counters {
         StoreStats {
             read_queries: read(&self.read_queries),
             commits: read(&self.commits),
+            transaction_trips: read(&self.transaction_trips),
             failed_commits: read(&self.failed_commits),
             entries_appended: read(&self.entries_appended),
             append_rows_written: read(&self.append_rows),
@@ -72,6 +77,7 @@ impl Counters {
         add(&self.offset_rows, tally.offset_rows, "offset");
         self.entries_appended.fetch_add(tally.entries_appended, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
+        self.transaction_trips.fetch_add(tally.trips, Ordering::Relaxed);
         metrics::counter!("lockstep_store_entries_appended_total").increment(tally.entries_appended);
         metrics::counter!("lockstep_store_commits_total").increment(1);
         metrics::histogram!("lockstep_store_transaction_seconds").record(took.as_secs_f64());

@@ -27,6 +27,12 @@ async fn message_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages() {
+    let (_folder, stores) = open().await;
+    conformance::messages(&stores).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn directory() {
     let (_folder, stores) = open().await;
     conformance::directory(&stores).await;

@@ -2,7 +2,7 @@
 
 use crate::service::{Command, Service};
 use crate::{ClientConfig, Counters, Event, OutboxItem, SendError, Sent};
-use lockstep_protocol::{Body, ClientMsgId, ConversationId, Offset, Seq, Target};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Kind, Offset, Seq, Target};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -66,9 +66,14 @@ impl Client {
         target: Target,
         body: Body,
     ) -> Result<Pending, SendError> {
+        self.enqueue_item(OutboxItem { client_msg_id, target, kind: Kind::Message, body }).await
+    }
+
+    /// Takes something to send.
+    pub(crate) async fn enqueue_item(&self, item: OutboxItem) -> Result<Pending, SendError> {
         let (saved, on_saved) = oneshot::channel();
         let (answer, on_answer) = oneshot::channel();
-        let item = OutboxItem { client_msg_id: client_msg_id.clone(), target, body };
+        let client_msg_id = item.client_msg_id.clone();
         self.command(Command::Send { item, saved, answer }).await?;
         on_saved.await.map_err(|_| SendError::Stopped)??;
         Ok(Pending { client_msg_id, answer: on_answer })

@@ -14,9 +14,11 @@
 mod client;
 mod config;
 mod event;
+mod kinds;
 pub mod machine;
 mod service;
 mod store;
+mod thread;
 mod token;
 mod transport;
 
@@ -24,6 +26,7 @@ pub use client::{Client, Events, Pending};
 pub use config::ClientConfig;
 pub use event::{Counters, DisconnectReason, Event, SendError, Sent, StopReason};
 pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
+pub use thread::{Message, Thread};
 pub use token::{FixedToken, TokenError, TokenReason, TokenSource};
 
 /// For implementations of [`TokenSource`] and [`LocalStore`].

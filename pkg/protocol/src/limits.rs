@@ -37,5 +37,9 @@ pub const FRAMES_BURST: u32 = 2_000;
 pub const CONVERSATIONS_PER_USER_MAX: usize = 10_000;
 /// Most members named when a group is made. More are refused with `bad_request`.
 pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Most users that a message mentions. More are answered with `bad_body`.
+pub const MENTIONS_MAX: usize = 50;
+/// Most characters of a reaction's key. More are answered with `bad_body`.
+pub const REACTION_KEY_CHARS_MAX: usize = 32;
 /// Most characters of a title or of a device's name.
 pub const NAME_CHARS_MAX: usize = 128;

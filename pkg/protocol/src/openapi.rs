@@ -2,7 +2,7 @@
 
 use crate::{
     Body, ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, Kind, OffsetsVersion, Sender, Seq, ServiceName,
-    UnixMs, UserId,
+    SignInId, UnixMs, UserId,
 };
 use serde_json::json;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
@@ -29,6 +29,7 @@ described! {
     ServiceName = text(ServiceName::CHARS_MAX).pattern(Some("^[a-z0-9][a-z0-9._-]*$")), "The name of a service.";
     DeviceId = uuid(), "A device.";
     ConversationId = uuid(), "A conversation.";
+    SignInId = uuid(), "A sign-in that waits for an approval.";
     EntryId = uuid(), "An entry of a conversation's log.";
     Epoch = uuid(), "The identity of a store.";
     Seq = number(), "A place in a conversation's log; 0 is before the first.";

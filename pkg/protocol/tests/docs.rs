@@ -71,6 +71,7 @@ fn client_type(frame: &ClientFrame) -> &'static str {
         ClientFrame::Send(_) => "send",
         ClientFrame::Ack(_) => "ack",
         ClientFrame::Read { .. } => "read",
+        ClientFrame::Renew(_) => "renew",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }
@@ -102,7 +103,7 @@ fn every_frame_has_an_example() {
             }
         };
     }
-    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "resume", "send"]));
+    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "renew", "resume", "send"]));
     let all =
         ["caught_up", "done", "entries", "entry", "error", "heartbeat", "offsets", "reset", "sent", "skip", "welcome"];
     assert_eq!(server, BTreeSet::from(all));
@@ -145,7 +146,8 @@ fn the_limits_are_those_of_the_crate() {
     let values = values!(
         FRAME_BYTES_MAX BODY_BYTES_MAX BODY_DEPTH_MAX CURSORS_PER_FRAME_MAX ENTRIES_PER_FRAME_MAX WINDOW_ENTRIES_MAX
         WINDOW_BYTES_MAX HELLO_TIMEOUT_MS HEARTBEAT_MS ACK_TIMEOUT_MS SENDS_PER_SECOND SENDS_BURST
-        SERVICE_SENDS_PER_SECOND SERVICE_SENDS_BURST FRAMES_PER_SECOND FRAMES_BURST CONVERSATIONS_PER_USER_MAX GROUP_MEMBERS_MAX NAME_CHARS_MAX
+        SERVICE_SENDS_PER_SECOND SERVICE_SENDS_BURST FRAMES_PER_SECOND FRAMES_BURST CONVERSATIONS_PER_USER_MAX GROUP_MEMBERS_MAX
+        MENTIONS_MAX REACTION_KEY_CHARS_MAX NAME_CHARS_MAX
     );
     let mut expected = String::from("| limit | value | |\n|---|---|---|\n");
     let mut comment = String::new();

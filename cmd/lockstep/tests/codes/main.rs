@@ -31,6 +31,7 @@ const HERE: &[(&str, &str, &[Code])] = &[
             Code::ReadBeyond,
         ],
     ),
+    ("refusals.rs", "what_is_about_a_message_is_checked", &[Code::NoSuchTarget, Code::NotYours, Code::Recalled]),
     ("refusals.rs", "more_than_the_server_takes_is_refused", &[Code::RateLimited, Code::TooManyConversations]),
     (
         "closing.rs",
@@ -65,6 +66,13 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::NoSuchService, "internal/server/tests/admin.rs", "services_are_made_changed_and_revoked"),
     (Code::UnsupportedMediaType, "internal/server/tests/doors.rs", "bodies_are_plain_json"),
     (Code::OriginRefused, "internal/server/tests/doors.rs", "websockets_are_for_own_and_listed_pages_and_for_programs"),
+    (Code::WrongCredentials, "internal/server/tests/accounts.rs", "nobody_learns_who_is_there_from_a_wrong_password"),
+    (Code::UserTaken, "internal/server/tests/accounts.rs", "a_user_signs_up_once_and_in_with_several_devices"),
+    (Code::SignUpClosed, "internal/server/tests/accounts.rs", "sign_up_is_closed_unless_it_is_opened"),
+    (Code::NoSuchSignIn, "internal/server/tests/accounts.rs", "a_further_main_device_has_to_be_approved"),
+    (Code::SignInRefused, "internal/server/tests/accounts.rs", "a_further_main_device_has_to_be_approved"),
+    (Code::TooManyDevices, "internal/engine/tests/accounts.rs", "who_cannot_sign_in"),
+    (Code::RenewalRefused, "internal/gateway/tests/ws/tokens.rs", "a_fresh_token_on_an_open_connection"),
     (Code::RequestTimeout, "cmd/lockstep/tests/faults/network.rs", "bodies_that_come_byte_by_byte_are_not_waited_for"),
     (
         Code::SlowReader,

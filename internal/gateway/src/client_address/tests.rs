@@ -110,6 +110,18 @@ fn headers_that_disagree_do_not_count() {
     assert_eq!(both("garbage", "203.0.113.7"), PROXY);
 }
 
+#[test]
+fn a_network_of_ipv6_counts_as_one_address() {
+    let cases = [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ("2001:db8:1:2::", "2001:db8:1:2::"),
+    ];
+    for (address, expected) in cases {
+        assert_eq!(ClientAddress(address.parse().unwrap()).network().to_string(), expected);
+    }
+}
+
 fn header_value() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         Just("for=".to_owned()),

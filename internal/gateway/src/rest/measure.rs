@@ -35,6 +35,7 @@ fn known_method(request: &Request) -> &'static str {
     match request.method().as_str() {
         "GET" => "GET",
         "POST" => "POST",
+        "PUT" => "PUT",
         "DELETE" => "DELETE",
         _ => "other",
     }

@@ -1,5 +1,7 @@
 //! REST: what a service, a script or a device without a live connection may do, and what operators look at.
 
+mod accounts;
+mod attempts;
 mod caller;
 mod conversations;
 mod devices;
@@ -10,7 +12,10 @@ mod operations;
 mod rates;
 mod requests;
 mod routes;
+mod sessions;
+mod sign_ins;
 
+pub(crate) use attempts::Attempts;
 pub use rates::Rate;
 pub(crate) use rates::Rates;
 pub use requests::RequestRates;
@@ -21,7 +26,7 @@ use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use lockstep_model::Code;
 use measure::measured;
 use routes::Routes;
@@ -48,7 +53,7 @@ pub(crate) fn paths() -> Vec<String> {
     with_token().merge(open()).paths()
 }
 
-/// What takes a token.
+/// What takes a token, or gives one.
 fn with_token() -> Routes<GatewayState> {
     let conversation = "/v1/conversations/{id}";
     Routes::new()
@@ -57,6 +62,7 @@ fn with_token() -> Routes<GatewayState> {
         .route(&format!("{conversation}/members"), measured("members", get(conversations::members)))
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
+        .merge(accounts())
 }
 
 /// What is open to all: the WebSocket, which asks for its token itself, and what operators look at.
@@ -69,6 +75,22 @@ fn open() -> Routes<GatewayState> {
         .route("/v1/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
         .route("/v1/ws", get(crate::ws::upgrade))
+}
+
+/// Accounts and sessions.
+fn accounts() -> Routes<GatewayState> {
+    let sign_in = "/v1/sign-ins/{id}";
+    Routes::new()
+        .route("/v1/users", measured("users", post(accounts::sign_up)))
+        .route("/v1/profile/password", measured("password", put(accounts::change_password)))
+        .route("/v1/sessions", measured("sessions", post(sessions::sign_in).delete(sessions::sign_out_all)))
+        .route("/v1/sessions/external", measured("sessions", post(sessions::sign_in_external)))
+        .route("/v1/sessions/refresh", measured("sessions", post(sessions::refresh)))
+        .route("/v1/sessions/current", measured("sessions", delete(sessions::sign_out)))
+        .route("/v1/sign-ins", measured("sign_ins", get(sign_ins::list)))
+        .route(sign_in, measured("sign_ins", post(sign_ins::poll)))
+        .route(&format!("{sign_in}/approve"), measured("sign_ins", post(sign_ins::approve)))
+        .route(&format!("{sign_in}/refuse"), measured("sign_ins", post(sign_ins::refuse)))
 }
 
 /// The answer to a path that leads nowhere.

@@ -2,18 +2,14 @@
 //! verified and before the store is asked.
 
 use super::rates::{Rate, Rates};
-use crate::client_address::ClientAddress;
+use crate::client_address::ClientNetwork;
 use crate::{GatewayState, Problem};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use lockstep_model::{Code, DeviceId, UserId};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
-
-/// The bits of an address of IPv6 that tell one network from another: a machine chooses the rest itself (RFC 4291, section
-/// 2.5.1).
-const NETWORK_MASK: u128 = !0 << 64;
 
 /// How fast requests may come.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +46,7 @@ impl Requests {
     }
 
     fn admit_address(&self, address: IpAddr) -> Result<(), Problem> {
-        let admitted = self.addresses.admit(&network(address), Instant::now());
+        let admitted = self.addresses.admit(&address, Instant::now());
         admitted.map_err(|wait| refused("address", "Too many requests came from this address.", wait))
     }
 
@@ -69,36 +65,15 @@ fn refused(by: &'static str, detail: &'static str, wait: Duration) -> Problem {
     Problem::new(Code::RateLimited, detail).retry_after(wait)
 }
 
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & NETWORK_MASK).into(),
-    }
-}
-
 /// Lets a request pass if its address has not made too many.
-pub(crate) async fn limit_address(State(state): State<GatewayState>, request: Request, next: Next) -> Response {
-    let address = request.extensions().get().map(|ClientAddress(address)| *address);
-    match address.map_or(Ok(()), |address| state.requests().admit_address(address)) {
+pub(crate) async fn limit_address(
+    State(state): State<GatewayState>,
+    ClientNetwork(network): ClientNetwork,
+    request: Request,
+    next: Next,
+) -> Response {
+    match state.requests().admit_address(network) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_of_ipv6_counts_as_one_address() {
-        let cases = [
-            ("203.0.113.7", "203.0.113.7"),
-            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
-            ("2001:db8:1:2::", "2001:db8:1:2::"),
-            ("::1", "::"),
-        ];
-        for (address, expected) in cases {
-            assert_eq!(network(address.parse().unwrap()).to_string(), expected);
-        }
     }
 }

@@ -22,10 +22,12 @@ pub(crate) fn request(text: &str) -> Request {
             reference: send.reference,
             target: send.target,
             client_msg_id: send.client_msg_id,
+            kind: send.kind,
             body: send.body,
         },
         Ok(ClientFrame::Ack(ack)) => Request::Ack(ack.cursors),
         Ok(ClientFrame::Read { reference, conversation, seq }) => Request::Read { reference, conversation, seq },
+        Ok(ClientFrame::Renew(renew)) => Request::Renew { reference: renew.reference, token: renew.token.into() },
         Ok(ClientFrame::Heartbeat) => Request::Heartbeat,
         Err(error) => Request::Malformed { reference: error.reference, code: error.code, detail: error.message },
     }

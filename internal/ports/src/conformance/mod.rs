@@ -3,9 +3,11 @@
 //! The suites panic at the first breach. They make users, devices and conversations of their own, so that they may run
 //! on a store that holds others, and at the same time. The store must live on after a suite: nothing is cleaned up.
 
+mod accounts;
 mod broker;
 mod directory;
 mod message_log;
+mod messages;
 mod offsets;
 mod services;
 mod world;
@@ -13,6 +15,7 @@ mod world;
 pub use broker::{broker, broker_in_order_and_once};
 pub use directory::directory;
 pub use message_log::message_log;
+pub use messages::messages;
 pub use offsets::offsets;
 
 use crate::{Directory, MessageLog, Offsets};

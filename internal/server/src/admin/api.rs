@@ -1,14 +1,16 @@
 //! What the admin socket answers.
 
-use super::services;
-use super::wire::{DeviceInfo, DeviceList, GroupInfo, GroupRequest, TokenGrant, TokenRequest, UserInfo, UserRequest};
+use super::wire::{
+    DeviceInfo, DeviceList, GroupInfo, GroupRequest, RemovalInfo, TokenGrant, TokenRequest, UserInfo, UserRequest,
+};
+use super::{accounts, services};
 use crate::config::TOKEN_TTL_S_MAX;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use lockstep_auth::{Claim, Tokens};
-use lockstep_engine::Engine;
+use lockstep_auth::{Claim, Passwords, Tokens};
+use lockstep_engine::{ChannelDeletion, Engine};
 use lockstep_gateway::{BodyLimits, JsonBody, PathId, Problem, bad_request, no_such_route, wrong_method};
 use lockstep_model::{Device, DeviceId, DeviceKind, UnixMs, UserId};
 use std::sync::Arc;
@@ -22,13 +24,21 @@ pub(crate) struct AdminState {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) token_ttl: Duration,
     pub(crate) body: BodyLimits,
+    pub(crate) passwords: Arc<Passwords>,
     /// Held while a device is looked up and made, so that two requests for one name make one device.
     making_device: Arc<Mutex<()>>,
 }
 
 impl AdminState {
-    pub(crate) fn new(engine: Engine, tokens: Arc<Tokens>, token_ttl: Duration, body: BodyLimits) -> Self {
-        Self { engine, tokens, token_ttl, body, making_device: Arc::default() }
+    pub(crate) fn new(
+        engine: Engine,
+        tokens: Arc<Tokens>,
+        token_ttl: Duration,
+        body: BodyLimits,
+        passwords: Passwords,
+    ) -> Self {
+        let passwords = Arc::new(passwords);
+        Self { engine, tokens, token_ttl, body, passwords, making_device: Arc::default() }
     }
 }
 
@@ -47,6 +57,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/v1/devices/{id}", delete(remove_device))
         .route("/v1/conversations", post(create_group))
         .merge(services::routes())
+        .merge(accounts::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
@@ -114,9 +125,12 @@ async fn list_devices(
 async fn remove_device(
     State(state): State<AdminState>,
     PathId(device): PathId<DeviceId>,
-) -> Result<StatusCode, Problem> {
-    state.engine.remove_device(device).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<RemovalInfo>, Problem> {
+    let removal = state.engine.remove_device(device).await?;
+    Ok(Json(match removal.channels {
+        ChannelDeletion::Done => RemovalInfo::Done,
+        ChannelDeletion::Pending { servers } => RemovalInfo::Fenced { pending: servers },
+    }))
 }
 
 async fn create_group(

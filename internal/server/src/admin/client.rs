@@ -2,8 +2,8 @@
 
 use super::socket_path;
 use super::wire::{
-    DeviceList, GroupInfo, GroupRequest, RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant,
-    ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
+    DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceList,
+    ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -76,6 +76,17 @@ impl AdminClient {
         self.ask(Method::POST, "/v1/users", Some(&UserRequest { user: user.to_owned() })).await
     }
 
+    /// Gives a user a password, and makes the user if need be.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn set_password(&self, user: &str, password: &str) -> Result<(), AdminError> {
+        let path = format!("/v1/users/{}/password", percent_encoded(user));
+        let request = PasswordRequest { password: password.to_owned() };
+        self.exchange(Method::PUT, &path, Some(&request)).await.map(drop)
+    }
+
     /// The devices of a user.
     ///
     /// # Errors
@@ -85,14 +96,13 @@ impl AdminClient {
         self.ask(Method::GET, &format!("/v1/users/{}/devices", percent_encoded(user)), None::<&()>).await
     }
 
-    /// Removes a device. Removing it again changes nothing.
+    /// Removes a device. Removing it again changes nothing but deletes what was left of it.
     ///
     /// # Errors
     ///
     /// See [`token`](Self::token).
-    pub async fn remove_device(&self, device: &str) -> Result<(), AdminError> {
-        let path = format!("/v1/devices/{}", percent_encoded(device));
-        self.exchange(Method::DELETE, &path, None::<&()>).await.map(drop)
+    pub async fn remove_device(&self, device: &str) -> Result<RemovalInfo, AdminError> {
+        self.ask(Method::DELETE, &format!("/v1/devices/{}", percent_encoded(device)), None::<&()>).await
     }
 
     /// Makes a group.

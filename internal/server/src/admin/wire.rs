@@ -117,6 +117,14 @@ pub struct UserRequest {
     pub user: String,
 }
 
+/// Gives a user a password: `PUT /v1/users/{id}/password`. The user is made if need be.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordRequest {
+    /// The password: a secret.
+    pub password: String,
+}
+
 /// A user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserInfo {
@@ -149,6 +157,19 @@ pub struct GroupInfo {
     pub id: String,
     /// Its title.
     pub title: Option<String>,
+}
+
+/// What became of a removed device: `DELETE /v1/devices/{id}`. It is out in any case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RemovalInfo {
+    /// Nothing of it is left.
+    Done,
+    /// Channels of it may be left; they are deleted later.
+    Fenced {
+        /// The addresses of the nsqds and nsqlookupds that may have some.
+        pending: Vec<String>,
+    },
 }
 
 /// The devices of a user: `GET /v1/users/{id}/devices`.

@@ -1,10 +1,12 @@
 //! The one configuration: defaults < `lockstep.toml` < `LOCKSTEP_*` < flags, checked whole before anything is opened.
 
+mod accounts;
 mod error;
 mod http;
 mod limits;
 mod nsq;
 
+pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use error::ConfigError;
 pub use http::HttpConfig;
 pub use limits::Limits;
@@ -40,6 +42,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Who may use the door for devices and services.
     pub http: HttpConfig,
+    /// Who may sign up and in.
+    pub accounts: AccountsConfig,
     /// How conversations are called in NSQ.
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
@@ -120,6 +124,7 @@ impl Default for Config {
             token_ttl_s: 900,
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
             http: HttpConfig::default(),
+            accounts: AccountsConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
             limits: Limits::default(),
@@ -160,8 +165,12 @@ impl Config {
             ("nsq_http.names", self.nsq_http.names_are_right()),
             ("log.level", level_is_known && !self.log.level.trim().is_empty()),
         ];
-        if let Some((key, _)) =
-            checks.into_iter().chain(self.http.checks()).chain(self.nsq.checks()).find(|(_, right)| !right)
+        if let Some((key, _)) = checks
+            .into_iter()
+            .chain(self.http.checks())
+            .chain(self.nsq.checks())
+            .chain(self.accounts.checks())
+            .find(|(_, right)| !right)
         {
             return Err(ConfigError::value(figment, key));
         }

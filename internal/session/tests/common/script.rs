@@ -27,6 +27,11 @@ impl Driver {
             "wait" => self.wait(duration(&mut words)),
             "close" => self.session.close(code(&mut words)),
             "admit" => self.session.handle_admitted(admitted(), self.now),
+            "renewed" => {
+                let reference = Some(Seq::new(number(&mut words)));
+                let refusal = words.next().map(|word| word.parse().expect("a code of the table"));
+                self.session.handle_renewed(reference, refusal.map_or(Ok(()), Err), self.now);
+            }
             "refuse" => self.session.handle_refused(code(&mut words)),
             "wants?" => shown.push(self.session.wants_requests().to_string()),
             "conversations?" => shown.extend(self.session.conversations().map(|it| show::letter(it).to_string())),
@@ -140,12 +145,14 @@ fn request(verb: &str, words: &mut Words) -> Request {
             reference: Some(Seq::new(number(words))),
             target: Target::Conversation(conversation('a')),
             client_msg_id: ClientMsgId::new("m").expect("an id"),
+            kind: Kind::Message,
             body: Body::text("hi"),
         },
         "read" => {
             let reference = Some(Seq::new(number(words)));
             Request::Read { reference, conversation: id(words), seq: Seq::new(number(words)) }
         }
+        "renew" => Request::Renew { reference: Some(Seq::new(number(words))), token: "t".into() },
         "heartbeat" => Request::Heartbeat,
         "malformed" => Request::Malformed { reference: None, code: code(words), detail: "why".into() },
         other => panic!("no verb {other}"),

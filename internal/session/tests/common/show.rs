@@ -12,6 +12,7 @@ pub(super) fn effect(effect: &Effect) -> String {
         Effect::Authenticate { token, epoch, offsets_version } => {
             format!("authenticate {token} epoch {} v{offsets_version}", epoch.map_or(0, |epoch| epoch.as_bytes()[0]))
         }
+        Effect::Renew { reference, token } => format!("renew {token}{}", number(*reference)),
         Effect::Ask(it) => ask(it),
         Effect::Emit(it) => event(it),
         Effect::Close(code) => format!("close {code}"),

@@ -291,7 +291,7 @@ impl World {
         let mut effects = std::mem::take(&mut self.driver.effects).into_iter();
         while let Some(effect) = effects.next() {
             match effect {
-                Effect::Authenticate { .. } => {}
+                Effect::Authenticate { .. } | Effect::Renew { .. } => {}
                 Effect::Ask(ask) => self.asked(ask),
                 Effect::Emit(event) => self.device.take(event, &self.logs, &self.config),
                 Effect::Close(code) => {

@@ -3,7 +3,7 @@
 use super::World;
 use super::op::Stray;
 use crate::common::{FEED, admitted, conversation, entry, offset};
-use lockstep_model::{Body, ClientMsgId, Code, Cursor, Notice, OffsetsVersion, Page, Seq, Target};
+use lockstep_model::{Body, ClientMsgId, Code, Cursor, Kind, Notice, OffsetsVersion, Page, Seq, Target};
 use lockstep_session::{Hello, Request};
 
 impl World {
@@ -12,7 +12,7 @@ impl World {
             let reference = Some(self.device.new_ref());
             let client_msg_id = ClientMsgId::new("m").expect("an id");
             let (target, body) = (Target::Conversation(FEED), Body::text("hi"));
-            self.request(Request::Send { reference, target, client_msg_id, body });
+            self.request(Request::Send { reference, target, client_msg_id, kind: Kind::Message, body });
         }
     }
 

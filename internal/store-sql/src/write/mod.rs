@@ -4,6 +4,8 @@
 //! statement fails because of its rows, the transaction is rolled back and done again with a savepoint around every
 //! command, so that only what is at fault fails.
 
+mod about;
+mod accounts;
 mod append;
 mod conversations;
 mod cursors;
@@ -13,10 +15,12 @@ mod job;
 mod maintain;
 mod offsets;
 mod services;
+mod sign_outs;
 mod task;
 mod users;
 mod work;
 
+pub(crate) use accounts::{Rotate, SetPassword, SignInDevice, SignUp};
 pub(crate) use append::{AppendRow, Appends};
 pub(crate) use conversations::CreateConversation;
 pub(crate) use cursors::{Cursors, LowerCursors};
@@ -25,5 +29,6 @@ pub(crate) use job::{Batch, Call, Command};
 pub(crate) use maintain::{Maintain, RaiseFloor};
 pub(crate) use offsets::{Advance, Advances};
 pub(crate) use services::{PutService, RevokeService, RotateService};
+pub(crate) use sign_outs::{SignOut, SignOutAll};
 pub(crate) use task::{Queued, Writer};
 pub(crate) use users::EnsureUser;

@@ -53,6 +53,7 @@ impl<'c> Work<'c> {
 
     /// The connection, for a statement of the transaction.
     pub(crate) async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        self.tally.trips += 1;
         if self.stage == Stage::Before {
             sql::execute(self.connection, sql::BEGIN, &mut Values::new()).await?;
             self.stage = Stage::Open;
@@ -71,6 +72,7 @@ impl<'c> Work<'c> {
         if items.is_empty() {
             return Ok(());
         }
+        self.tally.trips += 1;
         sql.fetch(self.connection, self.stage == Stage::Before, items, bind, take).await?;
         self.stage = Stage::Open;
         Ok(())
@@ -99,6 +101,7 @@ impl<'c> Work<'c> {
     pub(crate) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         if self.stage == Stage::Open {
             self.check_files()?;
+            self.tally.trips += 1;
             sql::execute(self.connection, sql::COMMIT, &mut Values::new()).await?;
             self.stage = Stage::Committed;
         }

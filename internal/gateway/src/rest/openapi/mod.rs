@@ -7,7 +7,7 @@
 mod complete;
 mod page;
 
-use super::{conversations, devices, messages, operations};
+use super::{accounts, conversations, devices, messages, operations, sessions, sign_ins};
 use crate::problem::Wire;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -24,6 +24,17 @@ use utoipa::{Modify, OpenApi};
                        (RFC 9457) with a stable code each."
     ),
     paths(
+        accounts::sign_up,
+        accounts::change_password,
+        sessions::sign_in,
+        sessions::sign_in_external,
+        sessions::refresh,
+        sessions::sign_out,
+        sessions::sign_out_all,
+        sign_ins::poll,
+        sign_ins::list,
+        sign_ins::approve,
+        sign_ins::refuse,
         conversations::list,
         conversations::create,
         conversations::members,
