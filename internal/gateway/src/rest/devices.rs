@@ -52,7 +52,7 @@ pub(super) async fn list(
 }
 
 /// The device is out in any case.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(super) enum RemovalAnswer {
     /// Nothing of it is left.
@@ -64,7 +64,7 @@ pub(super) enum RemovalAnswer {
 /// `DELETE /v1/devices/{id}`: a main device removes any device of its user, a sub device only itself. Removing one again
 /// changes nothing.
 #[utoipa::path(delete, path = "/v1/devices/{id}", security(("device" = [])), params(("id" = DeviceId, Path)),
-    responses((status = 204, description = "It is removed.")),
+    responses((status = 200, description = "It is removed.", body = RemovalAnswer)),
     extensions(("x-codes" = json!(["no_such_device", "forbidden"]))))]
 pub(super) async fn remove(
     State(state): State<GatewayState>,
