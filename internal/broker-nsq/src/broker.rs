@@ -15,7 +15,7 @@ use crate::recheck;
 use crate::seqs::Seqs;
 use crate::settings::{Ingest, NsqSettings};
 use crate::topic::{Topic, topic_name};
-use crate::{envelope::Sealer, lookup};
+use crate::{envelope::Sealer, identity, lookup};
 use async_trait::async_trait;
 use dashmap::DashMap;
 use lockstep_model::{ConversationId, DeviceId, Offset, SharedEntry};
@@ -96,7 +96,7 @@ impl NsqBroker {
         let opened: Result<Vec<_>, _> = settings.nsqds.iter().map(|nsqd| Node::open(nsqd, &settings)).collect();
         let (nodes, answers): (Vec<Node>, Vec<_>) = opened?.into_iter().unzip();
         let (watcher, found) = lookup::watcher();
-        let (lookup, polling) = lookup::open(&settings, watcher)?.unzip();
+        let (lookup, polling) = lookup::open(&settings, watcher.clone())?.unzip();
         let node_ids = Arc::new(NodeIds::default());
         let shared = Shared {
             sealer: sealer.clone(),
@@ -137,6 +137,11 @@ impl NsqBroker {
         }
         if let Some(polling) = polling {
             broker.spawn(polling);
+        }
+        if broker.0.settings.ingest != Ingest::Off {
+            for node in 0..broker.0.nodes.len() {
+                broker.spawn(identity::ask(broker.clone(), node, watcher.clone()));
+            }
         }
         broker.spawn(recheck::run(log, changed));
         broker.spawn(crate::opening::run(broker.clone(), waiting));

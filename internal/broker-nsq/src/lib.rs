@@ -16,6 +16,7 @@ mod events;
 mod feed;
 mod fleet;
 mod following;
+mod identity;
 mod idle_topics;
 mod janitor;
 mod lookup;

@@ -10,7 +10,7 @@ use crate::topic::channel_name;
 use lockstep_model::ConversationId;
 use lockstep_nsq_client::{ChannelName, TopicName};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -115,7 +115,7 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
         return;
     }
     // Else this channel, being the topic's first, would swallow what services published.
-    if raw.is_some_and(|raw| !raw.is_made()) {
+    if raw.as_ref().is_some_and(|raw| !raw.is_made()) {
         state.stage = Stage::ForSeq;
         return;
     }
@@ -123,8 +123,11 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
     let channel_name = channel_name(channel.device, is_ephemeral);
     let feed = Feed {
         channel: Arc::clone(channel),
-        nsqd: inner.nodes[node].addresses.tcp.clone(),
+        nsqd: inner.nodes[node].seqs.identity.clone(),
         shared: Arc::clone(&inner.shared),
+        raw,
+        responder: None,
+        ended_at: Instant::now(),
         noted: false,
         gathered: Vec::new(),
     };

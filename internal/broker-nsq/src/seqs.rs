@@ -1,8 +1,8 @@
 //! Places for the consumers of `_seq` channels.
 
+use crate::identity::Source;
 use crate::places::{Line, Number};
 use crate::raw::RawTopic;
-use lockstep_nsq_client::Consumers;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ pub(crate) struct Seqs(Mutex<State>);
 
 struct State {
     next: Number,
-    line: Line<(Arc<RawTopic>, Consumers)>,
+    line: Line<(Arc<RawTopic>, Source)>,
     warned_at: Option<Instant>,
 }
 
@@ -26,11 +26,11 @@ impl Seqs {
     }
 
     /// Takes a place for a topic's consumer on one nsqd, or waits for one with this number.
-    pub(crate) fn take(&self, raw: &Arc<RawTopic>, group: &Consumers) -> Result<(), Number> {
+    pub(crate) fn take(&self, raw: &Arc<RawTopic>, source: &Source) -> Result<(), Number> {
         let mut state = self.0.lock();
         let number = state.next;
         state.next += 1;
-        if state.line.take(number, (Arc::clone(raw), group.clone())) {
+        if state.line.take(number, (Arc::clone(raw), source.clone())) {
             return Ok(());
         }
         let waiting = state.line.waiting();
@@ -55,8 +55,8 @@ impl Seqs {
     pub(crate) fn give_back(&self) {
         loop {
             let next = self.0.lock().line.give_back();
-            let Some((number, (raw, group))) = next else { return };
-            if raw.placed(number, &group) {
+            let Some((number, (raw, source))) = next else { return };
+            if raw.placed(number, &source) {
                 return;
             }
         }

@@ -212,7 +212,20 @@ impl Engine {
                 self.tell_of(device, DeviceChange::Removed);
             }
         }
-        self.announce(ended).await;
+        let removed: Vec<Device> =
+            self.announce(ended).await.into_iter().filter(|device| device.removed_at.is_some()).collect();
+        if !removed.is_empty() {
+            // Nothing reaches them any more, so nobody waits for the transport's servers. What a stop leaves is found later.
+            let engine = self.clone();
+            self.0.tasks.spawn(async move {
+                for device in &removed {
+                    tokio::select! {
+                        () = engine.0.stopping.cancelled() => return,
+                        _channels = engine.delete_channels(device) => {}
+                    }
+                }
+            });
+        }
     }
 }
 

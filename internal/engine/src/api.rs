@@ -62,7 +62,7 @@ impl Engine {
         let events = Emitter::new(ports.events.clone());
         let publisher = Arc::new(Publisher::new(Arc::clone(&ports.broker), events.clone(), &config));
         let lane = Lane::start(&ports, Arc::clone(&publisher), &config, &tasks);
-        let reader = Reader::start(Arc::clone(&ports.log), Arc::clone(&publisher), &tasks);
+        let reader = Reader::start(&ports, &publisher, &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
         let (connections, sign_ins) = (Connections::default(), SignIns::default());
@@ -115,8 +115,8 @@ impl Engine {
             Ask::Resume { shown, verify } => self.spawn(connection, |engine, connection| async move {
                 engine.resume(connection, shown, verify).await;
             }),
-            Ask::Follow(conversation) => self.spawn(connection, move |engine, connection| async move {
-                engine.follow(connection, conversation).await;
+            Ask::Follow(after) => self.spawn(connection, move |engine, connection| async move {
+                engine.follow(connection, after).await;
             }),
             Ask::AdvanceOffset { reference, conversation, seq } => {
                 self.spawn(connection, move |engine, connection| async move {

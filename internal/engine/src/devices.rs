@@ -77,7 +77,7 @@ impl Engine {
     }
 
     /// Deletes the channels of a device that is closed and will not be let in again.
-    async fn delete_channels(&self, removed: &Device) -> ChannelDeletion {
+    pub(crate) async fn delete_channels(&self, removed: &Device) -> ChannelDeletion {
         let topics = match self.0.ports.directory.followed(removed.user.clone(), removed.id).await {
             Ok(followed) => followed.into_iter().map(|row| row.conversation).collect(),
             Err(error) => {

@@ -15,6 +15,7 @@ mod conversations;
 mod cursors;
 mod devices;
 mod events;
+mod groups;
 mod heads;
 mod history;
 mod ingest;
@@ -33,8 +34,11 @@ pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
 pub use devices::Removal;
+pub use groups::{GroupDraft, is_avatar, is_title};
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
-pub use lockstep_ports::{ChannelDeletion, ListedConversation, Mailbox, PasswordHash, Proof, ServiceRefusal, Wakeup};
+pub use lockstep_ports::{
+    ChannelDeletion, ListedConversation, Mailbox, PasswordHash, Proof, ServiceRefusal, Standing, Wakeup,
+};
 pub use sign_ins::{Polled, WaitingSignIn};

@@ -2,10 +2,18 @@
 
 mod common;
 
-use common::{House, claim, user};
-use lockstep_engine::{DeviceWanted, PasswordHash, Proof, Refresh, SignInOutcome, SignInRequest};
-use lockstep_model::{Code, Device, DeviceId, FeedChange, Notice, RefreshHash, TokenGeneration, UnixMs};
+use async_trait::async_trait;
+use common::{House, claim, soon, user};
+use lockstep_broker_embedded::EmbeddedBroker;
+use lockstep_engine::{DeviceWanted, EngineConfig, PasswordHash, Proof, Refresh, SignInOutcome, SignInRequest};
+use lockstep_model::{
+    Code, ConversationId, Device, DeviceId, FeedChange, Notice, Offset, RefreshHash, SharedEntry, TokenGeneration,
+    UnixMs,
+};
+use lockstep_ports::{Broker, ChannelDeletion, Mailbox};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::sync::mpsc;
 
 fn hash(text: &str) -> PasswordHash {
     PasswordHash(text.to_owned())
@@ -150,4 +158,59 @@ async fn who_cannot_sign_in() {
     // With an approval of its own only.
     let alone = house.engine.sign_in(&request("ana", known(&device)), true, |_, _| token()).await;
     assert_eq!(alone, Ok(SignInOutcome::NeedsApproval));
+}
+
+/// A broker that tells whose channels are deleted.
+struct Watched {
+    inner: EmbeddedBroker,
+    deleted: mpsc::UnboundedSender<DeviceId>,
+}
+
+#[async_trait]
+impl Broker for Watched {
+    async fn publish(&self, entries: &[SharedEntry]) {
+        self.inner.publish(entries).await;
+    }
+    async fn open(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
+        self.inner.open(topics, mailbox).await;
+    }
+    async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
+        self.inner.close(topics, mailbox).await;
+    }
+    async fn delete_channels(&self, device: DeviceId, _: &[ConversationId]) -> ChannelDeletion {
+        self.deleted.send(device).unwrap();
+        ChannelDeletion::Done
+    }
+    fn signal_heads(&self, heads: &[Offset]) {
+        self.inner.signal_heads(heads);
+    }
+    fn has_consumers(&self, topic: ConversationId) -> bool {
+        self.inner.has_consumers(topic)
+    }
+    fn topics(&self) -> Vec<ConversationId> {
+        self.inner.topics()
+    }
+    fn consumers(&self) -> usize {
+        self.inner.consumers()
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_goes_leaves_no_channels() {
+    let (deleted, mut heard) = mpsc::unbounded_channel();
+    let watched = Watched { inner: EmbeddedBroker::new(), deleted };
+    let house = House::made(EngineConfig::default(), |ports, _| ports.broker = Arc::new(watched)).await;
+    let mut mains = Vec::new();
+    for _ in 0..4 {
+        mains.push(house.device("ana").await.id);
+    }
+    house.engine.sign_out(mains[0]).await.unwrap();
+    assert_eq!(soon(heard.recv()).await, Some(mains[0]));
+    house.engine.sign_out_all(&user("ana"), Some(mains[3])).await.unwrap();
+    let mut gone = [soon(heard.recv()).await.unwrap(), soon(heard.recv()).await.unwrap()];
+    gone.sort();
+    assert_eq!(gone, [mains[1], mains[2]]);
+    // One that stays known keeps what it has.
+    house.engine.sign_out(mains[3]).await.unwrap();
+    assert!(heard.try_recv().is_err());
 }

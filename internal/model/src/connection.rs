@@ -16,9 +16,9 @@ pub enum Ask {
         /// Whether the device remembers another epoch, so that the shown entry ids have to be compared with the log.
         verify: bool,
     },
-    /// Open one conversation that the feed has told of. Answered by [`Notice::Followed`], or not at all if the user is
-    /// no member.
-    Follow(ConversationId),
+    /// Open one conversation that the feed has told of, or look whether the user is a member again of one that has ended.
+    /// Answered by [`Notice::Followed`], or by [`Notice::Unfollowed`] if there is nothing to bring. Goes on after the place named here, or where the device's stored cursor stands if that is higher.
+    Follow(Offset),
     /// Append an entry. Answered by [`Notice::Sent`].
     Append {
         /// The request's ref.
@@ -91,8 +91,12 @@ pub enum Notice {
     },
     /// The device's conversations, most recently active first. Their consumers are open.
     Resumed(Vec<ResumePoint>),
-    /// One more conversation, its consumer open.
+    /// One more conversation, its consumer open; or, if the user is no member any more, without one and up to where the
+    /// last stay ended.
     Followed(Box<ResumePoint>),
+    /// The user is no member of a conversation, and has all of it up to where the last stay ended, which is here. It has no
+    /// consumer.
+    Unfollowed(Offset),
     /// The answer to a read.
     Page(Box<Page>),
     /// The answer to an append.
@@ -172,6 +176,8 @@ pub struct Page {
     pub entries: Vec<SharedEntry>,
     /// The log's head when it was read.
     pub head: Seq,
+    /// Whether a stay of the member ends with this: nothing follows unless the member has joined again.
+    pub ended: bool,
 }
 
 #[cfg(test)]

@@ -10,21 +10,25 @@ mod conversation;
 mod device;
 mod event;
 mod feed;
+mod group;
+mod log_change;
 mod raw_body;
 mod service;
 mod shared_entry;
 mod topic;
 
 pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
-pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, View};
+pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, Member, View};
 pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
+pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
     IdError, Kind, Offset, OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target, UnixMs,
     UserId, limits,
 };
+pub use log_change::LogChange;
 pub use raw_body::{RawBodyError, body_of_raw};
 pub use service::{Scope, ScopeError, Service};
 pub use shared_entry::SharedEntry;

@@ -14,6 +14,7 @@ mod broker;
 mod directory;
 mod error;
 mod events;
+mod groups;
 mod log;
 mod mailbox;
 mod offsets;
@@ -32,6 +33,7 @@ pub use directory::{
 };
 pub use error::StoreError;
 pub use events::Events;
+pub use groups::{Actor, GroupRefusal, Groups, NewGroup, Standing};
 pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
 pub use mailbox::{Inbox, Mailbox, Wakeup};
 pub use offsets::{Advanced, Offsets, OffsetsChange};

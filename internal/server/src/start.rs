@@ -99,6 +99,8 @@ impl Server {
         descriptors::raise_limit(limits.connections_max.saturating_add(limits.http_connections_max + to_nsqds));
         let options = SqliteOptions {
             conversations_per_user_max: limits.conversations_per_user_max as u32,
+            group_members_max: limits.group_members_max as u32,
+            room_members_max: limits.room_members_max as u32,
             ..SqliteOptions::default()
         };
         let store = SqliteStore::open(&config.data, options).await?;

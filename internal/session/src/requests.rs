@@ -80,7 +80,7 @@ impl Session {
 
     /// A device can have read only what it has: what was delivered to it, on this connection or before.
     fn handle_read(&mut self, reference: Option<Ref>, conversation: ConversationId, seq: Seq) {
-        match self.topics.get(conversation) {
+        match self.topics.followed(conversation).map(|row| &self.topics[row]) {
             None => self.fail(reference, Code::NoSuchConversation),
             Some(topic) if seq >= topic.next => self.fail(reference, Code::ReadBeyond),
             Some(_) => {

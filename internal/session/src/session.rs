@@ -1,12 +1,13 @@
 //! The machine: its state and where each input goes.
 
 use crate::early::Early;
+use crate::follows::Follows;
 use crate::held::Held;
 use crate::rate::Rate;
 use crate::topics::Topics;
 use crate::window::Window;
 use crate::{Effect, Event, Hello, SendRate, SessionConfig};
-use lockstep_model::{Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, Ref, Shown};
+use lockstep_model::{Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, Ref, Shown, UserId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +19,8 @@ pub struct Session {
     pub(crate) started: Instant,
     pub(crate) phase: Phase,
     pub(crate) effects: VecDeque<Effect>,
-    /// The user's feed, and the store's identity, once the device is let in.
-    pub(crate) home: Option<(ConversationId, Epoch)>,
+    /// Once the device is let in.
+    pub(crate) home: Option<Box<Home>>,
     pub(crate) offsets_version: OffsetsVersion,
     pub(crate) topics: Topics,
     /// Conversations in log mode that wait for their turn to read, first come first served.
@@ -30,6 +31,7 @@ pub struct Session {
     pub(crate) window: Window,
     pub(crate) held: Held,
     pub(crate) early: Early,
+    pub(crate) follows: Follows,
     /// Sends and read offsets that the engine has not answered.
     pub(crate) answers_waiting: u32,
     pub(crate) sends: Arc<SendRate>,
@@ -38,6 +40,15 @@ pub struct Session {
     pub(crate) heartbeats_missed: u8,
     /// When the device last showed a good token, in milliseconds since the start.
     pub(crate) renewed_at_ms: u32,
+}
+
+/// Whose device it is, and where its conversations are kept.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) user: UserId,
+    pub(crate) feed: ConversationId,
+    /// The store's identity.
+    pub(crate) epoch: Epoch,
 }
 
 /// How far the connection has come.
@@ -75,6 +86,7 @@ impl Session {
             window: Window::default(),
             held: Held::default(),
             early: Early::default(),
+            follows: Follows::default(),
             answers_waiting: 0,
             sends: Arc::new(SendRate::new(now)),
             frames: Rate::default(),
@@ -102,6 +114,7 @@ impl Session {
             Notice::Offsets { since, version, offsets } => self.handle_offsets(since, version, offsets),
             Notice::Resumed(points) => self.handle_resumed(points),
             Notice::Followed(point) => self.handle_followed(*point),
+            Notice::Unfollowed(end) => self.handle_unfollowed(end),
             Notice::Page(page) => self.handle_page(*page, now),
             Notice::Sent { reference, outcome } => {
                 self.answers_waiting = self.answers_waiting.saturating_sub(1);
@@ -178,7 +191,7 @@ impl Session {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        let conversations = self.topics.conversations().collect();
+        let conversations = self.topics.not_ended().collect();
         self.ask(Ask::Recheck { conversations, offsets_version: self.offsets_version });
     }
 

@@ -11,6 +11,7 @@ mod accounts;
 mod directory;
 mod follow;
 mod gather;
+mod groups;
 mod heads;
 mod health;
 mod log;

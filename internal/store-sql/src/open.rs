@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_services.sql"),
     include_str!("../migrations/0003_accounts.sql"),
+    include_str!("../migrations/0004_groups.sql"),
     include_str!("../migrations/0005_messages.sql"),
 ];
 /// `PRAGMA application_id` of our databases: "Lock" (<https://www.sqlite.org/pragma.html#pragma_application_id>).

@@ -1,8 +1,9 @@
 //! From columns to the model's types. What a disk holds may be wrong: nothing here panics.
 
 use lockstep_model::{
-    Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind,
-    Interval, Scope, Seq, Service, ServiceName, TokenGeneration, UnixMs, User, UserId,
+    Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, CustomObject, Details, Device,
+    DeviceId, DeviceKind, History, Interval, Member, Role, Scope, Seq, Service, ServiceName, TokenGeneration, UnixMs,
+    User, UserId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -27,7 +28,7 @@ pub(crate) use device_columns;
 /// The columns that [`Columns::conversation`] takes, of a table named `c`.
 macro_rules! conversation_columns {
     () => {
-        "c.id, c.kind, c.title, c.floor, c.head, c.created_at, c.active_at"
+        "c.id, c.kind, c.title, c.avatar, c.custom, c.history, c.member_count, c.floor, c.head, c.created_at, c.active_at"
     };
 }
 pub(crate) use conversation_columns;
@@ -161,11 +162,36 @@ impl<'r> Columns<'r> {
         Ok(Conversation {
             id: self.conversation_id()?,
             kind: ConversationKind::from_text(self.text()?).ok_or_else(|| invalid("a conversation's kind"))?,
-            title: self.optional_text()?.map(str::to_owned),
+            details: self.details()?,
+            member_count: self.int()?,
             bounds: self.bounds()?,
             created_at: self.time()?,
             active_at: self.time()?,
         })
+    }
+
+    /// `title, avatar, custom, history`
+    fn details(&mut self) -> Result<Details> {
+        let (title, avatar, custom) = (self.optional_text()?, self.optional_text()?, self.optional_text()?);
+        Ok(Details {
+            title: title.map(str::to_owned),
+            avatar: avatar.map(str::to_owned),
+            custom: custom
+                .map(|json| CustomObject::from_json(json).ok_or_else(|| invalid("a custom object")))
+                .transpose()?,
+            history: History::from_text(self.text()?).ok_or_else(|| invalid("a history"))?,
+        })
+    }
+
+    pub(crate) fn optional_role(&mut self) -> Result<Option<Role>> {
+        self.optional_text()?.map(|text| Role::from_text(text).ok_or_else(|| invalid("a role"))).transpose()
+    }
+
+    /// `user, role, joined_seq, joined_at`
+    pub(crate) fn member(&mut self) -> Result<Member> {
+        let user = self.user_id()?;
+        let role = self.optional_role()?.ok_or_else(|| invalid("a role"))?;
+        Ok(Member { user, role, joined_seq: self.seq()?, joined_at: self.time()? })
     }
 }
 

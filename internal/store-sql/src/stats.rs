@@ -22,6 +22,8 @@ pub struct StoreStats {
     pub cursor_rows_written: u64,
     /// Rows that advances of read offsets wrote: offsets (each with its row in an index) and users' versions.
     pub offset_rows_written: u64,
+    /// Rows that changes of groups wrote: members, counts, details, and entries with the heads that they move.
+    pub group_rows_written: u64,
 }
 
 /// The running counters behind [`StoreStats`].
@@ -35,6 +37,7 @@ pub(crate) struct Counters {
     append_rows: AtomicU64,
     cursor_rows: AtomicU64,
     offset_rows: AtomicU64,
+    group_rows: AtomicU64,
 }
 
 /// What one transaction wrote; counted only once it is committed.
@@ -45,6 +48,7 @@ pub(crate) struct Tally {
     pub(crate) append_rows: u64,
     pub(crate) cursor_rows: u64,
     pub(crate) offset_rows: u64,
+    pub(crate) group_rows: u64,
 }
 
 impl Counters {
@@ -59,6 +63,7 @@ impl Counters {
             append_rows_written: read(&self.append_rows),
             cursor_rows_written: read(&self.cursor_rows),
             offset_rows_written: read(&self.offset_rows),
+            group_rows_written: read(&self.group_rows),
         }
     }
 
@@ -75,6 +80,7 @@ impl Counters {
         add(&self.append_rows, tally.append_rows, "append");
         add(&self.cursor_rows, tally.cursor_rows, "cursor");
         add(&self.offset_rows, tally.offset_rows, "offset");
+        add(&self.group_rows, tally.group_rows, "group");
         self.entries_appended.fetch_add(tally.entries_appended, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.transaction_trips.fetch_add(tally.trips, Ordering::Relaxed);

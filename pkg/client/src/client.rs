@@ -1,7 +1,7 @@
 //! The handle that applications hold, and the stream of events.
 
 use crate::service::{Command, Service};
-use crate::{ClientConfig, Counters, Event, OutboxItem, SendError, Sent};
+use crate::{ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, TokenReason, TokenSource};
 use lockstep_protocol::{Body, ClientMsgId, ConversationId, Kind, Offset, Seq, Target};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +13,7 @@ const COMMANDS_MAX: usize = 64;
 /// The handle of a client: cheap to clone. The client stops when it is told to, or when the last handle is dropped.
 #[derive(Clone)]
 pub struct Client {
+    tokens: Arc<dyn TokenSource>,
     commands: mpsc::Sender<Command>,
     counters: Arc<parking_lot::Mutex<Counters>>,
     stopped: CancellationToken,
@@ -38,7 +39,8 @@ impl Client {
         // The bound on events is kept before this channel, so that it is one number.
         let (events, events_rx) = mpsc::channel(1);
         let (counters, stopped) = (Arc::default(), CancellationToken::new());
-        let client = Self { commands, counters: Arc::clone(&counters), stopped: stopped.clone() };
+        let tokens = Arc::clone(&config.tokens);
+        let client = Self { tokens, commands, counters: Arc::clone(&counters), stopped: stopped.clone() };
         // The task ends by `stop`, by the last handle's drop, or by the server's word; `stopped` tells of it.
         tokio::spawn(Service::run(config, commands_rx, events, counters, stopped));
         (client, Events(events_rx))
@@ -108,6 +110,20 @@ impl Client {
         let (taken, on_taken) = oneshot::channel();
         self.command(Command::Read { offset: Offset { conversation, seq }, taken }).await?;
         on_taken.await.map_err(|_| SendError::Stopped)?
+    }
+
+    /// Shows the server a fresh token from the client's source, so that the connection does not end with its age. To be
+    /// called now and then, such as every hour; without it the client connects again when the server closes.
+    ///
+    /// # Errors
+    ///
+    /// If there is no token, no connection, or the server refuses. The connection goes on then.
+    pub async fn renew(&self) -> Result<(), RenewError> {
+        let token = self.tokens.token(TokenReason::Connect).await?;
+        let (answer, on_answer) = oneshot::channel();
+        let command = Command::Renew { token, answer };
+        self.commands.send(command).await.map_err(|_| RenewError::NotConnected)?;
+        on_answer.await.map_err(|_| RenewError::NotConnected)?
     }
 
     /// What was counted since the start.

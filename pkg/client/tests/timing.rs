@@ -64,7 +64,7 @@ impl Clockwork {
                 }
                 Effect::Event(event) => done.events.push(event),
                 Effect::Connect(reason) => done.connects.push(reason),
-                Effect::Close | Effect::Saved(_) | Effect::Answer { .. } => {}
+                Effect::Close | Effect::Saved(_) | Effect::Answer { .. } | Effect::Renewed { .. } => {}
             }
         }
         done

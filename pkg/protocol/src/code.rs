@@ -105,6 +105,9 @@ codes! {
     SignInRefused "sign_in_refused" 0 403 Keep, "A main device of the user has refused the sign-in.";
     TooManyDevices "too_many_devices" 0 409 Keep, "The user has as many devices as the server allows.";
     RenewalRefused "renewal_refused" 0 401 Keep, "The token is no good one of this device; the connection goes on as it was.";
+    TooManyMembers "too_many_members" 0 409 Keep, "The conversation has as many members as the server allows.";
+    NoSuchMember "no_such_member" 0 404 Keep, "The user is not a member of the conversation.";
+    DirectConversation "direct_conversation" 0 409 Keep, "A direct conversation has its two members, and nothing of it can be changed.";
     // REST only.
     BadRequest "bad_request" 0 400 Keep, "The request is malformed, or a value in it is not allowed.";
     NoSuchRoute "no_such_route" 0 404 Keep, "There is nothing at this path.";

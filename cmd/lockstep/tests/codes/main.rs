@@ -73,6 +73,9 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::SignInRefused, "internal/server/tests/accounts.rs", "a_further_main_device_has_to_be_approved"),
     (Code::TooManyDevices, "internal/engine/tests/accounts.rs", "who_cannot_sign_in"),
     (Code::RenewalRefused, "internal/gateway/tests/ws/tokens.rs", "a_fresh_token_on_an_open_connection"),
+    (Code::TooManyMembers, "internal/server/tests/rest_groups.rs", "groups_and_rooms_have_a_largest_size"),
+    (Code::NoSuchMember, "internal/server/tests/rest_groups.rs", "roles_say_who_may_do_what"),
+    (Code::DirectConversation, "internal/server/tests/rest_groups.rs", "a_direct_conversation_stays_as_it_is"),
     (Code::RequestTimeout, "cmd/lockstep/tests/faults/network.rs", "bodies_that_come_byte_by_byte_are_not_waited_for"),
     (
         Code::SlowReader,

@@ -37,6 +37,7 @@ fn known_method(request: &Request) -> &'static str {
         "POST" => "POST",
         "PUT" => "PUT",
         "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
         _ => "other",
     }
 }

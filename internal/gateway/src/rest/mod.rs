@@ -5,6 +5,7 @@ mod attempts;
 mod caller;
 mod conversations;
 mod devices;
+mod groups;
 mod measure;
 mod messages;
 mod openapi;
@@ -59,7 +60,17 @@ fn with_token() -> Routes<GatewayState> {
     Routes::new()
         .route("/v1/conversations", measured("conversations", get(conversations::list).post(conversations::create)))
         .route(&format!("{conversation}/messages"), measured("messages", post(messages::send).get(messages::history)))
-        .route(&format!("{conversation}/members"), measured("members", get(conversations::members)))
+        .route(conversation, measured("conversation", get(groups::show).patch(groups::change)))
+        .route(
+            &format!("{conversation}/members"),
+            measured("members", get(conversations::members).post(groups::invite)),
+        )
+        .route(
+            &format!("{conversation}/members/{{user}}"),
+            measured("member", delete(groups::remove).patch(groups::set_role)),
+        )
+        .route(&format!("{conversation}/join"), measured("join", post(groups::join)))
+        .route(&format!("{conversation}/leave"), measured("leave", post(groups::leave)))
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
         .merge(accounts())

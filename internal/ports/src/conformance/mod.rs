@@ -6,6 +6,7 @@
 mod accounts;
 mod broker;
 mod directory;
+mod groups;
 mod message_log;
 mod messages;
 mod offsets;
@@ -32,4 +33,8 @@ pub struct Stores {
     pub offsets: Arc<dyn Offsets>,
     /// How many conversations the store lets a user be in: at least 20, and few enough to be made one by one.
     pub conversations_per_user_max: usize,
+    /// How many members the store lets a group have: at least 8, and few enough to be made one by one.
+    pub group_members_max: usize,
+    /// How many members the store lets a room have: more than a group.
+    pub room_members_max: usize,
 }

@@ -143,7 +143,7 @@ async fn create_group(
         None => members.first().cloned().ok_or_else(|| bad_request("\"members\" must name at least one user"))?,
     };
     let made = state.engine.create_group(&creator, request.title, members).await?;
-    Ok((StatusCode::CREATED, Json(GroupInfo { id: made.id.to_string(), title: made.title })))
+    Ok((StatusCode::CREATED, Json(GroupInfo { id: made.id.to_string(), title: made.details.title })))
 }
 
 fn user_id(text: &str) -> Result<UserId, Problem> {

@@ -74,11 +74,11 @@ async fn who_may_not_is_refused_and_changes_nothing() {
 /// The other side of the test above: the same requests are right, and do something, if the right one makes them.
 #[tokio::test]
 async fn who_may_is_answered_as_documented() {
-    let world = World::make().await;
+    let mut world = World::make().await;
     let document = document(&world).await;
-    let (before, mut answered) = (world.stored().await, 0);
-    let mut changed = 0;
+    let (mut answered, mut changed) = (0, 0);
     for operation in document.operations().iter().filter(|operation| operation.bearers().contains("device")) {
+        world.renew_conversation().await;
         // A device of its own for each, since some operations end what others need.
         let name = format!("{} {}", operation.method, operation.path);
         let token = world.scene.house.token("ana", &name, "main").await;
@@ -91,6 +91,5 @@ async fn who_may_is_answered_as_documented() {
         changed += usize::from(world.stored().await != stored);
     }
     assert!(answered >= 8 && changed >= 3, "{answered} were answered, {changed} changed something");
-    assert_ne!(world.stored().await, before);
     world.scene.end().await;
 }

@@ -15,6 +15,8 @@ use std::time::Duration;
 /// What ana and ben have, and who wants it.
 pub(crate) struct World {
     pub(crate) scene: Scene,
+    /// Ana's group, which ben is in.
+    conversation: String,
     /// Ana's laptop.
     laptop: String,
     /// A sign-in that ana's phone could approve.
@@ -56,7 +58,13 @@ impl World {
         let out_of_scope = house.admin.service_token(&request).await.unwrap().token;
         let sign_in = waiting_sign_in(house).await;
         assert_eq!(scene.send("before", &super::support::scene::text("something")).await.status, 201);
-        Self { laptop, sign_in, expired, removed: tablet.token, stranger, out_of_scope, scene }
+        let conversation = group(&scene).await;
+        Self { conversation, laptop, sign_in, expired, removed: tablet.token, stranger, out_of_scope, scene }
+    }
+
+    /// Takes another group of ana's, of which nothing has been changed.
+    pub(crate) async fn renew_conversation(&mut self) {
+        self.conversation = group(&self.scene).await;
     }
 
     /// All rows of all tables, with the table's name.
@@ -72,6 +80,15 @@ impl World {
         store.close().await.unwrap();
         rows
     }
+}
+
+async fn group(scene: &Scene) -> String {
+    let body = json!({"kind": "group", "members": ["ben"]}).to_string();
+    // By a device of its own, which no operation has signed out.
+    let token = scene.house.token("ana", "founder", "main").await;
+    let made = scene.house.ask(&token, "POST", "/v1/conversations", Some(&body)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    made.json()["id"].as_str().unwrap().to_owned()
 }
 
 async fn rows_of(store: &mut SqliteConnection, table: &str) -> Vec<String> {
@@ -96,7 +113,7 @@ async fn waiting_sign_in(house: &House) -> String {
 impl Known for World {
     fn of(&self, type_name: &str) -> Option<Value> {
         Some(match type_name {
-            "ConversationId" => json!(self.scene.direct),
+            "ConversationId" => json!(self.conversation),
             "DeviceId" => json!(self.laptop),
             "SignInId" => json!(self.sign_in.parse::<SignInId>().unwrap()),
             "UserId" => json!("ben"),

@@ -2,8 +2,8 @@
 
 use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
 use lockstep_model::{
-    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, Notice,
-    OffsetsVersion, Page, ResumePoint, Sent, Seq, SharedEntry, Shown, Skip, SkipReason, Target, UnixMs,
+    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, LogChange, Notice,
+    OffsetsVersion, Page, ResumePoint, Sent, Seq, SharedEntry, Shown, Skip, SkipReason, Target, UnixMs, UserId,
 };
 use lockstep_session::{Hello, Request};
 use std::time::Duration;
@@ -81,6 +81,10 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         }
         // An entry of the feed that tells of another conversation.
         "added" => Notice::Entry(added(id(words), number(words), id(words))),
+        // The entry by which the user leaves, and the one by which somebody else does.
+        "left" => Notice::Entry(left(id(words), number(words), "ann")),
+        "other_left" => Notice::Entry(left(id(words), number(words), "ben")),
+        "unfollowed" => Notice::Unfollowed(offset(id(words), number(words))),
         "head" => Notice::Head(offset(id(words), number(words))),
         "page" => Notice::Page(Box::new(page(words))),
         "overflow" => Notice::Overflowed,
@@ -172,10 +176,12 @@ fn points(text: &str) -> Vec<ResumePoint> {
     text.split(',').filter(|text| !text.trim().is_empty()).map(point).collect()
 }
 
-/// `a 1..4 head 9`, `a none head 0`, `a skip 1..3 4..5 head 9`; `each 1000` gives the cost of each entry.
+/// `a 1..4 head 9`, `a none head 0`, `a skip 1..3 4..5 head 9`; `each 1000` gives the cost of each entry, `left 3` makes one
+/// of them that by which the user leaves, and `ended` says that nothing follows.
 fn page(words: &mut Words) -> Page {
     let conversation = id(words);
     let (mut skip, mut range, mut head, mut cost) = (None, None, 0, 0);
+    let (mut left_at, mut ended) = (None, false);
     while let Some(word) = words.next() {
         match word {
             "skip" => {
@@ -184,19 +190,30 @@ fn page(words: &mut Words) -> Page {
             }
             "none" => {}
             "head" => head = number(words),
+            "left" => left_at = Some(number(words)),
+            "ended" => ended = true,
             "each" => cost = number(words) as usize,
             word => range = word.split_once("..").map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap())),
         }
     }
     let (from, to) = range.unwrap_or((1, 0));
-    let entries: Vec<_> = (from..=to).map(|seq| entry(conversation, seq, cost)).collect();
+    let at = |seq| match left_at {
+        Some(place) if place == seq => left(conversation, seq, "ann"),
+        _ => entry(conversation, seq, cost),
+    };
+    let entries: Vec<_> = (from..=to).map(at).collect();
     let from = skip.map_or(entries.first().map_or(Seq::ZERO, |entry| entry.seq), |skip| skip.from);
-    Page { conversation, from, skip, entries, head: Seq::new(head) }
+    Page { conversation, from, skip, entries, head: Seq::new(head), ended }
 }
 
 fn added(feed: ConversationId, seq: u64, conversation: ConversationId) -> SharedEntry {
     let change = FeedChange::ConversationAdded { conversation, kind: ConversationKind::Group };
     with_body(feed, seq, Kind::System, change.to_body())
+}
+
+fn left(conversation: ConversationId, seq: u64, member: &str) -> SharedEntry {
+    let member = UserId::new(member).expect("a user id");
+    with_body(conversation, seq, Kind::System, LogChange::MemberLeft { member }.to_body())
 }
 
 fn id(words: &mut Words) -> ConversationId {

@@ -28,7 +28,10 @@ fn ask(ask: &Ask) -> String {
                 .collect();
             format!("ask resume{all}{}", if *verify { " verify" } else { "" })
         }
-        Ask::Follow(conversation) => format!("ask follow {}", letter(*conversation)),
+        Ask::Follow(Offset { conversation, seq }) if *seq == Seq::ZERO => {
+            format!("ask follow {}", letter(*conversation))
+        }
+        Ask::Follow(Offset { conversation, seq }) => format!("ask follow {} after {seq}", letter(*conversation)),
         Ask::Append { reference, .. } => format!("ask append{}", number(*reference)),
         Ask::Read { conversation, from, count, head } => {
             format!("ask read {} from {from} count {count} head {head}", letter(*conversation))

@@ -1,6 +1,7 @@
 //! One transaction in the making.
 
 use crate::health::Health;
+use crate::options::SqliteOptions;
 use crate::sql::{self, RowsScript, RowsSql, Values};
 use crate::stats::Tally;
 use lockstep_model::Offset;
@@ -16,7 +17,7 @@ pub(crate) struct Work<'c> {
     stage: Stage,
     /// Whether nothing comes after the job that runs now.
     pub(crate) last_job: bool,
-    pub(crate) conversations_per_user_max: u32,
+    pub(crate) options: &'c SqliteOptions,
     /// The heads that the transaction moves.
     pub(crate) moved: Vec<Offset>,
     /// The rows that it writes.
@@ -38,13 +39,9 @@ pub(crate) struct Savepoint {
 }
 
 impl<'c> Work<'c> {
-    pub(crate) fn new(
-        connection: &'c mut SqliteConnection,
-        health: &'c Health,
-        conversations_per_user_max: u32,
-    ) -> Self {
+    pub(crate) fn new(connection: &'c mut SqliteConnection, health: &'c Health, options: &'c SqliteOptions) -> Self {
         let (moved, tally) = (Vec::new(), Tally::default());
-        Self { connection, health, stage: Stage::Before, last_job: false, conversations_per_user_max, moved, tally }
+        Self { connection, health, stage: Stage::Before, last_job: false, options, moved, tally }
     }
 
     pub(crate) fn stage(&self) -> Stage {

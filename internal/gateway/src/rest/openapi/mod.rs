@@ -6,8 +6,9 @@
 
 mod complete;
 mod page;
+pub(super) mod schemas;
 
-use super::{accounts, conversations, devices, messages, operations, sessions, sign_ins};
+use super::{accounts, conversations, devices, groups, messages, operations, sessions, sign_ins};
 use crate::problem::Wire;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -38,6 +39,13 @@ use utoipa::{Modify, OpenApi};
         conversations::list,
         conversations::create,
         conversations::members,
+        groups::show,
+        groups::change,
+        groups::invite,
+        groups::remove,
+        groups::set_role,
+        groups::join,
+        groups::leave,
         messages::send,
         messages::history,
         devices::list,
