@@ -5,5 +5,6 @@ mod handshake;
 mod house;
 mod lives;
 mod rates;
+mod strangers;
 mod tokens;
 mod transport;
