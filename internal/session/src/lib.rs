@@ -15,6 +15,7 @@ mod acks;
 mod config;
 mod delivery;
 mod early;
+mod ephemeral;
 mod follows;
 mod handshake;
 mod held;

@@ -1,6 +1,7 @@
 //! The machine: its state and where each input goes.
 
 use crate::early::Early;
+use crate::ephemeral::Signalled;
 use crate::follows::Follows;
 use crate::held::Held;
 use crate::rate::Rate;
@@ -35,6 +36,7 @@ pub struct Session {
     /// Sends and read offsets that the engine has not answered.
     pub(crate) answers_waiting: u32,
     pub(crate) sends: Arc<SendRate>,
+    pub(crate) signalled: Signalled,
     pub(crate) frames: Rate,
     pub(crate) heartbeat_at: Duration,
     pub(crate) heartbeats_missed: u8,
@@ -89,6 +91,7 @@ impl Session {
             follows: Follows::default(),
             answers_waiting: 0,
             sends: Arc::new(SendRate::new(now)),
+            signalled: Signalled::default(),
             frames: Rate::default(),
             heartbeat_at,
             heartbeats_missed: 0,
@@ -130,6 +133,15 @@ impl Session {
                     Some(code) => self.fail(reference, code),
                 }
             }
+            Notice::Signal(signal) => self.handle_signalled(signal),
+            Notice::Watched { reference, outcome } => {
+                self.answers_waiting = self.answers_waiting.saturating_sub(1);
+                match *outcome {
+                    Ok(users) => self.emit(Event::Presence { reference, users }),
+                    Err(code) => self.fail(reference, code),
+                }
+            }
+            Notice::Presence(users) => self.emit(Event::Presence { reference: None, users: users.into_vec() }),
             Notice::Overflowed => self.recheck(),
             Notice::Failed(code) => self.close(code),
         }

@@ -1,5 +1,6 @@
 //! The WebSocket door over real sockets: what it answers to right and wrong input.
 
+mod ephemeral;
 mod frames;
 mod handshake;
 mod house;

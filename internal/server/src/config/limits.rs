@@ -62,6 +62,10 @@ limits! {
     address_requests_per_second = 2_000, 1..=1_000_000;
     /// REST requests from one address at once before the rate counts.
     address_requests_burst = 8_000, 1..=1_000_000;
+    /// Signals per second of a device in one conversation. Beyond it they are dropped.
+    signals_per_second = 1, 1..=1_000;
+    /// Signals of a device at once in one conversation before the rate counts.
+    signals_burst = 3, 1..=1_000;
     /// Frames per second of a device. Beyond it the connection closes with `flood`.
     frames_per_second = 500, 1..=10_000_000;
     /// Frames of a device at once before the rate counts.

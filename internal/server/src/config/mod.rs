@@ -5,12 +5,14 @@ mod error;
 mod http;
 mod limits;
 mod nsq;
+mod retention;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use error::ConfigError;
 pub use http::HttpConfig;
 pub use limits::Limits;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
+pub use retention::{RetentionConfig, RetentionRuleConfig};
 
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -48,6 +50,8 @@ pub struct Config {
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
     pub nsq_http: NsqHttpConfig,
+    /// How long conversations keep their entries.
+    pub retention: RetentionConfig,
     /// The bounds.
     pub limits: Limits,
     /// Whether the server is to be tried out: what is convenient then is on unless it is set otherwise. A flag alone.
@@ -127,6 +131,7 @@ impl Default for Config {
             accounts: AccountsConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
+            retention: RetentionConfig::default(),
             limits: Limits::default(),
             dev: false,
         }
@@ -170,6 +175,7 @@ impl Config {
             .chain(self.http.checks())
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
+            .chain(self.retention.checks())
             .find(|(_, right)| !right)
         {
             return Err(ConfigError::value(figment, key));

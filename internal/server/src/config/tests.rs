@@ -51,9 +51,21 @@ fn later_sources_win() {
 }
 
 #[test]
+fn retention_is_set_for_each_kind() {
+    let variables = [("LOCKSTEP_RETENTION__ROOM__AGE_MAX_S", "86400"), ("LOCKSTEP_RETENTION__DIRECT__COUNT_MAX", "7")];
+    let config = Sources { file: "[retention.room]\ncount_max = 9", environment: &variables, ..Sources::default() };
+    let rules = config.load().unwrap().retention.rules();
+    let day = Some(Duration::from_secs(86_400));
+    assert_eq!((rules.room.age_max, rules.room.count_max, rules.direct.count_max), (day, Some(9), Some(7)));
+    assert!(file("").load().unwrap().retention.rules().is_none());
+}
+
+#[test]
 fn the_printed_configuration_gives_the_same_again() {
     let mut config = Config { data: "a \"folder\"".into(), ..Config::default() };
     config.limits.stop_timeout_ms = 100;
+    config.retention.room.count_max = Some(1_000);
+    config.retention.direct.age_max_s = Some(60);
     assert_eq!(file(&config.to_toml()).load(), Ok(config));
     assert_eq!(file("").load(), Ok(Config::default()));
 }
@@ -193,6 +205,18 @@ fn wrong_configurations_name_key_value_and_fix() {
         (
             file("[limits]\nheartbeat_ms = '25s'"),
             "test.toml sets limits.heartbeat_ms to \"25s\": it must be a whole number from 100 to 600000",
+        ),
+        (
+            file("[retention.group]\nage_max_s = 59"),
+            "test.toml sets retention.group.age_max_s to 59: it must be a whole number from 60 to 3153600000",
+        ),
+        (
+            file("[retention.chat]\ncount_max = 9"),
+            "test.toml sets retention.chat, which is no setting: known here are direct, group, room, feed",
+        ),
+        (
+            environment(&[("LOCKSTEP_RETENTION__FEED__COUNT_MAX", "0")]),
+            "the environment variable LOCKSTEP_RETENTION__FEED__COUNT_MAX sets retention.feed.count_max to 0: it must be a",
         ),
         (file("limits = 5"), "test.toml sets limits to 5: it must be a table"),
         (file("token_ttl_s = 0"), "test.toml sets token_ttl_s to 0: it must be a whole number from 1 to 2592000"),

@@ -172,6 +172,7 @@ impl Machine {
             self.staged.change(Change::Epoch(epoch));
         }
         self.event(Event::CaughtUp);
+        self.write_watch();
         self.pump(now);
     }
 

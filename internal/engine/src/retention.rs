@@ -1,0 +1,46 @@
+//! Retention: old entries go, in small steps between the sends of others.
+
+use crate::Engine;
+use crate::api::store_failed;
+use lockstep_model::{Code, Retention, Seq, UnixMs};
+
+/// Conversations that are looked at in one query.
+const CONVERSATIONS_PER_QUERY: u32 = 256;
+
+impl Engine {
+    /// Raises the floors of all conversations to what is kept at this time, and says how many entries went. Floors rise one
+    /// commit at a time, by a bounded number of entries: sends pass in between. May be given up at any point.
+    ///
+    /// # Errors
+    ///
+    /// `try_again`; what was done until then stays done.
+    pub async fn expire(&self, retention: &Retention, now: UnixMs) -> Result<u64, Code> {
+        let (mut after, mut gone) = (None, 0);
+        loop {
+            let directory = &self.0.ports.directory;
+            let found = directory.expired(*retention, now, after, CONVERSATIONS_PER_QUERY).await;
+            let found = found.map_err(|error| store_failed(&error))?;
+            if found.floors.is_empty() {
+                match found.next {
+                    Some(next) => after = Some(next),
+                    None => return Ok(gone),
+                }
+            }
+            for (conversation, floor) in found.floors {
+                gone += self.raise_floor(conversation, floor).await?;
+            }
+        }
+    }
+
+    async fn raise_floor(&self, conversation: lockstep_model::ConversationId, floor: Seq) -> Result<u64, Code> {
+        let log = &self.0.ports.log;
+        let before = log.bounds(vec![conversation]).await.map_err(|error| store_failed(&error))?;
+        log.raise_floor(conversation, floor).await.map_err(|error| store_failed(&error))?;
+        // Memory keeps nothing that the log has given up.
+        self.0.publisher.rings.erase(conversation);
+        let before = before.first().copied().flatten().unwrap_or_default().floor;
+        let gone = floor.get().saturating_sub(before.get());
+        metrics::counter!("lockstep_retention_entries_total").increment(gone);
+        Ok(gone)
+    }
+}
