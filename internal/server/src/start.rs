@@ -11,7 +11,7 @@ use axum::serve::{Listener, ListenerExt};
 use lockstep_auth::{IssuerError, Issuers, KeyError, Passwords, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Engine, EngineConfig, Ports};
-use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState};
+use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState, Origins, Rate, RequestRates, TrustedProxies};
 use lockstep_model::{Retention, UnixMs};
 use lockstep_ports::{Broker, Events};
 use lockstep_store_sql::{OpenError, SqliteOptions, SqliteStore};
@@ -311,8 +311,15 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         frame_bytes_max: limits.frame_bytes_max as usize,
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
         request: body_limits(config),
-        service_sends_per_second: limits.service_sends_per_second as u32,
-        service_sends_burst: limits.service_sends_burst as u32,
+        // The configuration's check has parsed both.
+        origins: Origins::parse(&config.http.origins).unwrap_or_default(),
+        trusted_proxies: TrustedProxies::parse(&config.http.trusted_proxies).unwrap_or_default(),
+        requests: RequestRates {
+            address: rate(limits.address_requests_per_second, limits.address_requests_burst),
+            user: rate(limits.user_requests_per_second, limits.user_requests_burst),
+            device: rate(limits.device_requests_per_second, limits.device_requests_burst),
+        },
+        service_sends: rate(limits.service_sends_per_second, limits.service_sends_burst),
         accounts: config.gateway_accounts(),
         ..GatewayConfig::default()
     };
@@ -331,6 +338,10 @@ fn gateway_config(config: &Config) -> GatewayConfig {
     session.frames_per_second = limits.frames_per_second as u32;
     session.frames_burst = limits.frames_burst as u32;
     gateway
+}
+
+fn rate(per_second: u64, burst: u64) -> Rate {
+    Rate { per_second: per_second as u32, burst: burst as u32 }
 }
 
 fn body_limits(config: &Config) -> BodyLimits {

@@ -89,7 +89,7 @@ async fn attempts_have_a_rate_by_user_and_by_address() {
         open(config);
         config.accounts.address_attempts = 2;
         config.accounts.address_attempts_per_minute = 1;
-        config.accounts.proxies = vec!["127.0.0.1".parse().unwrap()];
+        config.http.trusted_proxies = vec!["127.0.0.1".to_owned()];
     });
     let house = house.await;
     let body = json!({"user": "ana", "password": "wrong password", "device": phone()}).to_string();

@@ -22,6 +22,7 @@ mod held;
 mod io;
 mod rate;
 mod requests;
+mod send_rate;
 mod session;
 mod timers;
 mod topics;
@@ -29,4 +30,5 @@ mod window;
 
 pub use config::SessionConfig;
 pub use io::{Admitted, Effect, Event, Hello, Request};
+pub use send_rate::SendRate;
 pub use session::Session;

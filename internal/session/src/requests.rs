@@ -71,7 +71,8 @@ impl Session {
     }
 
     pub(crate) fn may_send(&mut self, reference: Option<Ref>, now: Duration) -> bool {
-        let Err(wait) = self.sends.take(now, self.config.sends_per_second, self.config.sends_burst) else {
+        let Err(wait) = self.sends.take(self.started + now, self.config.sends_per_second, self.config.sends_burst)
+        else {
             return true;
         };
         let retry_after_ms = Some(wait.as_millis() as u64 + 1);

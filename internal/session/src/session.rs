@@ -7,7 +7,7 @@ use crate::held::Held;
 use crate::rate::Rate;
 use crate::topics::Topics;
 use crate::window::Window;
-use crate::{Effect, Event, Hello, SessionConfig};
+use crate::{Effect, Event, Hello, SendRate, SessionConfig};
 use lockstep_model::{Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, Ref, Shown, UserId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub struct Session {
     pub(crate) follows: Follows,
     /// Sends and read offsets that the engine has not answered.
     pub(crate) answers_waiting: u32,
-    pub(crate) sends: Rate,
+    pub(crate) sends: Arc<SendRate>,
     pub(crate) signalled: Signalled,
     pub(crate) frames: Rate,
     pub(crate) heartbeat_at: Duration,
@@ -90,13 +90,18 @@ impl Session {
             early: Early::default(),
             follows: Follows::default(),
             answers_waiting: 0,
-            sends: Rate::default(),
+            sends: Arc::new(SendRate::new(now)),
             signalled: Signalled::default(),
             frames: Rate::default(),
             heartbeat_at,
             heartbeats_missed: 0,
             renewed_at_ms: 0,
         }
+    }
+
+    /// Counts the device's sends together with those that come through other doors.
+    pub fn share_sends(&mut self, sends: Arc<SendRate>) {
+        self.sends = sends;
     }
 
     /// Takes what the engine says.

@@ -112,6 +112,8 @@ codes! {
     BadRequest "bad_request" 0 400 Keep, "The request is malformed, or a value in it is not allowed.";
     NoSuchRoute "no_such_route" 0 404 Keep, "There is nothing at this path.";
     MethodNotAllowed "method_not_allowed" 0 405 Keep, "The path does not take this method.";
+    UnsupportedMediaType "unsupported_media_type" 0 415 Keep, "The body is of another type, or in another coding, than the server takes.";
+    OriginRefused "origin_refused" 0 403 Keep, "Pages of this origin may not open a connection here.";
     RequestTimeout "request_timeout" 0 408 Keep, "The request did not arrive in time.";
     // The life of a connection.
     HeartbeatTimeout "heartbeat_timeout" 4411 408 Reconnect { after_ms: 0 }, "Two heartbeats in a row had no answer.";

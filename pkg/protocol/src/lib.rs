@@ -16,6 +16,8 @@ mod entry;
 mod frame;
 mod ids;
 pub mod limits;
+#[cfg(feature = "openapi")]
+mod openapi;
 mod service;
 
 pub use body::{Body, BodyError};

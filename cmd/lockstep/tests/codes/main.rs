@@ -64,6 +64,8 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::TokenExpired, "internal/gateway/tests/ws/tokens.rs", "tokens_of_every_wrong_kind"),
     (Code::TokenRevoked, "internal/gateway/tests/ws/tokens.rs", "tokens_of_an_older_generation_and_of_removed_devices"),
     (Code::NoSuchService, "internal/server/tests/admin.rs", "services_are_made_changed_and_revoked"),
+    (Code::UnsupportedMediaType, "internal/server/tests/doors.rs", "bodies_are_plain_json"),
+    (Code::OriginRefused, "internal/server/tests/doors.rs", "websockets_are_for_own_and_listed_pages_and_for_programs"),
     (Code::WrongCredentials, "internal/server/tests/accounts.rs", "nobody_learns_who_is_there_from_a_wrong_password"),
     (Code::UserTaken, "internal/server/tests/accounts.rs", "a_user_signs_up_once_and_in_with_several_devices"),
     (Code::SignUpClosed, "internal/server/tests/accounts.rs", "sign_up_is_closed_unless_it_is_opened"),

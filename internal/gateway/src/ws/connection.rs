@@ -297,6 +297,8 @@ impl Shell {
                     offsets: admission.offsets.offsets,
                     offsets_version: admission.offsets.version,
                 };
+                let sends = self.state.device_rates().of(&admitted.device, Instant::now());
+                self.session.share_sends(sends);
                 self.connection = Some(admission.connection);
                 self.session.handle_admitted(admitted, Instant::now());
             }

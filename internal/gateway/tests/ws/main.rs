@@ -5,5 +5,7 @@ mod frames;
 mod handshake;
 mod house;
 mod lives;
+mod rates;
+mod strangers;
 mod tokens;
 mod transport;

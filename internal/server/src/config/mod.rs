@@ -2,12 +2,14 @@
 
 mod accounts;
 mod error;
+mod http;
 mod limits;
 mod nsq;
 mod retention;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use error::ConfigError;
+pub use http::HttpConfig;
 pub use limits::Limits;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
 pub use retention::{RetentionConfig, RetentionRuleConfig};
@@ -40,6 +42,8 @@ pub struct Config {
     pub token_ttl_s: u64,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Who may use the door for devices and services.
+    pub http: HttpConfig,
     /// Who may sign up and in.
     pub accounts: AccountsConfig,
     /// How conversations are called in NSQ.
@@ -123,6 +127,7 @@ impl Default for Config {
             data: PathBuf::from("lockstep-data"),
             token_ttl_s: 900,
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
+            http: HttpConfig::default(),
             accounts: AccountsConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
@@ -167,6 +172,7 @@ impl Config {
         ];
         if let Some((key, _)) = checks
             .into_iter()
+            .chain(self.http.checks())
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
             .chain(self.retention.checks())

@@ -96,6 +96,18 @@ fn when_services_publish_as_to_nsqd() {
 }
 
 #[test]
+fn whose_pages_and_proxies_count() {
+    let set = "[http]\norigins = ['https://app.example']\ntrusted_proxies = ['10.0.0.0/8', '::1']";
+    let config = file(set).load().unwrap();
+    assert_eq!(config.http.origins, ["https://app.example"]);
+    assert_eq!(config.http.trusted_proxies, ["10.0.0.0/8", "::1"]);
+    assert_eq!(file(&config.to_toml()).load(), Ok(config));
+    let config = environment(&[("LOCKSTEP_HTTP__ORIGINS", "['*']")]).load().unwrap();
+    assert_eq!(config.http.origins, ["*"]);
+    assert_eq!(file("").load().unwrap().http, HttpConfig::default());
+}
+
+#[test]
 fn which_events_services_are_told() {
     let set = "[nsq]\nevents = ['message', 'device']\nnsqds = [{ tcp = '127.0.0.1:4150', http = '127.0.0.1:4151' }]";
     let config = file(set).load().unwrap();
@@ -117,7 +129,7 @@ fn who_may_sign_up_and_whose_word_counts() {
         let config = Sources { file, flags, ..Sources::default() }.load().unwrap();
         assert_eq!(config.sign_up_is_open(), open, "{file}");
     }
-    let set = "[accounts]\nnew_main = 'confirm'\nproxies = ['10.0.0.1', '::1']\n\
+    let set = "[accounts]\nnew_main = 'confirm'\n\
         [[accounts.issuers]]\nissuer = 'https://id.example'\naudience = 'chat'\nalgorithm = 'ES256'\njwks_file = 'keys.json'\n\
         [[accounts.issuers]]\nissuer = 'other'\naudience = 'chat'\nalgorithm = 'HS256'\nsecret_file = 'secret'\nleeway_s = 60\n";
     let config = file(set).load().unwrap();
@@ -221,6 +233,18 @@ fn wrong_configurations_name_key_value_and_fix() {
             "test.toml sets nsq.events to a list: it must be a list of \"connect\", ",
         ),
         (
+            file("[http]\norigins = ['https://app.example/']"),
+            "test.toml sets http.origins to a list: it must be a list of at most 256 origins such as \"https://app.example\"",
+        ),
+        (
+            file("[http]\norigins = ['*', 'https://app.example']"),
+            "test.toml sets http.origins to a list: it must be a list of at most 256 origins",
+        ),
+        (
+            file("[http]\ntrusted_proxies = ['proxy.example']"),
+            "test.toml sets http.trusted_proxies to a list: it must be a list of at most 256 addresses and networks",
+        ),
+        (
             file("[nsq]\nseqs_max = 0"),
             "test.toml sets nsq.seqs_max to 0: it must be a whole number from 1 to 1000000, and not less than",
         ),
@@ -245,10 +269,6 @@ fn wrong_configurations_name_key_value_and_fix() {
         (
             file("[accounts]\nsign_up = 'yes'"),
             "test.toml sets accounts.sign_up to \"yes\": it must be \"open\" or \"closed\"",
-        ),
-        (
-            file("[accounts]\nproxies = ['proxy']"),
-            "test.toml sets accounts.proxies.0 to \"proxy\": it must be a list of at most 64 addresses",
         ),
         (file("data = ''"), "test.toml sets data to \"\": it must be a folder"),
         (file("[log]\nformat = 'xml'"), "test.toml sets log.format to \"xml\": it must be \"text\" or \"json\""),
