@@ -1,4 +1,5 @@
-//! `cargo xtask clients`: NSQ clients in other languages, with which tests publish and listen as services do.
+//! `cargo xtask clients`: NSQ clients in other languages, with which tests publish and listen as services do, and
+//! schemathesis, which asks a server whatever its OpenAPI document allows.
 
 use crate::machine;
 use crate::process::{announce, step};
@@ -9,12 +10,12 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// What is installed, pinned to its bytes, in this order.
-const MANIFESTS: [&str; 4] = ["build.txt", "requirements.txt", "package.json", "package-lock.json"];
+const MANIFESTS: [&str; 5] = ["build.txt", "requirements.txt", "schemathesis.txt", "package.json", "package-lock.json"];
 const FOLDER: &str = "cmd/lockstep/tests/foreign/clients";
 /// The manifests once more, written when all that they name is there. Tests look for it.
 const INSTALLED: &str = "installed";
 
-/// Installs pynsq and nsqjs into the target folder, if they are not there as the manifests want them.
+/// Installs pynsq, nsqjs and schemathesis into the target folder, if they are not there as the manifests want them.
 pub(crate) fn run(root: &Path) -> Result<()> {
     announce("clients");
     machine::check_clients()?;
@@ -58,7 +59,7 @@ fn are_installed(folder: &Path, manifests: &[(&str, String)]) -> bool {
         command.status().is_ok_and(|status| status.success())
     };
     fs::read_to_string(folder.join(INSTALLED)).is_ok_and(|text| text == mark(manifests))
-        && works(Command::new(python(folder)).args(["-c", "import nsq"]))
+        && works(Command::new(python(folder)).args(["-c", "import nsq, schemathesis"]))
         && works(Command::new("node").args(["-e", "require('nsqjs')"]).current_dir(folder))
 }
 
@@ -80,12 +81,14 @@ fn install(folder: &Path, manifests: &[(&str, String)]) -> Result<()> {
         command.args(arguments).current_dir(folder).stdin(Stdio::null());
         command
     };
-    step("make a place for pynsq", &mut in_folder(Path::new("python3"), &["-m", "venv", "venv"]))?;
+    step("make a place for what is Python", &mut in_folder(Path::new("python3"), &["-m", "venv", "venv"]))?;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"];
     let build = [&pip[..], &["-r", "build.txt"]].concat();
     step("install what builds pynsq", &mut in_folder(&python(folder), &build))?;
     let requirements = [&pip[..], &["--no-build-isolation", "--use-pep517", "-r", "requirements.txt"]].concat();
     step("install pynsq", &mut in_folder(&python(folder), &requirements))?;
+    let schemathesis = [&pip[..], &["--only-binary", ":all:", "-r", "schemathesis.txt"]].concat();
+    step("install schemathesis, which needs Python 3.11", &mut in_folder(&python(folder), &schemathesis))?;
     // What is optional is a compression that has to be compiled.
     let npm = ["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"];
     step("install nsqjs", &mut in_folder(Path::new("npm"), &npm))?;

@@ -50,7 +50,7 @@ pub struct BodyLimits {
     pub timeout: Duration,
 }
 
-/// A JSON body, whole, within the [`BodyLimits`].
+/// A JSON object as body, whole, within the [`BodyLimits`].
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -76,6 +76,10 @@ where
             Ok(bytes) => bytes?,
             Err(_) => return Err(Code::RequestTimeout.into()),
         };
+        // serde would fill a struct's fields from a list, by position.
+        if bytes.trim_ascii_start().starts_with(b"[") {
+            return Err(bad_request("The body must be a JSON object"));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let code = if error.is_data() { Code::BadRequest } else { Code::BadJson };
             Problem::new(code, without_values(&error))

@@ -134,6 +134,15 @@ async fn wrong_requests_are_answered_with_code_and_sentence() {
         ),
         wrong("POST", &messages, &[auth, key, json], "", 400, "bad_json", "EOF while parsing"),
         wrong("POST", &messages, &[auth, key, json], "{\"body\":", 400, "bad_json", "EOF while parsing"),
+        wrong(
+            "POST",
+            "/v1/conversations",
+            &[auth, json],
+            r#" ["direct", "secret"]"#,
+            400,
+            "bad_request",
+            "must be a JSON object",
+        ),
         wrong("POST", &messages, &[auth, key, json], "{}", 400, "bad_request", "missing field `body`"),
         wrong(
             "POST",

@@ -11,11 +11,14 @@ use tokio::process::{Child, ChildStdout, Command};
 
 /// Far longer than a program takes for a line.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Far longer than it takes for a thousand requests.
+const SCHEMATHESIS_PATIENCE: Duration = Duration::from_secs(400);
 
 /// What has to be installed.
 const MANIFESTS: &str = concat!(
     include_str!("clients/build.txt"),
     include_str!("clients/requirements.txt"),
+    include_str!("clients/schemathesis.txt"),
     include_str!("clients/package.json"),
     include_str!("clients/package-lock.json"),
 );
@@ -49,11 +52,20 @@ impl Client {
     }
 }
 
+/// Runs schemathesis to its end and returns what it printed.
+pub(crate) async fn schemathesis(arguments: &[&str]) -> Result<String> {
+    let mut command = Command::new(installed()?.join("venv/bin/python"));
+    // It keeps what it found in the working folder; there is nothing to keep.
+    let folder = tempfile::tempdir().context("cannot make a folder")?;
+    command.args(["-m", "schemathesis.cli"]).args(arguments).current_dir(folder.path()).env("NO_PROXY", "*");
+    Program::start("schemathesis".to_owned(), command)?.end_within(SCHEMATHESIS_PATIENCE).await
+}
+
 /// Where `cargo xtask clients` has installed them: in a target folder around this test's.
 fn installed() -> Result<PathBuf> {
     let mut folders = Path::new(env!("CARGO_TARGET_TMPDIR")).ancestors().map(|folder| folder.join("foreign"));
     let found = folders.find(|folder| fs::read_to_string(folder.join("installed")).is_ok_and(|text| text == MANIFESTS));
-    found.context("pynsq and nsqjs are not installed as this test wants them: `cargo xtask test` does that, or `cargo xtask clients` alone")
+    found.context("pynsq, nsqjs and schemathesis are not installed as this test wants them: `cargo xtask test` does that, or `cargo xtask clients` alone")
 }
 
 /// Runs a command as a shell does, and returns what it printed.
@@ -94,15 +106,19 @@ impl Program {
     }
 
     /// Waits for its end, which has to be a success, and returns what it printed.
-    pub(crate) async fn end(mut self) -> Result<String> {
+    pub(crate) async fn end(self) -> Result<String> {
+        self.end_within(PATIENCE).await
+    }
+
+    async fn end_within(mut self, patience: Duration) -> Result<String> {
         let mut printed = String::new();
         let ending = async {
             self.output.read_to_string(&mut printed).await?;
             self.child.wait().await
         };
-        let ended = tokio::time::timeout(PATIENCE, ending).await;
+        let ended = tokio::time::timeout(patience, ending).await;
         let status = ended.with_context(|| self.said("does not end"))??;
-        ensure!(status.success(), self.said(&format!("failed ({status})")));
+        ensure!(status.success(), self.said(&format!("failed ({status})\n{printed}")));
         Ok(printed)
     }
 

@@ -1,8 +1,9 @@
 //! NSQ clients that are not ours, and the real program: pynsq and nsqjs publish and listen, and `curl` publishes at every
-//! door. What `docs/nsq.md` shows is what runs here.
+//! door. What `docs/nsq.md` shows is what runs here. And schemathesis asks whatever the OpenAPI document allows.
 
 mod clients;
 mod curl;
+mod document;
 mod house;
 mod listening;
 mod page;
