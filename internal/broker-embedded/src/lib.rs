@@ -82,6 +82,12 @@ impl Broker for EmbeddedBroker {
         }
     }
 
+    fn signal(&self, topic: ConversationId, notice: &Notice) {
+        if let Some(consumers) = self.topics.get(&topic) {
+            consumers.iter().for_each(|mailbox| mailbox.signal(notice.clone()));
+        }
+    }
+
     fn has_consumers(&self, topic: ConversationId) -> bool {
         self.topics.contains_key(&topic)
     }

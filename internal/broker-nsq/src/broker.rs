@@ -16,7 +16,7 @@ use crate::{envelope::Sealer, lookup};
 use async_trait::async_trait;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
-use lockstep_model::{ConversationId, DeviceId, Offset, SharedEntry};
+use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry};
 use lockstep_nsq_client::{Lookup, SettingsError};
 use lockstep_ports::{Broker, Mailbox, MessageLog};
 use std::sync::Arc;
@@ -343,6 +343,12 @@ impl Broker for NsqBroker {
             if let Some(topic) = self.0.topics.get(&head.conversation) {
                 topic.channels.iter().for_each(|channel| channel.signal_head(head.seq));
             }
+        }
+    }
+
+    fn signal(&self, topic: ConversationId, notice: &Notice) {
+        if let Some(topic) = self.0.topics.get(&topic) {
+            topic.channels.iter().for_each(|channel| channel.signal(notice));
         }
     }
 

@@ -69,7 +69,11 @@ impl Channel {
 
     /// Tells the connections how far the log reaches.
     pub(crate) fn signal_head(&self, head: Seq) {
-        let notice = Notice::Head(lockstep_model::Offset { conversation: self.topic, seq: head });
+        self.signal(&Notice::Head(lockstep_model::Offset { conversation: self.topic, seq: head }));
+    }
+
+    /// Tells the connections something.
+    pub(crate) fn signal(&self, notice: &Notice) {
         let inner = self.lock();
         inner.mailboxes.iter().for_each(|mailbox| mailbox.signal(notice.clone()));
     }

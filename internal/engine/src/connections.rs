@@ -1,5 +1,6 @@
 //! The connection map: user -> device -> live connection.
 
+use crate::receipts::Telling;
 use dashmap::DashMap;
 use lockstep_model::{Code, ConnectionGeneration, DeviceId, UserId};
 use lockstep_ports::Mailbox;
@@ -20,6 +21,8 @@ pub struct Connection {
     pub mailbox: Arc<Mailbox>,
     /// What the user may see of conversations that are not wholly visible.
     pub(crate) views: crate::resume::Views,
+    /// What others hear of it.
+    pub(crate) receipts: Telling,
 }
 
 /// All live connections of this process. Guards of the maps never leave this file.

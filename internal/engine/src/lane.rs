@@ -206,6 +206,7 @@ impl Settled {
             }
             Ok(Appended::Already(sent)) => ("duplicate", Ok(Sent { duplicate: true, ..sent })),
             Err(AppendRefusal::NotMember) => ("refused", Err(Code::NoSuchConversation)),
+            Err(AppendRefusal::Blocked) => ("refused", Err(Code::Blocked)),
             Err(AppendRefusal::DuplicateId) => ("refused", Err(Code::DuplicateId)),
             Err(AppendRefusal::Failed) => ("failed", Err(Code::TryAgain)),
         };
@@ -239,5 +240,6 @@ pub(crate) fn refused_conversation(refusal: DirectoryRefusal) -> Code {
         DirectoryRefusal::TooManyConversations => Code::TooManyConversations,
         DirectoryRefusal::NoSuchDevice | DirectoryRefusal::DeviceRemoved => Code::NoSuchDevice,
         DirectoryRefusal::OldGeneration => Code::TokenRevoked,
+        DirectoryRefusal::Blocked => Code::Blocked,
     }
 }

@@ -3,7 +3,7 @@
 use crate::api::store_failed;
 use crate::{Connection, Engine};
 use lockstep_model::{
-    Bounds, Code, ConversationId, Cursor, Intervals, Notice, OffsetsVersion, ResumePoint, Seq, Shown, View,
+    Bounds, Code, ConversationId, Cursor, Intervals, Notice, OffsetsVersion, ResumePoint, Seq, Shown, View, limits,
 };
 use lockstep_ports::{CursorRow, Followed, HeadMark, Range, StoreError};
 use parking_lot::Mutex;
@@ -54,6 +54,8 @@ impl Engine {
                 return give_up(&connection, &error);
             }
         };
+        let silent = followed.iter().filter(|row| !row.is_small).map(|row| row.conversation);
+        connection.receipts.keep_silent_in(silent);
         let points = followed.into_iter().map(|row| {
             let cursor = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor).unwrap_or_default();
             let reset = foreign.contains(&row.conversation);
@@ -148,7 +150,13 @@ impl Engine {
     /// Answers [`lockstep_model::Ask::Follow`].
     pub(crate) async fn follow(&self, connection: Arc<Connection>, conversation: ConversationId) {
         self.0.ports.broker.open(&[conversation], &connection.mailbox).await;
-        let found = self.0.ports.directory.membership(connection.user.clone(), conversation).await;
+        let found = async {
+            let members = self.0.ports.directory.member_count(conversation).await?;
+            let is_small = members <= limits::RECEIPTS_MEMBERS_MAX;
+            connection.receipts.keep_silent_in((!is_small).then_some(conversation).into_iter());
+            self.0.ports.directory.membership(connection.user.clone(), conversation).await
+        };
+        let found = found.await;
         let kept = match found {
             Ok(Some((intervals, bounds))) if intervals.is_member() => {
                 connection.views.note(conversation, intervals);

@@ -10,19 +10,25 @@ mod conversation;
 mod device;
 mod event;
 mod feed;
+mod people;
 mod raw_body;
 mod service;
 mod shared_entry;
 mod topic;
 
-pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
+pub use connection::{Ask, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, View};
 pub use device::{ConnectionGeneration, Device, DeviceKind, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch, IdError, Kind, Offset,
-    OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SkipReason, Target, UnixMs, UserId, limits,
+    OffsetsVersion, Receipt, Ref, Sender, Seq, ServiceName, Shown, SkipReason, StateChange, Target, UnixMs, Unread,
+    UserId, limits,
+};
+pub use people::{
+    Alias, AliasError, AliasName, AliasTarget, Block, Contact, Custom, CustomError, MemberState, PersonalChange,
+    Profile, ProfileChange, ReceiptSettings, ReceiptSettingsChange, UnreadTotal, settings_told, unread,
 };
 pub use raw_body::{RawBodyError, body_of_raw};
 pub use service::{Scope, ScopeError, Service};

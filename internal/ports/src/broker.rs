@@ -2,7 +2,7 @@
 
 use crate::Mailbox;
 use async_trait::async_trait;
-use lockstep_model::{ConversationId, Offset, SharedEntry};
+use lockstep_model::{ConversationId, Notice, Offset, SharedEntry};
 use std::sync::Arc;
 
 /// Moves committed entries to the connections that follow their conversations.
@@ -17,7 +17,7 @@ pub trait Broker: Send + Sync + 'static {
     async fn publish(&self, entries: &[SharedEntry]);
 
     /// Opens a consumer. When this returns, what is published later reaches the mailbox, or the broker will put
-    /// [`Notice::Head`](lockstep_model::Notice::Head) there once it does. Opening it twice changes nothing; a closed
+    /// [`Notice::Head`] there once it does. Opening it twice changes nothing; a closed
     /// mailbox gets none.
     async fn open(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>);
 
@@ -26,6 +26,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Tells the consumers in this process that the heads of these topics are at least so far: a head signal.
     fn signal_heads(&self, heads: &[Offset]);
+
+    /// Tells the consumers of a topic in this process something that is kept nowhere: who misses it does without.
+    fn signal(&self, topic: ConversationId, notice: &Notice);
 
     /// Whether anybody in this process consumes the topic.
     fn has_consumers(&self, topic: ConversationId) -> bool;

@@ -16,6 +16,8 @@ mod events;
 mod log;
 mod mailbox;
 mod offsets;
+mod people;
+mod reads;
 mod services;
 
 #[cfg(feature = "conformance")]
@@ -31,4 +33,6 @@ pub use events::Events;
 pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
 pub use mailbox::{Inbox, Mailbox, Wakeup};
 pub use offsets::{Advanced, Offsets, OffsetsChange};
+pub use people::{People, PeopleRefusal};
+pub use reads::{Reads, SCANNED_MAX, TOTALLED_MAX};
 pub use services::{ServiceRefusal, Services};

@@ -140,7 +140,10 @@ impl Session {
     fn note_delivery(&mut self, row: usize, entry: &SharedEntry, now: Duration) {
         self.topics[row].advance_to(entry.seq.next());
         self.window.push(entry.conversation, entry.seq, entry.cost_bytes(), now);
-        let is_feed = self.home.is_some_and(|(feed, _)| feed == entry.conversation);
+        let is_feed = self.home.as_ref().is_some_and(|home| home.feed == entry.conversation);
+        if is_feed {
+            self.note_settings(entry);
+        }
         if let (true, Some(FeedChange::ConversationAdded { conversation, .. })) = (is_feed, FeedChange::of(entry))
             && self.topics.get(conversation).is_none()
         {

@@ -1,6 +1,6 @@
 //! From the first byte to the first entry: hello, welcome, resume, the conversations open.
 
-use crate::session::Phase;
+use crate::session::{Home, Phase};
 use crate::topics::{Topic, Topics};
 use crate::{Admitted, Effect, Event, Hello, Session};
 use lockstep_model::{Ask, Code, Offset, ResumePoint, Seq, Shown};
@@ -22,7 +22,8 @@ impl Session {
         let Phase::Admission(hello) = &mut self.phase else { return };
         let Hello { reference, epoch, feed, .. } = **hello;
         self.offsets_version = admitted.offsets_version;
-        self.home = Some((admitted.feed, admitted.epoch));
+        let Admitted { ref user, feed: own, epoch: store, receipts, .. } = admitted;
+        self.home = Some(Box::new(Home { user: user.clone(), feed: own, epoch: store, receipts }));
         let verify = epoch != Some(admitted.epoch);
         let shown = feed.map(|cursor| Shown { conversation: admitted.feed, cursor }).into_iter().collect();
         let now = self.since_start(now);
@@ -105,7 +106,7 @@ impl Session {
     }
 
     fn announce_reset(&mut self, point: &ResumePoint) {
-        if let (true, Some((_, epoch))) = (point.reset, self.home) {
+        if let (true, Some(epoch)) = (point.reset, self.home.as_ref().map(|home| home.epoch)) {
             let ResumePoint { conversation, floor, head, .. } = *point;
             self.emit(Event::Reset { conversation, epoch, floor, head });
         }

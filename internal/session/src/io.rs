@@ -1,8 +1,8 @@
 //! What goes into a session and what comes out of it.
 
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Offset, OffsetsVersion, Ref, Sent, Seq,
-    SharedEntry, Shown, Skip, Target, UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Offset, OffsetsVersion, ReceiptSettings,
+    Receipts, Ref, Sent, Seq, SharedEntry, Shown, Skip, StateChange, Target, Unread, UserId,
 };
 
 /// What a device asks, whatever its door's frames look like.
@@ -38,6 +38,22 @@ pub enum Request {
         conversation: ConversationId,
         /// The place.
         seq: Seq,
+    },
+    /// What the user keeps about a conversation is to change.
+    State {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// The conversation.
+        conversation: ConversationId,
+        /// What is to change.
+        change: StateChange,
+    },
+    /// How much is unread?
+    Unread {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// In these conversations.
+        conversations: Vec<ConversationId>,
     },
     /// The device is there.
     Heartbeat,
@@ -82,6 +98,8 @@ pub struct Admitted {
     pub offsets: Vec<Offset>,
     /// The version that the device has once it took them.
     pub offsets_version: OffsetsVersion,
+    /// What the user lets others hear, and therefore hears of them.
+    pub receipts: ReceiptSettings,
 }
 
 /// What a device is told, whatever its door's frames look like.
@@ -137,6 +155,15 @@ pub enum Event {
         /// From the request.
         reference: Option<Ref>,
     },
+    /// How much is unread.
+    Unread {
+        /// From the request.
+        reference: Option<Ref>,
+        /// What was counted.
+        conversations: Vec<Unread>,
+    },
+    /// Others have got or read more of a conversation.
+    Receipts(Box<Receipts>),
     /// Are you there?
     Heartbeat,
     /// A request failed; the connection stays.

@@ -19,6 +19,7 @@ mod handshake;
 mod held;
 mod io;
 mod rate;
+mod receipts;
 mod requests;
 mod session;
 mod timers;

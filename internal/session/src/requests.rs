@@ -33,6 +33,14 @@ impl Session {
             }
             Request::Ack(cursors) => self.handle_ack(cursors),
             Request::Read { reference, conversation, seq } => self.handle_read(reference, conversation, seq),
+            Request::State { reference, conversation, change } => {
+                self.answers_waiting += 1;
+                self.ask(Ask::ChangeState { reference, conversation, change });
+            }
+            Request::Unread { reference, conversations } => {
+                self.answers_waiting += 1;
+                self.ask(Ask::Unread { reference, conversations });
+            }
             Request::Heartbeat => {}
         }
         self.pump();

@@ -6,7 +6,9 @@ use crate::rate::Rate;
 use crate::topics::Topics;
 use crate::window::Window;
 use crate::{Effect, Event, Hello, SessionConfig};
-use lockstep_model::{Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, Ref, Shown};
+use lockstep_model::{
+    Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, ReceiptSettings, Ref, Shown, UserId,
+};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,8 +20,8 @@ pub struct Session {
     pub(crate) started: Instant,
     pub(crate) phase: Phase,
     pub(crate) effects: VecDeque<Effect>,
-    /// The user's feed, and the store's identity, once the device is let in.
-    pub(crate) home: Option<(ConversationId, Epoch)>,
+    /// Whose session it is, once the device is let in.
+    pub(crate) home: Option<Box<Home>>,
     pub(crate) offsets_version: OffsetsVersion,
     pub(crate) topics: Topics,
     /// Conversations in log mode that wait for their turn to read, first come first served.
@@ -36,6 +38,16 @@ pub struct Session {
     pub(crate) frames: Rate,
     pub(crate) heartbeat_at: Duration,
     pub(crate) heartbeats_missed: u8,
+}
+
+/// Whose session it is, and where.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) user: UserId,
+    pub(crate) feed: ConversationId,
+    pub(crate) epoch: Epoch,
+    /// What the user lets others hear, and therefore hears of them.
+    pub(crate) receipts: ReceiptSettings,
 }
 
 /// How far the connection has come.
@@ -109,6 +121,14 @@ impl Session {
                     Some(code) => self.fail(reference, code),
                 }
             }
+            Notice::Unread { reference, outcome } => {
+                self.answers_waiting = self.answers_waiting.saturating_sub(1);
+                match *outcome {
+                    Ok(conversations) => self.emit(Event::Unread { reference, conversations }),
+                    Err(code) => self.fail(reference, code),
+                }
+            }
+            Notice::Receipts(receipts) => self.handle_receipts(*receipts),
             Notice::Overflowed => self.recheck(),
             Notice::Failed(code) => self.close(code),
         }

@@ -1,7 +1,7 @@
 //! The directory port: commands go to the write task, questions to the readers.
 
 use crate::read::failed;
-use crate::row::{Columns, conversation_columns, device_columns};
+use crate::row::{Columns, conversation_columns, device_columns, state_columns};
 use crate::sql::{RowsSql, Values};
 use crate::store::SqliteStore;
 use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RemoveDevice};
@@ -96,8 +96,10 @@ impl Directory for SqliteStore {
         conversation: ConversationId,
     ) -> Result<Option<(Intervals, Bounds)>, StoreError> {
         // Without the index's name all members of a room would be looked through, as their key is in the wanted order.
-        const FIND: &str = "SELECT c.floor, c.head, m.user IS NOT NULL, m.joined_seq, m.left_seq, m.visible_from_seq \
+        const FIND: &str = "SELECT c.floor, c.head, m.user IS NOT NULL, m.joined_seq, m.left_seq, \
+               max(m.visible_from_seq, ifnull(s.delete_before, 0)) \
              FROM conversations c LEFT JOIN members m INDEXED BY members_by_user ON m.user = ?2 AND m.conversation = c.id \
+             LEFT JOIN member_states s ON s.user = ?2 AND s.conversation = c.id \
              WHERE c.id = ?1 ORDER BY m.joined_seq";
         let mut values = Values::new();
         values.blob(conversation.as_bytes()).text(user.as_str());
@@ -140,8 +142,10 @@ impl Directory for SqliteStore {
             "SELECT ",
             conversation_columns!(),
             ", max(m.left_seq IS NULL), CASE WHEN c.kind = 'direct' THEN \
-               (SELECT p.user FROM members p WHERE p.conversation = c.id AND p.user <> ?1 LIMIT 1) END \
-             FROM members m JOIN conversations c ON c.id = m.conversation \
+               (SELECT p.user FROM members p WHERE p.conversation = c.id AND p.user <> ?1 LIMIT 1) END, ",
+            state_columns!(),
+            " FROM members m JOIN conversations c ON c.id = m.conversation \
+             LEFT JOIN member_states s ON s.user = m.user AND s.conversation = m.conversation \
              WHERE m.user = ?1 AND c.kind <> 'feed' AND (?2 IS NULL OR (c.active_at, c.id) < (?2, ?3)) \
              GROUP BY c.id ORDER BY c.active_at DESC, c.id DESC LIMIT ?4"
         );
@@ -157,6 +161,7 @@ impl Directory for SqliteStore {
                 conversation: columns.conversation()?,
                 member: columns.flag()?,
                 peer: columns.optional_user_id()?,
+                state: columns.member_state()?,
             })
         };
         self.ask("conversations_of", LIST, &mut values, listed).await

@@ -15,8 +15,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The schema's steps; `PRAGMA user_version` counts those that a database has taken.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001_initial.sql"), include_str!("../migrations/0002_services.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001_initial.sql"),
+    include_str!("../migrations/0002_services.sql"),
+    include_str!("../migrations/0004_groups.sql"),
+    include_str!("../migrations/0005_messages.sql"),
+    include_str!("../migrations/0006_people.sql"),
+    include_str!("../migrations/0007_reads.sql"),
+];
 /// `PRAGMA application_id` of our databases: "Lock" (<https://www.sqlite.org/pragma.html#pragma_application_id>).
 const APPLICATION_ID: i64 = 0x4c6f_636b;
 const PAGE_BYTES: u64 = 4_096;

@@ -94,6 +94,8 @@ codes! {
     ReadBeyond "read_beyond" 0 400 Keep, "The read offset lies beyond the conversation's head.";
     RateLimited "rate_limited" 0 429 Keep, "Too many sends; wait as long as retry_after_ms says.";
     TooManyConversations "too_many_conversations" 0 409 Keep, "The user is in as many conversations as the server allows.";
+    Blocked "blocked" 0 403 Keep, "One of the two users has blocked the other.";
+    TooManyContacts "too_many_contacts" 0 409 Keep, "The user has as many contacts or blocks as the server allows.";
     // REST only.
     BadRequest "bad_request" 0 400 Keep, "The request is malformed, or a value in it is not allowed.";
     NoSuchRoute "no_such_route" 0 404 Keep, "There is nothing at this path.";

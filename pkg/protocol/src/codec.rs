@@ -1,9 +1,9 @@
 //! Text to frame and frame to text.
 
-use crate::limits::CURSORS_PER_FRAME_MAX;
+use crate::limits::{CURSORS_PER_FRAME_MAX, UNREAD_CONVERSATIONS_MAX};
 use crate::{
     Ack, Body, BodyError, ClientFrame, ClientMsgId, Code, ConversationId, Entry, Offset, Ref, Resume, Send, Seq,
-    ServerFrame, Target, UserId, push_entries, push_entry,
+    ServerFrame, StateChange, Target, UserId, push_entries, push_entry,
 };
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,18 @@ struct ReadWire {
     seq: Seq,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StateWire {
+    conversation: ConversationId,
+    #[serde(flatten)]
+    change: StateChange,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UnreadWire {
+    conversations: Vec<ConversationId>,
+}
+
 /// Reads a frame of a device. Unknown fields are ignored.
 ///
 /// # Errors
@@ -65,7 +77,7 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
     match &*head.kind {
         "ack" => {
             let ack: Ack = fields(text, reference)?;
-            at_most(ack.cursors.len(), "cursors", reference)?;
+            at_most(ack.cursors.len(), CURSORS_PER_FRAME_MAX, "cursors", reference)?;
             Ok(ClientFrame::Ack(ack))
         }
         "heartbeat" => Ok(ClientFrame::Heartbeat),
@@ -76,10 +88,19 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
         }
         "resume" => {
             let resume: Resume = fields(text, reference)?;
-            at_most(resume.conversations.len(), "conversations", reference)?;
+            at_most(resume.conversations.len(), CURSORS_PER_FRAME_MAX, "conversations", reference)?;
             Ok(ClientFrame::Resume(resume))
         }
         "send" => decode_send(fields(text, reference)?, reference).map(ClientFrame::Send),
+        "state" => {
+            let StateWire { conversation, change } = fields(text, reference)?;
+            Ok(ClientFrame::State { reference, conversation, change })
+        }
+        "unread" => {
+            let UnreadWire { conversations } = fields(text, reference)?;
+            at_most(conversations.len(), UNREAD_CONVERSATIONS_MAX, "conversations", reference)?;
+            Ok(ClientFrame::Unread { reference, conversations })
+        }
         _ => Err(fail(Code::UnknownType, reference, Code::UnknownType.spec().sentence)),
     }
 }
@@ -118,15 +139,11 @@ fn fields<'a, T: Deserialize<'a>>(text: &'a str, reference: Option<Ref>) -> Resu
     serde_json::from_str(text).map_err(|error| fail(Code::BadFrame, reference, &sentence(&error)))
 }
 
-fn at_most(count: usize, field: &str, reference: Option<Ref>) -> Result<(), DecodeError> {
-    if count <= CURSORS_PER_FRAME_MAX {
+fn at_most(count: usize, most: usize, field: &str, reference: Option<Ref>) -> Result<(), DecodeError> {
+    if count <= most {
         return Ok(());
     }
-    Err(fail(
-        Code::BadFrame,
-        reference,
-        &format!("\"{field}\" has {count} items; at most {CURSORS_PER_FRAME_MAX} are allowed."),
-    ))
+    Err(fail(Code::BadFrame, reference, &format!("\"{field}\" has {count} items; at most {most} are allowed.")))
 }
 
 fn fail(code: Code, reference: Option<Ref>, message: &str) -> DecodeError {
@@ -170,6 +187,12 @@ pub fn encode_client(frame: &ClientFrame) -> String {
         ClientFrame::Ack(ack) => encode_ack(&ack.cursors),
         ClientFrame::Read { reference, conversation, seq } => {
             text("read", *reference, ReadWire { conversation: *conversation, seq: *seq })
+        }
+        ClientFrame::State { reference, conversation, change } => {
+            text("state", *reference, StateWire { conversation: *conversation, change: *change })
+        }
+        ClientFrame::Unread { reference, conversations } => {
+            text("unread", *reference, UnreadWire { conversations: conversations.clone() })
         }
         ClientFrame::Heartbeat => r#"{"type":"heartbeat"}"#.to_owned(),
     }
@@ -244,9 +267,8 @@ pub fn decode_server(text: &str) -> Result<Option<ServerFrame>, DecodeError> {
         // Raw bodies do not pass through serde's tagged enums: these two are read by hand.
         "entry" => ServerFrame::Entry(fields(text, None)?),
         "entries" => ServerFrame::Entries { entries: fields::<Entries>(text, None)?.entries },
-        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "heartbeat" | "error" => {
-            fields(text, None)?
-        }
+        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "unread" | "receipts"
+        | "heartbeat" | "error" => fields(text, None)?,
         _ => return Ok(None),
     };
     Ok(Some(frame))

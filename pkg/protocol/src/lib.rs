@@ -15,6 +15,7 @@ mod entry;
 mod frame;
 mod ids;
 pub mod limits;
+mod personal;
 mod service;
 
 pub use body::{Body, BodyError};
@@ -27,4 +28,5 @@ pub use frame::{
     SkipReason, Target, Welcome,
 };
 pub use ids::{ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, UnixMs, UserId};
+pub use personal::{Receipt, StateChange, Unread};
 pub use service::ServiceName;

@@ -71,6 +71,8 @@ fn client_type(frame: &ClientFrame) -> &'static str {
         ClientFrame::Send(_) => "send",
         ClientFrame::Ack(_) => "ack",
         ClientFrame::Read { .. } => "read",
+        ClientFrame::State { .. } => "state",
+        ClientFrame::Unread { .. } => "unread",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }
@@ -86,6 +88,8 @@ fn server_type(frame: &ServerFrame) -> &'static str {
         ServerFrame::Reset { .. } => "reset",
         ServerFrame::Sent { .. } => "sent",
         ServerFrame::Done { .. } => "done",
+        ServerFrame::Unread { .. } => "unread",
+        ServerFrame::Receipts { .. } => "receipts",
         ServerFrame::Heartbeat => "heartbeat",
         ServerFrame::Error(_) => "error",
     }
@@ -102,9 +106,22 @@ fn every_frame_has_an_example() {
             }
         };
     }
-    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "resume", "send"]));
-    let all =
-        ["caught_up", "done", "entries", "entry", "error", "heartbeat", "offsets", "reset", "sent", "skip", "welcome"];
+    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "resume", "send", "state", "unread"]));
+    let all = [
+        "caught_up",
+        "done",
+        "entries",
+        "entry",
+        "error",
+        "heartbeat",
+        "offsets",
+        "receipts",
+        "reset",
+        "sent",
+        "skip",
+        "unread",
+        "welcome",
+    ];
     assert_eq!(server, BTreeSet::from(all));
 }
 
@@ -146,6 +163,8 @@ fn the_limits_are_those_of_the_crate() {
         FRAME_BYTES_MAX BODY_BYTES_MAX BODY_DEPTH_MAX CURSORS_PER_FRAME_MAX ENTRIES_PER_FRAME_MAX WINDOW_ENTRIES_MAX
         WINDOW_BYTES_MAX HELLO_TIMEOUT_MS HEARTBEAT_MS ACK_TIMEOUT_MS SENDS_PER_SECOND SENDS_BURST
         SERVICE_SENDS_PER_SECOND SERVICE_SENDS_BURST FRAMES_PER_SECOND FRAMES_BURST CONVERSATIONS_PER_USER_MAX GROUP_MEMBERS_MAX NAME_CHARS_MAX
+        PROFILE_CUSTOM_BYTES_MAX AVATAR_BYTES_MAX CONTACTS_MAX USERS_PER_REQUEST_MAX UNREAD_CONVERSATIONS_MAX UNREAD_MAX
+        RECEIPTS_MEMBERS_MAX
     );
     let mut expected = String::from("| limit | value | |\n|---|---|---|\n");
     let mut comment = String::new();

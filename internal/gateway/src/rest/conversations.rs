@@ -2,13 +2,14 @@
 
 use super::caller::Caller;
 use super::page_size;
+use super::people::StateAnswer;
 use crate::http::{JsonBody, Params, PathId, bad_request};
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use lockstep_engine::ListedConversation;
-use lockstep_model::{Code, Conversation, ConversationId, Seq, UnixMs, UserId, limits};
+use lockstep_model::{Code, Conversation, ConversationId, MemberState, Seq, UnixMs, UserId, limits};
 use serde::{Deserialize, Serialize};
 
 /// A conversation as lists show it.
@@ -24,10 +25,12 @@ pub(super) struct ConversationAnswer {
     created_at: UnixMs,
     active_at: UnixMs,
     member: bool,
+    /// What the caller keeps about it.
+    state: StateAnswer,
 }
 
 impl ConversationAnswer {
-    fn new(conversation: Conversation, peer: Option<UserId>, member: bool) -> Self {
+    fn new(conversation: Conversation, peer: Option<UserId>, member: bool, state: MemberState) -> Self {
         Self {
             id: conversation.id,
             kind: conversation.kind.as_str(),
@@ -38,6 +41,7 @@ impl ConversationAnswer {
             created_at: conversation.created_at,
             active_at: conversation.active_at,
             member,
+            state: state.into(),
         }
     }
 }
@@ -74,8 +78,10 @@ pub(super) async fn list(
     let more = listed.len() > size as usize;
     listed.truncate(size as usize);
     let next = listed.last().filter(|_| more).map(write_cursor);
-    let conversations =
-        listed.into_iter().map(|one| ConversationAnswer::new(one.conversation, one.peer, one.member)).collect();
+    let conversations = listed
+        .into_iter()
+        .map(|one| ConversationAnswer::new(one.conversation, one.peer, one.member, one.state))
+        .collect();
     Ok(Json(ListAnswer { conversations, next }))
 }
 
@@ -120,13 +126,14 @@ pub(super) async fn create(
                 )));
             }
             let made = state.engine.create_group(&device.user, title, members).await?;
-            Ok((StatusCode::CREATED, Json(ConversationAnswer::new(made, None, true))))
+            Ok((StatusCode::CREATED, Json(ConversationAnswer::new(made, None, true, MemberState::default()))))
         }
         CreateRequest::Direct { user } => {
             let was_there = direct_exists(&state, &device.user, &user).await?;
             let direct = state.engine.open_direct(&device.user, &user).await?;
             let status = if was_there { StatusCode::OK } else { StatusCode::CREATED };
-            Ok((status, Json(ConversationAnswer::new(direct, Some(user), true))))
+            let kept = state.engine.member_state(&device.user, direct.id).await?;
+            Ok((status, Json(ConversationAnswer::new(direct, Some(user), true, kept))))
         }
     }
 }

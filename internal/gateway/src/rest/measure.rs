@@ -32,6 +32,8 @@ fn known_method(request: &Request) -> &'static str {
     match request.method().as_str() {
         "GET" => "GET",
         "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
         "DELETE" => "DELETE",
         _ => "other",
     }

@@ -6,7 +6,9 @@ mod devices;
 mod measure;
 mod messages;
 mod operations;
+mod people;
 mod rates;
+mod reads;
 
 pub(crate) use rates::SendRates;
 
@@ -14,7 +16,7 @@ use crate::{GatewayState, Problem};
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, patch, post, put};
 use lockstep_model::Code;
 use measure::measured;
 
@@ -25,6 +27,8 @@ pub(crate) fn routes() -> Router<GatewayState> {
         .route("/v1/conversations", measured("conversations", get(conversations::list).post(conversations::create)))
         .route(&format!("{conversation}/messages"), measured("messages", post(messages::send).get(messages::history)))
         .route(&format!("{conversation}/members"), measured("members", get(conversations::members)))
+        .merge(people_routes())
+        .merge(reads_routes())
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
         .layer(axum::middleware::map_response(not_stored))
@@ -34,6 +38,29 @@ pub(crate) fn routes() -> Router<GatewayState> {
         .route("/metrics", get(operations::metrics))
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
+}
+
+fn people_routes() -> Router<GatewayState> {
+    let contact = put(people::put_contact).delete(people::remove_contact);
+    let block = put(people::put_block).delete(people::remove_block);
+    Router::new()
+        .route("/v1/profile", measured("profile", get(people::own_profile).patch(people::change_profile)))
+        .route("/v1/users", measured("users", get(people::profiles)))
+        .route("/v1/users/{id}", measured("users", get(people::profile)))
+        .route("/v1/contacts", measured("contacts", get(people::contacts)))
+        .route("/v1/contacts/{user}", measured("contacts", contact))
+        .route("/v1/blocks", measured("blocks", get(people::blocks)))
+        .route("/v1/blocks/{user}", measured("blocks", block))
+        .route("/v1/conversations/{id}/state", measured("state", patch(people::change_state)))
+}
+
+fn reads_routes() -> Router<GatewayState> {
+    Router::new()
+        .route("/v1/profile/settings", measured("settings", get(reads::settings).patch(reads::change_settings)))
+        .route("/v1/reads", measured("reads", get(reads::unread)))
+        .route("/v1/reads/total", measured("reads", get(reads::total)))
+        .route("/v1/conversations/{id}/read", measured("read", put(reads::read)))
+        .route("/v1/conversations/{id}/receipts", measured("receipts", get(reads::receipts)))
 }
 
 /// The answer to a path that leads nowhere.

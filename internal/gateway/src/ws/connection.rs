@@ -282,6 +282,7 @@ impl Shell {
                     feed: admission.feed,
                     offsets: admission.offsets.offsets,
                     offsets_version: admission.offsets.version,
+                    receipts: admission.receipts,
                 };
                 self.connection = Some(admission.connection);
                 self.session.handle_admitted(admitted, Instant::now());

@@ -5,7 +5,7 @@ use super::world::{at, nobody, seq};
 use crate::{CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
     Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
-    Intervals, Kind, Sender, TokenGeneration, UnixMs, User, UserId,
+    Intervals, Kind, MemberState, Sender, TokenGeneration, UnixMs, User, UserId,
 };
 use tokio::task::JoinSet;
 
@@ -25,6 +25,8 @@ pub async fn directory(stores: &Stores) {
     what_a_device_follows(stores).await;
     cursors(stores).await;
     super::services::services(stores).await;
+    super::people::people(stores).await;
+    super::reads::reads(stores).await;
 }
 
 const FIRST_STAY: Interval = Interval { joined_seq: seq_const(0), left_seq: None, visible_from_seq: seq_const(1) };
@@ -229,8 +231,12 @@ async fn a_direct_conversation_is_made_once(stores: &Stores) {
     for (user, peer) in [(&one, &other), (&other, &one)] {
         assert_eq!(told(stores, user).await, [change]);
         let listed = stores.directory.conversations_of(user.id.clone(), None, 10).await.expect("conversations_of");
-        let expected =
-            ListedConversation { conversation: made[0].value.clone(), member: true, peer: Some(peer.id.clone()) };
+        let expected = ListedConversation {
+            conversation: made[0].value.clone(),
+            member: true,
+            peer: Some(peer.id.clone()),
+            state: MemberState::default(),
+        };
         assert_eq!(listed, [expected]);
     }
 }

@@ -7,6 +7,8 @@ mod broker;
 mod directory;
 mod message_log;
 mod offsets;
+mod people;
+mod reads;
 mod services;
 mod world;
 

@@ -3,7 +3,8 @@
 use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
 use lockstep_model::{
     Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, Notice,
-    OffsetsVersion, Page, ResumePoint, Sent, Seq, SharedEntry, Shown, Skip, SkipReason, Target, UnixMs,
+    OffsetsVersion, Page, PersonalChange, Receipt, ReceiptSettings, Receipts, ResumePoint, Sent, Seq, SharedEntry,
+    Shown, Skip, SkipReason, StateChange, Target, UnixMs, UserId, unread,
 };
 use lockstep_session::{Hello, Request};
 use std::time::Duration;
@@ -94,6 +95,14 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         "unsent" => Notice::Sent { reference: Some(Seq::new(number(words))), outcome: Box::new(Err(code(words))) },
         "read_done" => Notice::ReadDone { reference: Some(Seq::new(number(words))), refusal: None },
         "read_refused" => Notice::ReadDone { reference: Some(Seq::new(number(words))), refusal: Some(code(words)) },
+        "counted" => {
+            let reference = Some(Seq::new(number(words)));
+            let counted = unread(id(words), Seq::ZERO, Seq::new(9), number(words), 0, false);
+            Notice::Unread { reference, outcome: Box::new(Ok(vec![counted])) }
+        }
+        "uncounted" => Notice::Unread { reference: Some(Seq::new(number(words))), outcome: Box::new(Err(code(words))) },
+        "receipts" => Notice::Receipts(Box::new(receipts(words))),
+        "settings" => Notice::Entry(settings(id(words), number(words), words.next())),
         _ => return None,
     })
 }
@@ -146,6 +155,11 @@ fn request(verb: &str, words: &mut Words) -> Request {
             let reference = Some(Seq::new(number(words)));
             Request::Read { reference, conversation: id(words), seq: Seq::new(number(words)) }
         }
+        "state" => {
+            let (reference, change) = (Some(Seq::new(number(words))), StateChange::default());
+            Request::State { reference, conversation: id(words), change }
+        }
+        "unread" => Request::Unread { reference: Some(Seq::new(number(words))), conversations: vec![id(words)] },
         "heartbeat" => Request::Heartbeat,
         "malformed" => Request::Malformed { reference: None, code: code(words), detail: "why".into() },
         other => panic!("no verb {other}"),
@@ -190,6 +204,22 @@ fn page(words: &mut Words) -> Page {
 fn added(feed: ConversationId, seq: u64, conversation: ConversationId) -> SharedEntry {
     let change = FeedChange::ConversationAdded { conversation, kind: ConversationKind::Group };
     with_body(feed, seq, Kind::System, change.to_body())
+}
+
+/// `a ben 5 3`: how far somebody has got and read.
+fn receipts(words: &mut Words) -> Receipts {
+    let (conversation, mut receipts) = (id(words), Vec::new());
+    while let Some(user) = words.next() {
+        let [delivered, read] = [number(words), number(words)].map(|seq| Some(Seq::new(seq)));
+        receipts.push(Receipt { user: UserId::new(user).expect("a user"), delivered, read });
+    }
+    Receipts { conversation, receipts }
+}
+
+/// An entry of the feed that tells what is told from now on: `delivered`, `read` or nothing.
+fn settings(feed: ConversationId, seq: u64, told: Option<&str>) -> SharedEntry {
+    let settings = ReceiptSettings { delivered: told == Some("delivered"), read: told == Some("read") };
+    with_body(feed, seq, Kind::System, PersonalChange::Settings(settings).to_body())
 }
 
 fn id(words: &mut Words) -> ConversationId {

@@ -36,6 +36,13 @@ fn ask(ask: &Ask) -> String {
         Ask::AdvanceOffset { reference, conversation, seq } => {
             format!("ask advance{} {} {seq}", number(*reference), letter(*conversation))
         }
+        Ask::ChangeState { reference, conversation, .. } => {
+            format!("ask state{} {}", number(*reference), letter(*conversation))
+        }
+        Ask::Unread { reference, conversations } => {
+            let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
+            format!("ask unread{}{all}", number(*reference))
+        }
         Ask::Recheck { conversations, offsets_version } => {
             let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
             format!("ask recheck{all} v{offsets_version}")
@@ -63,6 +70,18 @@ fn event(event: &Event) -> String {
         Event::Reset { conversation, floor, head, .. } => format!("reset {} {floor}..{head}", letter(*conversation)),
         Event::Sent { reference, .. } => format!("sent{}", number(*reference)),
         Event::Done { reference } => format!("done{}", number(*reference)),
+        Event::Unread { reference, conversations } => {
+            let all: String =
+                conversations.iter().map(|it| format!(" {} {}", letter(it.conversation), it.unread)).collect();
+            format!("unread{}{all}", number(*reference))
+        }
+        Event::Receipts(told) => {
+            let place = |seq: Option<Seq>| seq.map_or("-".to_owned(), |seq| seq.to_string());
+            let receipts = told.receipts.iter();
+            let all: String =
+                receipts.map(|it| format!(" {} {} {}", it.user, place(it.delivered), place(it.read))).collect();
+            format!("receipts {}{all}", letter(told.conversation))
+        }
         Event::Heartbeat => "heartbeat".into(),
         Event::Failed { reference, code, retry_after_ms, .. } => failed(*reference, *code, *retry_after_ms),
     }

@@ -346,6 +346,8 @@ impl World {
                 assert!(next.is_some_and(|next| seq.get() < next), "{seq} was not delivered and cannot be read");
                 self.owe(Notice::ReadDone { reference, refusal: None });
             }
+            Ask::ChangeState { reference, .. } => self.owe(Notice::ReadDone { reference, refusal: None }),
+            Ask::Unread { reference, .. } => self.owe(Notice::Unread { reference, outcome: Box::new(Ok(Vec::new())) }),
             Ask::Resume { .. } => panic!("resumed twice"),
         }
     }

@@ -2,10 +2,11 @@
 
 use super::entries;
 use super::job::Command;
+use super::people;
 use super::work::Work;
 use crate::row::{Columns, conversation_columns};
 use crate::sql::{self, RowsSql, Values};
-use lockstep_model::{Bounds, Conversation, ConversationId, Entry, FeedChange, Seq, UserId};
+use lockstep_model::{Bounds, Conversation, ConversationId, ConversationKind, Entry, FeedChange, Seq, UserId};
 use lockstep_ports::{Committed, DirectoryRefusal, NewConversation};
 use std::sync::LazyLock;
 
@@ -58,6 +59,9 @@ impl Command for CreateConversation {
         let Some(joining) = joining(work, &new.members).await? else {
             return Ok(Err(DirectoryRefusal::NoSuchUser));
         };
+        if new.kind == ConversationKind::Direct && people::is_blocked(work, &new.members).await? {
+            return Ok(Err(DirectoryRefusal::Blocked));
+        }
         if joining.iter().any(|user| user.conversations >= u64::from(work.conversations_per_user_max)) {
             return Ok(Err(DirectoryRefusal::TooManyConversations));
         }

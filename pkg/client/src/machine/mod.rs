@@ -185,7 +185,7 @@ impl Machine {
             }
             ServerFrame::Done { reference } => self.handle_done(now, reference),
             ServerFrame::Error(error) => self.handle_error(now, error),
-            ServerFrame::Welcome(_) => {}
+            ServerFrame::Welcome(_) | ServerFrame::Unread { .. } | ServerFrame::Receipts { .. } => {}
         }
     }
 

@@ -125,7 +125,7 @@ impl Server {
             ClientFrame::Send(send) => self.send(send),
             ClientFrame::Ack(ack) => connection.ack(ack, stored),
             ClientFrame::Read { reference, conversation, seq } => self.read(reference, conversation, seq),
-            ClientFrame::Heartbeat => {}
+            ClientFrame::State { .. } | ClientFrame::Unread { .. } | ClientFrame::Heartbeat => {}
         }
     }
 
