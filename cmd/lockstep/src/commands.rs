@@ -3,7 +3,9 @@
 use crate::admin;
 use crate::cli::{ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser};
 use anyhow::{Context, Result};
-use lockstep_server::admin::{GroupRequest, RotateRequest, ServiceInfo, ServiceTokenRequest, TokenRequest};
+use lockstep_server::admin::{
+    GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceTokenRequest, TokenRequest,
+};
 use std::io::Write;
 
 /// `lockstep token`.
@@ -87,8 +89,13 @@ pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
         }
         DeviceCommand::Remove { id, place } => {
             let data = place.data_folder()?;
-            admin::explain(&data, admin::client(&data).remove_device(&id).await)?;
-            eprintln!("removed {id}");
+            match admin::explain(&data, admin::client(&data).remove_device(&id).await)? {
+                RemovalInfo::Done => eprintln!("removed {id}"),
+                RemovalInfo::Fenced { pending } => eprintln!(
+                    "removed {id}; {} may still have channels of it, which are deleted when they can be reached",
+                    pending.join(", ")
+                ),
+            }
             Ok(())
         }
     }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use breakage::Breakage;
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use tree::{Outcome, Tree};
 
@@ -37,6 +38,20 @@ pub(crate) fn run(root: &Path, names: &[&str]) -> Result<()> {
     check_sound(&tree, &breakages)?;
     let verdicts: Vec<Verdict> = breakages.into_iter().map(|breakage| judge(&tree, breakage)).collect();
     report(&verdicts, began.elapsed())
+}
+
+/// Whether all patches still apply, so that who changes what one breaks mends it too.
+pub(crate) fn check(root: &Path) -> Result<()> {
+    let breakages = Breakage::read_all(&root.join("cmd/xtask/breakages"))?;
+    for Breakage { name, patch, .. } in &breakages {
+        let mut git = Command::new("git");
+        let output = git.current_dir(root).args(["apply", "--check"]).arg(patch).output();
+        let output = output.context("cannot start git")?;
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "the breakage {name} no longer applies: {}", complaint.trim());
+    }
+    println!("== breakages: {} patches apply", breakages.len());
+    Ok(())
 }
 
 /// Tests that fail anyway would notice everything.

@@ -1,7 +1,7 @@
 //! `cargo xtask lint`: everything that can be said about the code without running it.
 
 use crate::process::{cargo, step};
-use crate::tidy;
+use crate::{breakages, tidy};
 use anyhow::Result;
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use std::path::Path;
 pub(crate) fn run(root: &Path) -> Result<()> {
     step("format", &mut cargo(root, &["fmt", "--all", "--", "--check"]))?;
     tidy::run(root)?;
+    breakages::check(root)?;
     let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     step("clippy", &mut cargo(root, &clippy))?;
     let docs = ["doc", "--workspace", "--no-deps", "--locked"];

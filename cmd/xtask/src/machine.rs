@@ -29,6 +29,21 @@ pub(crate) fn check() -> Result<()> {
     Ok(())
 }
 
+/// Checks for curl, and for Python and Node.js with what installs clients for them.
+pub(crate) fn check_clients() -> Result<()> {
+    let why = "services of the tests publish and listen with it";
+    provide("curl", || runs("curl", &["--version"]), &["curl"], why)?;
+    // Both fetch over TLS, which needs the certificates of a fresh machine.
+    let python = || runs("python3", &["-c", "import ensurepip, venv"]);
+    provide("Python 3 with venv", python, &["python3", "python3-venv", "ca-certificates"], why)?;
+    let has_node = || runs("node", &["--version"]);
+    let npm: &[&str] = &["npm", "ca-certificates"];
+    let node_and_npm: &[&str] = &["nodejs", "npm", "ca-certificates"];
+    // A Node.js that is not Debian's stays.
+    let packages = if has_node() { npm } else { node_and_npm };
+    provide("Node.js with npm", || has_node() && runs("npm", &["--version"]), packages, why)
+}
+
 /// Sees to it that a program is there, and installs its Debian packages if it is not.
 fn provide(program: &str, is_there: impl Fn() -> bool, packages: &[&str], why: &str) -> Result<()> {
     if is_there() {

@@ -5,6 +5,7 @@
 //! servers, and has few dependencies.
 
 mod breakages;
+mod clients;
 mod lint;
 mod machine;
 mod process;
@@ -24,10 +25,13 @@ usage: cargo xtask <command>
   lint   format, clippy, docs and tidy
   tidy   the project's own rules: arrows between crates, crate docs, file lengths, words, links,
          licences, bans and more
-  test   checks the machine, finds or builds the servers, builds the workspace and runs all its tests
+  test   checks the machine, finds or builds the servers, installs the clients, builds the workspace and
+         runs all its tests
   servers
          finds nsqd and nsqlookupd on PATH, or builds them into the target folder, and says where
          they are
+  clients
+         installs pynsq and nsqjs, with which tests publish and listen, into the target folder
   torture [--nsq] [--kills N] [--seed S]
          the history test with more SIGKILLs than `test` has time for (100), or the plan of an
          earlier run again; with --nsq on two nsqds, which are killed in turn with the server
@@ -57,6 +61,7 @@ fn run() -> Result<()> {
         ["lint"] => lint::run(&root),
         ["tidy"] => tidy::run(&root),
         ["servers"] => servers::run(),
+        ["clients"] => clients::run(&root),
         ["test"] => test::run(&root),
         ["torture", ref options @ ..] => torture::run(&root, options),
         ["breakages", ref names @ ..] => breakages::run(&root, names),

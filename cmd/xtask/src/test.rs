@@ -1,18 +1,19 @@
 //! `cargo xtask test`: everything that is needed to run the tests on a fresh machine, and all of them, once.
 
 use crate::process::{announce, cargo};
-use crate::{machine, servers};
+use crate::{clients, machine, servers};
 use anyhow::{Context, Result, ensure};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
-/// Checks the machine, sees to the servers, runs the tests of the workspace with their doc tests, and sums them up.
+/// Checks the machine, sees to the servers and the clients, runs the tests of the workspace with their doc tests, and sums them up.
 pub(crate) fn run(root: &Path) -> Result<()> {
     announce("machine");
     machine::check()?;
     servers::run()?;
+    clients::run(root)?;
     announce("test");
     let began = Instant::now();
     // Without `--no-fail-fast` the first crate that fails would hide the others.

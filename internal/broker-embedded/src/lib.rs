@@ -7,8 +7,8 @@
 use async_trait::async_trait;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
-use lockstep_model::{ConversationId, Notice, Offset, SharedEntry};
-use lockstep_ports::{Broker, Mailbox};
+use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry};
+use lockstep_ports::{Broker, ChannelDeletion, Mailbox};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -39,10 +39,10 @@ impl EmbeddedBroker {
         self.consumers.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn close_one(&self, topic: ConversationId, mailbox: &Arc<Mailbox>) {
+    fn close_those(&self, topic: ConversationId, is_meant: impl Fn(&Arc<Mailbox>) -> bool) {
         let Slot::Occupied(mut slot) = self.topics.entry(topic) else { return };
         let consumers = slot.get_mut();
-        if let Some(index) = consumers.iter().position(|open| Arc::ptr_eq(open, mailbox)) {
+        while let Some(index) = consumers.iter().position(&is_meant) {
             consumers.swap_remove(index);
             self.consumers.fetch_sub(1, Ordering::Relaxed);
         }
@@ -71,7 +71,12 @@ impl Broker for EmbeddedBroker {
     }
 
     async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
-        topics.iter().for_each(|topic| self.close_one(*topic, mailbox));
+        topics.iter().for_each(|topic| self.close_those(*topic, |open| Arc::ptr_eq(open, mailbox)));
+    }
+
+    async fn delete_channels(&self, device: DeviceId, topics: &[ConversationId]) -> ChannelDeletion {
+        topics.iter().for_each(|topic| self.close_those(*topic, |open| open.device() == device));
+        ChannelDeletion::Done
     }
 
     fn signal_heads(&self, heads: &[Offset]) {

@@ -1,7 +1,8 @@
 //! The broker: who follows what.
 
 use crate::channel::{Channel, Stage};
-use crate::feed::Shared;
+use crate::feed::{Shared, counter};
+use crate::fleet::Fleet;
 use crate::node::Node;
 use crate::node_ids::NodeIds;
 use crate::opening::Opener;
@@ -17,16 +18,25 @@ use async_trait::async_trait;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry};
+use lockstep_nsq_client::http::HttpSettings;
 use lockstep_nsq_client::{Lookup, SettingsError};
-use lockstep_ports::{Broker, Mailbox, MessageLog};
+use lockstep_ports::{Broker, ChannelDeletion, Mailbox, MessageLog};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tokio::sync::mpsc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Raw messages that wait to be taken in. Beyond that they are put back into nsqd for a second.
 const RAW_WAITING_MAX: usize = 1_024;
+
+/// How long deleting a device's channels may take, the closing of its consumers included, which an nsqd that hangs delays
+/// by five seconds. Then all servers count as pending.
+const DELETION_TIME_MAX: Duration = Duration::from_secs(15);
+/// How long a server may take for each request of that.
+const DELETION_REQUEST_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// Why the broker could not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +59,8 @@ pub(crate) struct Inner {
     pub(crate) topics: DashMap<ConversationId, Topic>,
     pub(crate) shared: Arc<Shared>,
     raw: Arc<RawShared>,
+    /// What deletes channels.
+    fleet: Fleet,
     /// Follows the other nsqds that have a topic; absent without nsqlookupds.
     pub(crate) lookup: Option<Lookup>,
     pub(crate) opener: Opener,
@@ -56,6 +68,8 @@ pub(crate) struct Inner {
     followers: AtomicUsize,
     /// How many consumers each device has, or waits for.
     of_devices: DashMap<DeviceId, usize>,
+    /// Told when a device has none any more.
+    without_consumers: Notify,
     /// How many they are.
     consumers: AtomicUsize,
     pub(crate) tasks: TaskTracker,
@@ -86,8 +100,14 @@ impl NsqBroker {
         let (watcher, found) = lookup::watcher();
         let (lookup, polling) = lookup::open(&settings, watcher)?.unzip();
         let node_ids = Arc::new(NodeIds::default());
-        let shared =
-            Shared { sealer: sealer.clone(), recent: Recent::default(), node_ids: Arc::clone(&node_ids), rechecks };
+        let shared = Shared {
+            sealer: sealer.clone(),
+            recent: Recent::default(),
+            node_ids: Arc::clone(&node_ids),
+            rechecks,
+            envelopes: counter("envelope"),
+            ignored: counter("ignored"),
+        };
         let raw = RawShared {
             sealer,
             messages,
@@ -97,7 +117,9 @@ impl NsqBroker {
             node_ids,
             found: Default::default(),
         };
+        let http = HttpSettings { timeout: DELETION_REQUEST_TIME_MAX, ..HttpSettings::default() };
         let broker = Self(Arc::new(Inner {
+            fleet: Fleet::new(&settings, http),
             nodes,
             topics: DashMap::new(),
             shared: Arc::new(shared),
@@ -106,6 +128,7 @@ impl NsqBroker {
             opener,
             followers: AtomicUsize::new(0),
             of_devices: DashMap::new(),
+            without_consumers: Notify::new(),
             consumers: AtomicUsize::new(0),
             tasks,
             stopping,
@@ -240,6 +263,24 @@ impl NsqBroker {
         }
     }
 
+    /// Closes a device's consumers in these topics, and waits until it has none anywhere. One that is asked for from now on
+    /// by a mailbox that is closed is not opened.
+    async fn close_device(&self, device: DeviceId, topics: &[ConversationId]) {
+        for topic in topics {
+            let channel = self.0.topics.get(topic).and_then(|topic| topic.channel(device).map(Arc::clone));
+            let mailboxes = channel.map(|channel| channel.lock().mailboxes.clone()).unwrap_or_default();
+            mailboxes.iter().for_each(|mailbox| self.close_one(*topic, mailbox));
+        }
+        loop {
+            let mut changed = pin!(self.0.without_consumers.notified());
+            changed.as_mut().enable();
+            if !self.0.of_devices.contains_key(&device) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// A channel has no consumer any more: it goes, or gets another if somebody has come meanwhile.
     pub(crate) fn consumer_ended(&self, channel: &Arc<Channel>) {
         let inner = &self.0;
@@ -294,6 +335,7 @@ impl Inner {
             self.consumers.fetch_sub(1, Ordering::Relaxed);
             if *slot.get() == 0 {
                 slot.remove();
+                self.without_consumers.notify_waiters();
             }
         }
     }
@@ -336,6 +378,16 @@ impl Broker for NsqBroker {
 
     async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
         topics.iter().for_each(|topic| self.close_one(*topic, mailbox));
+    }
+
+    async fn delete_channels(&self, device: DeviceId, topics: &[ConversationId]) -> ChannelDeletion {
+        let fleet = &self.0.fleet;
+        let deletion = tokio::time::timeout(DELETION_TIME_MAX, async {
+            // First, since one that reconnects makes its channel again.
+            self.close_device(device, topics).await;
+            fleet.delete_channels(device, Some(topics)).await
+        });
+        deletion.await.unwrap_or_else(|_| fleet.all_pending()).into()
     }
 
     fn signal_heads(&self, heads: &[Offset]) {

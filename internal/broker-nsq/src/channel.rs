@@ -61,10 +61,10 @@ impl Channel {
         self.is_fed.swap(is_fed, Ordering::AcqRel)
     }
 
-    /// Puts an entry before the connections. Under the lock, so that nothing arrives after one was closed.
-    pub(crate) fn deliver(&self, entry: &SharedEntry) {
+    /// Puts entries before the connections. Under the lock, so that nothing arrives after one was closed.
+    pub(crate) fn deliver(&self, entries: &[SharedEntry]) {
         let inner = self.lock();
-        inner.mailboxes.iter().for_each(|mailbox| mailbox.deliver(std::slice::from_ref(entry)));
+        inner.mailboxes.iter().for_each(|mailbox| mailbox.deliver(entries));
     }
 
     /// Tells the connections how far the log reaches.

@@ -11,6 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use lockstep_model::{ConversationId, DeviceId, TopicPrefix};
 use lockstep_nsq_client::http::{HttpError, LookupdHttp, NsqdHttp, StatsQuery};
 use lockstep_nsq_client::{Address, ChannelName, TopicName};
+use lockstep_ports::ChannelDeletion;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -32,6 +33,17 @@ pub enum Deletion {
         /// The HTTP addresses of the nsqlookupds that were not reached. They may make nsqds bring channels back.
         lookupds: Vec<Address>,
     },
+}
+
+impl From<Deletion> for ChannelDeletion {
+    fn from(deletion: Deletion) -> Self {
+        match deletion {
+            Deletion::Done => Self::Done,
+            Deletion::Pending { nsqds, lookupds } => {
+                Self::Pending { servers: nsqds.iter().chain(&lookupds).map(Address::to_string).collect() }
+            }
+        }
+    }
 }
 
 /// A topic and a channel of it.

@@ -6,6 +6,7 @@ use crate::node_ids::NodeIds;
 use crate::recent::Recent;
 use lockstep_model::SharedEntry;
 use lockstep_nsq_client::{Address, Disconnect, Handler, Message, Responder, Ticket, Verdict};
+use metrics::Counter;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -17,6 +18,14 @@ pub(crate) struct Shared {
     pub(crate) node_ids: Arc<NodeIds>,
     /// Channels whose devices may have missed something. Each stands in it at most once per change of its connection.
     pub(crate) rechecks: mpsc::UnboundedSender<Arc<Channel>>,
+    /// Messages with envelopes, and others.
+    pub(crate) envelopes: Counter,
+    pub(crate) ignored: Counter,
+}
+
+/// What counts messages that were looked at.
+pub(crate) fn counter(what: &'static str) -> Counter {
+    metrics::counter!("lockstep_nsq_messages_total", "what" => what)
 }
 
 impl Shared {
@@ -40,6 +49,8 @@ pub(crate) struct Feed {
     pub(crate) shared: Arc<Shared>,
     /// Whether a message of this connection was looked at for the nsqd's node id.
     pub(crate) noted: bool,
+    /// What one read has brought so far.
+    pub(crate) gathered: Vec<SharedEntry>,
 }
 
 impl Handler for Feed {
@@ -51,12 +62,19 @@ impl Handler for Feed {
         match self.shared.entry(message.body) {
             // An envelope that somebody copied into another topic is no use there.
             Some(entry) if entry.conversation == self.channel.topic => {
-                metrics::counter!("lockstep_nsq_messages_total", "what" => "envelope").increment(1);
-                self.channel.deliver(&entry);
+                self.shared.envelopes.increment(1);
+                self.gathered.push(entry);
             }
-            _ => metrics::counter!("lockstep_nsq_messages_total", "what" => "ignored").increment(1),
+            _ => self.shared.ignored.increment(1),
         }
         Verdict::Finish
+    }
+
+    fn gathered(&mut self) {
+        if !self.gathered.is_empty() {
+            // The room goes with them: an idle consumer has none.
+            self.channel.deliver(&std::mem::take(&mut self.gathered));
+        }
     }
 
     fn opened(&mut self, _: &Responder) {

@@ -2,6 +2,7 @@
 //!
 //! Services may publish on any nsqd, so those that only an nsqlookupd knows take part like the configured ones.
 
+use crate::deletion::Deletion;
 use crate::settings::NsqSettings;
 use futures_util::{StreamExt, stream};
 use lockstep_model::{DeviceId, TopicPrefix};
@@ -38,6 +39,13 @@ impl Fleet {
 
     pub(crate) fn topic_prefix(&self) -> &TopicPrefix {
         &self.0.topic_prefix
+    }
+
+    /// Nobody was reached.
+    pub(crate) fn all_pending(&self) -> Deletion {
+        let nsqds = self.0.nsqds.iter().map(|nsqd| nsqd.address().clone()).collect();
+        let lookupds = self.0.lookupds.iter().map(|lookupd| lookupd.address().clone()).collect();
+        Deletion::Pending { nsqds, lookupds }
     }
 
     /// Finds out who is there: every configured nsqd that answers, and every other that an nsqlookupd lists.

@@ -6,8 +6,11 @@ use lockstep_nsq_client::http::{HttpSettings, NsqdHttp};
 use lockstep_nsq_client::{
     ConnectSettings, ConsumerSettings, Consumers, Producer, ProducerSettings, Publishing, SettingsError,
 };
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
+/// How long FINs wait for others: each write of them wakes nsqd, and nobody waits for them.
+const ANSWER_DELAY: Duration = Duration::from_millis(5);
 /// The client's name in nsqd's statistics.
 pub(crate) const CLIENT_ID: &str = "lockstep";
 /// Requests to one nsqd at once that empty channels.
@@ -63,6 +66,7 @@ pub(crate) fn consumers(
     let consumer = ConsumerSettings {
         connect: connect(),
         rdy: settings.rdy,
+        answer_delay: ANSWER_DELAY,
         connecting_max: settings.connecting_max,
         ..ConsumerSettings::default()
     };

@@ -83,8 +83,8 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
     if inner.stopping.is_cancelled() {
         return;
     }
-    if state.mailboxes.is_empty() {
-        // Nobody waits any more.
+    if state.mailboxes.iter().all(|mailbox| mailbox.is_closed()) {
+        // Nobody waits any more. Of a device that was removed, no channel is made from here on.
         state.stage = Stage::None;
         drop(state);
         inner.consumes_no_more(channel.device);
@@ -103,6 +103,7 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
         nsqd: inner.nodes[node].addresses.tcp.clone(),
         shared: Arc::clone(&inner.shared),
         noted: false,
+        gathered: Vec::new(),
     };
     let (consumer, task) = inner.nodes[node].consumers.prepare(name.clone(), channel_name.clone(), feed);
     state.stage = Stage::Running(consumer);

@@ -2,7 +2,7 @@
 
 mod fleet;
 
-use fleet::{HOUR, World, channel_target, ephemeral, fleet, post, proxy, publish, soon, topic, topic_of};
+use fleet::{HOUR, World, channel_target, ephemeral, fleet, fleet_in, post, proxy, publish, soon, topic, topic_of};
 use lockstep_broker_nsq::{Janitor, JanitorSettings};
 use lockstep_model::{ConversationId, DeviceId};
 use std::io::{Read, Write};
@@ -229,6 +229,34 @@ async fn an_nsqd_that_is_down_is_left_to_a_later_pass() {
     assert_eq!((swept.channels_deleted, swept.pending.len(), swept.topics_deleted), (1, 0, 0), "{swept:?}");
     assert_eq!(soon(janitor.sweep(start + HOUR * 2)).await.topics_deleted, 1);
     assert_eq!((world.topics(0).await.len(), world.topics(1).await.len()), (0, 0));
+}
+
+/// It takes the question and never answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_nsqlookupd_that_hangs_holds_a_pass_up_for_a_request() {
+    let world = World::new().await;
+    let (removed, topic) = (world.device().await, topic());
+    world.remove(removed).await;
+    world.make(0, &topic, &removed.to_string());
+    // The second one brings the first one's channel along.
+    world.make(1, &topic, "archive");
+    let nsqds = [world.address(0), world.address(1)];
+    let fleet = fleet_in(&nsqds, &[world.lookupd.http_address().into()], Duration::from_millis(500));
+    let mut janitor = Janitor::new(fleet, Arc::clone(&world.directory), JanitorSettings::new(|_| false));
+    world.lookupd.pause().expect("it halts");
+    let began = Instant::now();
+    let swept = soon(janitor.sweep(Instant::now())).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    assert_eq!((swept.channels_deleted, world.count(removed).await), (2, 0), "on the nsqds, which answer");
+    assert_eq!(swept.missed, [world.lookupd.http_address().into()].into());
+    assert_eq!(swept.pending.keys().collect::<Vec<_>>(), [&removed], "it may know of more");
+    world.lookupd.resume().expect("it goes on");
+    let swept = soon(janitor.sweep(Instant::now())).await;
+    assert!(swept.missed.is_empty() && swept.pending.is_empty(), "{swept:?}");
+    assert_eq!(
+        (world.listed(&topic), world.channels(1, &topic).await),
+        (Some(vec!["archive".to_owned()]), vec!["archive".to_owned()])
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -149,6 +149,12 @@ async fn envelopes_never_come_out_and_imitations_reach_nobody() {
         publish_raw(&house.nsqds[0], topic, &imitation).await;
         imitations.insert(imitation);
     }
+    // It claims to be a later entry.
+    let forged = String::from_utf8_lossy(&envelope[36..]).replace("\"seq\":1,", "\"seq\":900,");
+    let forged = [&envelope[..36], forged.as_bytes()].concat();
+    assert_ne!(forged, envelope);
+    publish_raw(&house.nsqds[0], topic, &forged).await;
+    imitations.insert(forged);
     // A genuine one in another conversation's topic, and once more in its own.
     publish_raw(&house.nsqds[0], other, &envelope).await;
     publish_raw(&house.nsqds[0], topic, &envelope).await;

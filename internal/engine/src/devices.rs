@@ -5,7 +5,16 @@ use crate::api::store_failed;
 use lockstep_model::{
     Code, Device, DeviceChange, DeviceId, DeviceKind, Event, EventKind, UnixMs, User, UserId, limits,
 };
-use lockstep_ports::{Committed, DirectoryRefusal, NewDevice, StoreError};
+use lockstep_ports::{ChannelDeletion, Committed, DirectoryRefusal, NewDevice, StoreError};
+
+/// A device that was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Removal {
+    /// The device.
+    pub device: Device,
+    /// What became of its channels.
+    pub channels: ChannelDeletion,
+}
 
 impl Engine {
     /// Makes a user, or finds the one that is there.
@@ -51,19 +60,39 @@ impl Engine {
         self.0.ports.directory.devices_of(user.clone()).await.map_err(failed)
     }
 
-    /// Removes a device: its tokens are refused from now on, and its connection is closed with `device_removed`. Removing
-    /// it again changes nothing.
+    /// Removes a device: its tokens are refused from now on, its connection is closed with `device_removed`, and its
+    /// channels are deleted, for which servers are waited for some seconds. Removing it again changes nothing but deletes
+    /// channels that were left.
     ///
     /// # Errors
     ///
     /// `no_such_device`, `try_again`.
-    pub async fn remove_device(&self, device: DeviceId) -> Result<Device, Code> {
+    pub async fn remove_device(&self, device: DeviceId) -> Result<Removal, Code> {
         let removed = self.0.ports.directory.remove_device(device, UnixMs::now()).await;
         let removed = removed.map_err(failed)?.map_err(refused)?;
         // After the commit: whoever is let in from here on is refused by the store.
         self.0.connections.close_device(&removed.value.user, device, Code::DeviceRemoved);
         self.tell(&removed, DeviceChange::Removed);
-        Ok(self.announce(removed).await)
+        let removed = self.announce(removed).await;
+        let channels = self.delete_channels(&removed).await;
+        Ok(Removal { device: removed, channels })
+    }
+
+    /// Deletes the channels of a device that is closed and will not be let in again.
+    async fn delete_channels(&self, removed: &Device) -> ChannelDeletion {
+        let topics = match self.0.ports.directory.followed(removed.user.clone(), removed.id).await {
+            Ok(followed) => followed.into_iter().map(|row| row.conversation).collect(),
+            Err(error) => {
+                // The transport's servers know most of them.
+                store_failed(&error);
+                vec![]
+            }
+        };
+        let channels = self.0.ports.broker.delete_channels(removed.id, &topics).await;
+        if let ChannelDeletion::Pending { servers } = &channels {
+            tracing::warn!(device = %removed.id, ?servers, "a removed device may have channels left; they are deleted later");
+        }
+        channels
     }
 
     /// Tells services of a change, unless the command only found it done: then it wrote nothing.

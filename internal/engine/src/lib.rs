@@ -32,7 +32,8 @@ pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
+pub use devices::Removal;
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
-pub use lockstep_ports::{ListedConversation, Mailbox, ServiceRefusal, Wakeup};
+pub use lockstep_ports::{ChannelDeletion, ListedConversation, Mailbox, ServiceRefusal, Wakeup};

@@ -3,8 +3,9 @@
 mod common;
 
 use common::{House, claim, soon, user};
-use lockstep_engine::{Claim, EngineConfig};
+use lockstep_engine::{ChannelDeletion, Claim, EngineConfig};
 use lockstep_model::{Code, DeviceId, DeviceKind, OffsetsVersion, TokenGeneration};
+use lockstep_ports::Broker;
 
 #[tokio::test]
 async fn a_newer_connection_replaces_the_older() {
@@ -29,8 +30,22 @@ async fn a_removed_device_is_closed_and_stays_out() {
     assert_eq!(house.try_connect(&phone).await.unwrap_err(), Code::DeviceRemoved);
     assert_eq!(house.engine.authorize(&claim(&phone)).await, Err(Code::DeviceRemoved));
     // Again: nothing changes.
-    assert!(house.engine.remove_device(phone.id).await.unwrap().removed_at.is_some());
+    assert!(house.engine.remove_device(phone.id).await.unwrap().device.removed_at.is_some());
     assert_eq!(house.engine.remove_device(DeviceId::generate()).await, Err(Code::NoSuchDevice));
+}
+
+#[tokio::test]
+async fn a_removal_deletes_the_channels_of_the_device() {
+    let house = House::new().await;
+    let (phone, other) = (house.device("ana").await, house.device("ana").await);
+    let before = house.broker.consumers();
+    let _stays = house.resume(&other).await;
+    let of_one = house.broker.consumers() - before;
+    // Its connection is slow to notice that it is over.
+    let _live = house.resume(&phone).await;
+    assert!(of_one > 0 && house.broker.consumers() == before + 2 * of_one);
+    let removal = house.engine.remove_device(phone.id).await.unwrap();
+    assert_eq!((removal.channels, house.broker.consumers()), (ChannelDeletion::Done, before + of_one));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

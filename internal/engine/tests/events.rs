@@ -55,7 +55,7 @@ async fn devices_come_and_go() {
         |change, at| vec![Event::Device { user: user("ana"), device: id, kind: DeviceKind::Main, change, at }];
     assert_eq!(heard.take(), of_device(DeviceChange::Added, phone.created_at));
     let removed = house.engine.remove_device(id).await.unwrap();
-    assert_eq!(heard.take(), of_device(DeviceChange::Removed, removed.removed_at.unwrap()));
+    assert_eq!(heard.take(), of_device(DeviceChange::Removed, removed.device.removed_at.unwrap()));
     house.engine.remove_device(id).await.unwrap();
     assert_eq!(house.engine.remove_device(lockstep_model::DeviceId::generate()).await, Err(Code::NoSuchDevice));
     house.engine.ensure_user(ana).await.unwrap();

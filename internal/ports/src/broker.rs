@@ -2,7 +2,7 @@
 
 use crate::Mailbox;
 use async_trait::async_trait;
-use lockstep_model::{ConversationId, Notice, Offset, SharedEntry};
+use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry};
 use std::sync::Arc;
 
 /// Moves committed entries to the connections that follow their conversations.
@@ -24,6 +24,14 @@ pub trait Broker: Send + Sync + 'static {
     /// Closes consumers. When this returns, nothing more is put into the mailbox for these topics.
     async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>);
 
+    /// Closes the consumers of a device in this process, and deletes its channels wherever there may be some. Its mailboxes
+    /// must have been closed before: of those that are open, consumers may come back. `topics` are those that it followed;
+    /// channels elsewhere are found if a server has them.
+    ///
+    /// Takes seconds at the most, and tells where channels may be left then. May be given again at any time.
+    /// **Cancellation**: some channels may be deleted.
+    async fn delete_channels(&self, device: DeviceId, topics: &[ConversationId]) -> ChannelDeletion;
+
     /// Tells the consumers in this process that the heads of these topics are at least so far: a head signal.
     fn signal_heads(&self, heads: &[Offset]);
 
@@ -38,4 +46,17 @@ pub trait Broker: Send + Sync + 'static {
 
     /// How many consumers are open in this process, for metrics.
     fn consumers(&self) -> usize;
+}
+
+/// What became of a device's channels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a device whose channels are not all deleted stays fenced"]
+pub enum ChannelDeletion {
+    /// There are none.
+    Done,
+    /// Some may be left.
+    Pending {
+        /// The servers that were not reached, or where a channel came back: their addresses, for operators.
+        servers: Vec<String>,
+    },
 }

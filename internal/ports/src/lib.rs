@@ -23,7 +23,7 @@ mod services;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use broker::Broker;
+pub use broker::{Broker, ChannelDeletion};
 pub use directory::{
     Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
     NewDevice,

@@ -29,6 +29,8 @@ pub(crate) struct Nsq {
     pub(crate) events: Option<NsqEvents>,
     /// What deletes channels of devices that are gone and topics that stand empty.
     pub(crate) janitor: Janitor,
+    /// How often.
+    pub(crate) janitor_period: Duration,
 }
 
 /// Starts all that uses the configured nsqds; the janitor is to be run.
@@ -43,7 +45,8 @@ pub(crate) fn start(config: &NsqConfig, store: &SqliteStore, tokens: &Tokens) ->
     let users = broker.clone();
     let janitor = JanitorSettings { pinned, ..JanitorSettings::new(move |topic| users.uses(topic)) };
     let janitor = Janitor::new(fleet, Arc::new(store.clone()), janitor);
-    Ok(Nsq { broker, raw_messages, events, janitor })
+    let janitor_period = Duration::from_secs(config.janitor_period_s);
+    Ok(Nsq { broker, raw_messages, events, janitor, janitor_period })
 }
 
 fn settings(config: &NsqConfig, log: &dyn MessageLog, tokens: &Tokens) -> Result<NsqSettings, AddressError> {

@@ -32,8 +32,6 @@ const ADMIN_LIMITS: HttpLimits =
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
 /// How often it is looked at which nsqds are there, and memory is given back that only speed needs.
 const NSQ_PERIOD: Duration = Duration::from_secs(25);
-/// How often nsqds are asked for channels of devices that are gone and for topics that stand empty.
-const JANITOR_PERIOD: Duration = Duration::from_secs(60);
 /// How often the metrics' histograms are put in order, so that they do not grow between two readings.
 const METRICS_PERIOD: Duration = Duration::from_secs(5);
 
@@ -139,7 +137,9 @@ async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, Start
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
     let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
     let (nsq, nsq_work, events) = match nsq {
-        Some(Nsq { broker, raw_messages, events, janitor }) => (Some(broker), Some((raw_messages, janitor)), events),
+        Some(Nsq { broker, raw_messages, events, janitor, janitor_period }) => {
+            (Some(broker), Some((raw_messages, janitor, janitor_period)), events)
+        }
         None => (None, None, None),
     };
     let broker: Arc<dyn Broker> = match &nsq {
@@ -181,10 +181,10 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     if let Some(bound) = nsq_http {
         nsq_http::serve(bound, &config, engine.clone(), store.clone(), &ending, &tasks);
     }
-    if let Some((messages, janitor)) = nsq_work {
+    if let Some((messages, janitor, period)) = nsq_work {
         let taking_in = nsq::take_in(engine.clone(), messages, ending.stopping.clone());
         tasks.spawn_vital("raw messages", taking_in);
-        tasks.spawn_vital("NSQ janitor", janitor.run(JANITOR_PERIOD, ending.stopping.clone()));
+        tasks.spawn_vital("NSQ janitor", janitor.run(period, ending.stopping.clone()));
     }
     if let Some(broker) = nsq.clone() {
         tasks.spawn_periodic("NSQ upkeep", NSQ_PERIOD, ending.stopping.clone(), move || {

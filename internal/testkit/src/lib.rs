@@ -19,18 +19,20 @@ mod rest;
 mod server_process;
 mod strace;
 mod tcp_proxy;
+mod tmpfs;
 mod wire;
 
 pub use device::{Device, Sender};
 pub use dice::Dice;
 pub use history::{Counts, Delivery, History, Verdict};
-pub use nsqds::{ChannelStats, Nsqds};
+pub use nsqds::{ChannelStats, Nsqds, TopicStats};
 pub use observe::Memory;
 pub use record::Record;
 pub use rest::{Answer, ask, ask_raw, post};
 pub use server_process::{ServerOptions, ServerProcess};
 pub use strace::Strace;
 pub use tcp_proxy::TcpProxy;
+pub use tmpfs::Tmpfs;
 pub use wire::{Heard, Wire};
 
 /// The native door at an address, as the SDK wants it.

@@ -36,9 +36,10 @@ impl ServerOptions {
         Self { limits: limits.to_vec(), ..Self::default() }
     }
 
-    /// On these nsqds, and the rest as usual.
+    /// On these nsqds with their nsqlookupd, and the rest as usual.
     pub fn on(nsqds: &Nsqds) -> Self {
-        Self { nsqds: nsqds.addresses(), ..Self::default() }
+        let lookupd = nsqds.lookupd().map(|lookupd| ("nsq.lookupds", format!("[\"{lookupd}\"]")));
+        Self { nsqds: nsqds.addresses(), settings: lookupd.into_iter().collect(), ..Self::default() }
     }
 
     /// All that differs, as environment variables.

@@ -3,18 +3,19 @@
 use crate::scene::Scene;
 use anyhow::{Context, Result, ensure};
 use lockstep_protocol::Code;
-use lockstep_testkit::{ServerOptions, ServerProcess, Strace, Wire};
+use lockstep_testkit::{ServerOptions, ServerProcess, Strace, Tmpfs, Wire};
 use serde_json::json;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// What keeps the server from writing. Each is undone by [`Trouble::end`].
 enum Trouble {
     /// The system lets no file grow beyond the size that the write-ahead log has.
     FileLimit,
-    /// The file system has no room: a file of ours takes all of it.
-    Full(PathBuf),
+    /// The file system has no room.
+    Full(Arc<Tmpfs>),
     /// The calls that bring the write-ahead log to disk fail with an error.
     Failing(&'static str, &'static str),
     /// The same, while it lasts.
@@ -28,7 +29,7 @@ impl Trouble {
         let log = server.data().join("lockstep.db-wal");
         match &self {
             Self::FileLimit => server.limit_file_bytes(Some(fs::metadata(&log)?.len()))?,
-            Self::Full(ballast) => fill(ballast)?,
+            Self::Full(disk) => disk.fill()?,
             Self::Failing(calls, error) => {
                 return Ok(Self::Traced(Strace::failing(server.pid(), &log, calls, error).await?));
             }
@@ -41,24 +42,13 @@ impl Trouble {
     async fn end(self, server: &ServerProcess) -> Result<()> {
         match self {
             Self::FileLimit => server.limit_file_bytes(None)?,
-            // Emptied first: a process that another test is just starting may still hold the file open.
-            Self::Full(ballast) => {
-                fs::File::create(&ballast)?;
-                fs::remove_file(ballast)?;
-            }
+            Self::Full(disk) => disk.make_room()?,
             Self::Failing(..) => {}
             Self::Traced(strace) => drop(strace.detach().await?),
             Self::Away(here, there) => fs::rename(there, here)?,
         }
         Ok(())
     }
-}
-
-/// Writes zeros until there is no room.
-fn fill(ballast: &Path) -> Result<()> {
-    let error = std::io::copy(&mut std::io::repeat(0), &mut fs::File::create(ballast)?).unwrap_err();
-    ensure!(error.kind() == std::io::ErrorKind::StorageFull, "{error}");
-    Ok(())
 }
 
 /// While the trouble lasts, nothing is stored and that is said; reads go on; afterwards all goes on without a gap.
@@ -111,35 +101,16 @@ async fn a_disk_that_fails_writes_or_syncs() -> Result<()> {
     Ok(())
 }
 
-/// A small file system in memory, unmounted when it is dropped.
-struct Tmpfs(tempfile::TempDir);
-
-impl Tmpfs {
-    /// None if mounting is not allowed here, as it is not without privileges.
-    fn mount() -> Result<Option<Self>> {
-        let folder = tempfile::tempdir()?;
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(folder.path()).stderr(Stdio::null());
-        let mounted = command.status().is_ok_and(|status| status.success());
-        Ok(mounted.then(|| Self(folder)))
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
 async fn a_disk_that_is_full() -> Result<()> {
-    let Some(disk) = Tmpfs::mount()? else {
+    let Some(disk) = Tmpfs::mount(4)? else {
         // The other tests of this file let the same calls fail in ways that need no privileges.
         println!("file systems may not be mounted here: a really full one is left out");
         return Ok(());
     };
-    let options = ServerOptions { data: Some(disk.0.path().join("data")), ..ServerOptions::default() };
-    check(Trouble::Full(disk.0.path().join("ballast")), options).await
+    let options = ServerOptions { data: Some(disk.path().join("data")), ..ServerOptions::default() };
+    let disk = Arc::new(disk);
+    check(Trouble::Full(Arc::clone(&disk)), options).await
 }
 
 #[tokio::test]

@@ -21,8 +21,14 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) async fn start(settings: Vec<(&'static str, String)>) -> Result<Self> {
-        let nsqds = Nsqds::start(2)?;
-        let options = ServerOptions { settings, ..ServerOptions::on(&nsqds) };
+        Self::start_on(Nsqds::start(2)?, 2, settings).await
+    }
+
+    /// A server that is told of the first `told` of these nsqds.
+    pub(crate) async fn start_on(nsqds: Nsqds, told: usize, settings: Vec<(&'static str, String)>) -> Result<Self> {
+        let mut options = ServerOptions::on(&nsqds);
+        options.nsqds.truncate(told);
+        options.settings.extend(settings);
         let server = ServerProcess::start_with(env!("CARGO_BIN_EXE_lockstep"), options).await?;
         let (ana, ben) = (server.token("ana", "phone", "main").await?, server.token("ben", "phone", "main").await?);
         let request = json!({"kind": "direct", "user": "ben"});
@@ -51,8 +57,13 @@ impl House {
 
     /// Sends as ana by REST and returns the seq.
     pub(crate) async fn send(&self, text: &str) -> Result<u64> {
-        let path = format!("/v1/conversations/{}/messages", self.direct);
-        let headers = [&*format!("Authorization: Bearer {}", self.ana), &*format!("Idempotency-Key: \"{text}\"")];
+        self.send_as(&self.ana, self.direct, text).await
+    }
+
+    /// Sends with a token, of a device or a service, by REST and returns the seq. The text is the message's name, too.
+    pub(crate) async fn send_as(&self, token: &str, conversation: ConversationId, text: &str) -> Result<u64> {
+        let path = format!("/v1/conversations/{conversation}/messages");
+        let headers = [&*format!("Authorization: Bearer {token}"), &*format!("Idempotency-Key: \"{text}\"")];
         let body = json!({"body": {"type": "text", "text": text}});
         let answer = ask(self.server.address(), "POST", &path, &headers, Some(&body)).await?;
         ensure!(answer.status == 201, "{text}: {answer:?}");
@@ -100,6 +111,25 @@ impl House {
         match tokio::time::timeout(PATIENCE, looking).await {
             Ok(found) => found,
             Err(_) => bail!("/readyz does not become {wanted:?}: {last:?}"),
+        }
+    }
+
+    /// Waits until a line of the server's log has all of these words.
+    pub(crate) async fn until_logged(&self, words: &[&str]) -> Result<()> {
+        let mut ticks = tokio::time::interval(LOOK_PERIOD);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let looking = async {
+            loop {
+                ticks.tick().await;
+                let log = self.server.log()?;
+                if log.lines().any(|line| words.iter().all(|word| line.contains(word))) {
+                    return Ok(());
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, looking).await {
+            Ok(found) => found,
+            Err(_) => bail!("the log does not say {words:?}\n{}", self.server.log_tail()),
         }
     }
 

@@ -1,6 +1,9 @@
 //! The real program on real nsqds: devices talk through them, services publish there, and they go away and come back.
 
+mod disk;
 mod house;
 mod outage;
+mod quiet;
 mod raw;
+mod removal;
 mod talk;

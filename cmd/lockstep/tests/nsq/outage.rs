@@ -53,6 +53,27 @@ async fn a_server_starts_and_serves_without_any_nsqd() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nsqlookupds_that_are_down_or_hang_keep_nobody_from_anything() -> Result<()> {
+    // The system takes connections for it, and it never reads them.
+    let mute = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let lookupds = format!("[\"127.0.0.1:1\", \"{}\"]", mute.local_addr()?);
+    let house = House::start(vec![("nsq.lookupds", lookupds)]).await?;
+    house.until_ready("ready\n").await?;
+    let mut ben = house.ben_live().await?;
+    ensure!(house.send("hello").await? == 1);
+    ensure!(house.heard(&mut ben).await?["seq"] == 1);
+    house.publish(b"and services are heard").await?;
+    let heard = house.heard(&mut ben).await?;
+    ensure!(heard["seq"] == 2 && heard["sender"] == "service:nsq", "{heard}");
+    for lookupd in ["127.0.0.1:1".to_owned(), mute.local_addr()?.to_string()] {
+        house.until_logged(&["does not answer", &format!("nsqlookupd={lookupd} ")]).await?;
+    }
+    let status = house.server.terminate().await?;
+    ensure!(status.success(), "{status}\n{}", house.server.log_tail());
+    Ok(())
+}
+
 /// How many nsqds are connected, and how many there are.
 async fn connected(house: &House) -> Result<(f64, f64)> {
     Ok((house.server.metric("lockstep_nsqds_connected").await?, house.server.metric("lockstep_nsqds").await?))

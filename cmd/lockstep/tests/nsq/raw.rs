@@ -6,6 +6,7 @@ use lockstep_protocol::ConversationId;
 use lockstep_testkit::{Heard, ask_raw};
 use serde_json::{Value, json};
 
+const AGAIN: &str = "lockstep_nsq_raw_total{outcome=\"again\"}";
 const REFUSED: &str = "lockstep_nsq_raw_total{outcome=\"refused\"}";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,6 +66,26 @@ async fn what_can_never_be_stored_is_dropped_and_harms_nobody() -> Result<()> {
     house.publish(b"all is well").await?;
     let heard = house.heard(&mut ben).await?;
     ensure!((&heard["seq"], &heard["body"]["text"]) == (&json!(1), &json!("all is well")), "{heard}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_stored_now_comes_again_until_it_is() -> Result<()> {
+    let house = House::start(vec![]).await?;
+    let mut ben = house.ben_live().await?;
+    // The disk is full: no file may grow.
+    house.server.limit_file_bytes(Some(0))?;
+    for text in ["first", "second"] {
+        house.publish(text.as_bytes()).await?;
+    }
+    house.server.until_metric(AGAIN, PATIENCE, |again| again >= 4.0).await?;
+    house.server.limit_file_bytes(None)?;
+    let mut heard = [house.heard(&mut ben).await?, house.heard(&mut ben).await?];
+    ensure!(heard[0]["seq"] == 1 && heard[1]["seq"] == 2, "{heard:?}");
+    heard.sort_by_key(|entry| entry["body"]["text"].to_string());
+    ensure!(heard[0]["body"]["text"] == "first" && heard[1]["body"]["text"] == "second", "{heard:?}");
+    house.until_taken_in().await?;
+    ensure!(house.send("nothing came twice").await? == 3);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use crate::http::PathId;
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use lockstep_engine::ChannelDeletion;
 use lockstep_model::{Code, DeviceId, DeviceKind, UnixMs};
 use serde::Serialize;
 
@@ -42,13 +42,23 @@ pub(super) async fn list(
     Ok(Json(DevicesAnswer { devices: devices.into_iter().map(answer).collect() }))
 }
 
+/// The device is out in any case.
+#[derive(Serialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub(super) enum RemovalAnswer {
+    /// Nothing of it is left.
+    Done,
+    /// So many servers may have channels of it. Which, operators see.
+    Fenced { pending: usize },
+}
+
 /// `DELETE /v1/devices/{id}`: a main device removes any device of its user, a sub device only itself. Removing one again
 /// changes nothing.
 pub(super) async fn remove(
     State(state): State<GatewayState>,
     Caller(caller): Caller,
     PathId(id): PathId<DeviceId>,
-) -> Result<StatusCode, Problem> {
+) -> Result<Json<RemovalAnswer>, Problem> {
     let device = state.engine.device(id).await?;
     if device.user != caller.user {
         // Whether another user's device is there is nobody's business.
@@ -60,6 +70,9 @@ pub(super) async fn remove(
             "A sub device may remove only itself; a main device may remove any.",
         ));
     }
-    state.engine.remove_device(id).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let removal = state.engine.remove_device(id).await?;
+    Ok(Json(match removal.channels {
+        ChannelDeletion::Done => RemovalAnswer::Done,
+        ChannelDeletion::Pending { servers } => RemovalAnswer::Fenced { pending: servers.len() },
+    }))
 }

@@ -1,7 +1,7 @@
 //! What every [`Broker`] does on a quiet machine with mailboxes that are large enough. Each check makes topics of its own,
 //! so that one broker can serve them all.
 
-use crate::{Broker, Inbox, Mailbox, Wakeup};
+use crate::{Broker, ChannelDeletion, Inbox, Mailbox, Wakeup};
 use lockstep_model::{
     Body, Code, ConversationId, DeviceId, Entry, EntryId, Kind, Notice, Offset, Sender, Seq, SharedEntry, UnixMs,
 };
@@ -22,6 +22,7 @@ pub async fn broker(broker: Arc<dyn Broker>) {
     closing_one_of_two_leaves_the_other(&*broker).await;
     a_closed_mailbox_gets_no_consumer_and_is_let_go(&*broker).await;
     head_signals_reach_the_consumers(&*broker).await;
+    deleting_channels_closes_a_device_and_no_other(&*broker).await;
     consumers_are_counted(&*broker).await;
     who_stays_open_loses_nothing_while_others_come_and_go(broker).await;
 }
@@ -132,6 +133,34 @@ async fn a_closed_mailbox_gets_no_consumer_and_is_let_go(broker: &dyn Broker) {
         }
     };
     tokio::time::timeout(PATIENCE, let_go).await.expect("the broker keeps closed mailboxes");
+}
+
+async fn deleting_channels_closes_a_device_and_no_other(broker: &dyn Broker) {
+    let topics: [ConversationId; 3] = std::array::from_fn(|_| ConversationId::generate());
+    let before = broker.consumers();
+    let mut gone = Listener::open(broker, &topics).await;
+    let second = Listener::with(Mailbox::new(gone.mailbox.device(), 1_000));
+    broker.open(&topics, &second.mailbox).await;
+    let mut stays = Listener::open(broker, &topics[..2]).await;
+    broker.publish(&entries(topics[0], 1..=1)).await;
+    gone.until_reached(topics[0], 1).await;
+    stays.until_reached(topics[0], 1).await;
+    let device = gone.mailbox.device();
+    for mailbox in [&gone.mailbox, &second.mailbox] {
+        mailbox.close(Code::DeviceRemoved);
+    }
+    assert_eq!(broker.delete_channels(device, &topics).await, ChannelDeletion::Done);
+    assert_eq!(broker.consumers(), before + 2, "those of the other device");
+    assert!(!broker.has_consumers(topics[2]), "a consumer is left");
+    // Whoever comes too late is no consumer; whoever closes what is closed changes nothing.
+    broker.open(&topics, &gone.mailbox).await;
+    broker.close(&topics, &gone.mailbox).await;
+    broker.publish(&entries(topics[0], 2..=2)).await;
+    stays.until_reached(topics[0], 2).await;
+    assert_eq!(broker.delete_channels(device, &topics).await, ChannelDeletion::Done, "again");
+    assert_eq!(broker.delete_channels(DeviceId::generate(), &[]).await, ChannelDeletion::Done, "there are none");
+    broker.close(&topics, &stays.mailbox).await;
+    assert_eq!(broker.consumers(), before);
 }
 
 async fn head_signals_reach_the_consumers(broker: &dyn Broker) {

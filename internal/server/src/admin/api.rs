@@ -1,14 +1,16 @@
 //! What the admin socket answers.
 
 use super::services;
-use super::wire::{DeviceInfo, DeviceList, GroupInfo, GroupRequest, TokenGrant, TokenRequest, UserInfo, UserRequest};
+use super::wire::{
+    DeviceInfo, DeviceList, GroupInfo, GroupRequest, RemovalInfo, TokenGrant, TokenRequest, UserInfo, UserRequest,
+};
 use crate::config::TOKEN_TTL_S_MAX;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use lockstep_auth::{Claim, Tokens};
-use lockstep_engine::Engine;
+use lockstep_engine::{ChannelDeletion, Engine};
 use lockstep_gateway::{BodyLimits, JsonBody, PathId, Problem, bad_request, no_such_route, wrong_method};
 use lockstep_model::{Device, DeviceId, DeviceKind, UnixMs, UserId};
 use std::sync::Arc;
@@ -114,9 +116,12 @@ async fn list_devices(
 async fn remove_device(
     State(state): State<AdminState>,
     PathId(device): PathId<DeviceId>,
-) -> Result<StatusCode, Problem> {
-    state.engine.remove_device(device).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Result<Json<RemovalInfo>, Problem> {
+    let removal = state.engine.remove_device(device).await?;
+    Ok(Json(match removal.channels {
+        ChannelDeletion::Done => RemovalInfo::Done,
+        ChannelDeletion::Pending { servers } => RemovalInfo::Fenced { pending: servers },
+    }))
 }
 
 async fn create_group(

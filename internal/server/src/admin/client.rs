@@ -2,7 +2,7 @@
 
 use super::socket_path;
 use super::wire::{
-    DeviceList, GroupInfo, GroupRequest, RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant,
+    DeviceList, GroupInfo, GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant,
     ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
 use bytes::Bytes;
@@ -85,14 +85,13 @@ impl AdminClient {
         self.ask(Method::GET, &format!("/v1/users/{}/devices", percent_encoded(user)), None::<&()>).await
     }
 
-    /// Removes a device. Removing it again changes nothing.
+    /// Removes a device. Removing it again changes nothing but deletes what was left of it.
     ///
     /// # Errors
     ///
     /// See [`token`](Self::token).
-    pub async fn remove_device(&self, device: &str) -> Result<(), AdminError> {
-        let path = format!("/v1/devices/{}", percent_encoded(device));
-        self.exchange(Method::DELETE, &path, None::<&()>).await.map(drop)
+    pub async fn remove_device(&self, device: &str) -> Result<RemovalInfo, AdminError> {
+        self.ask(Method::DELETE, &format!("/v1/devices/{}", percent_encoded(device)), None::<&()>).await
     }
 
     /// Makes a group.

@@ -13,8 +13,8 @@ pub use client::{AdminClient, AdminError};
 pub use socket::SocketError;
 pub(crate) use socket::{AdminListener, AdminSocket};
 pub use wire::{
-    DeviceInfo, DeviceList, GroupInfo, GroupRequest, RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant,
-    ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
+    DeviceInfo, DeviceList, GroupInfo, GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceList,
+    ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
 
 use std::path::{Path, PathBuf};

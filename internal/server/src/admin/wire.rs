@@ -151,6 +151,19 @@ pub struct GroupInfo {
     pub title: Option<String>,
 }
 
+/// What became of a removed device: `DELETE /v1/devices/{id}`. It is out in any case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum RemovalInfo {
+    /// Nothing of it is left.
+    Done,
+    /// Channels of it may be left; they are deleted later.
+    Fenced {
+        /// The addresses of the nsqds and nsqlookupds that may have some.
+        pending: Vec<String>,
+    },
+}
+
 /// The devices of a user: `GET /v1/users/{id}/devices`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeviceList {

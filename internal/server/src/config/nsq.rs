@@ -41,6 +41,8 @@ pub struct NsqConfig {
     pub consumers_per_second_max: u64,
     /// How long a publish may take, in milliseconds, before devices are told to read the log instead.
     pub publish_timeout_ms: u64,
+    /// How often nsqds are looked through for channels of devices that are gone and topics that stand empty, in seconds.
+    pub janitor_period_s: u64,
     /// The nsqds; if there are none, NSQ is not used. The last key, since each is a table.
     pub nsqds: Vec<NsqdConfig>,
 }
@@ -90,6 +92,7 @@ impl Default for NsqConfig {
             consumers_max: 20_000,
             consumers_per_second_max: 2_000,
             publish_timeout_ms: 250,
+            janitor_period_s: 60,
             nsqds: vec![],
         }
     }
@@ -97,7 +100,7 @@ impl Default for NsqConfig {
 
 impl NsqConfig {
     /// Keys whose values the types leave open, and whether they are right.
-    pub(super) fn checks(&self) -> [(&'static str, bool); 8] {
+    pub(super) fn checks(&self) -> [(&'static str, bool); 9] {
         let is_address = |text: &String| text.parse::<Address>().is_ok();
         let mut nsqds: Vec<_> = self.nsqds.iter().map(|nsqd| &nsqd.tcp).collect();
         nsqds.sort_unstable();
@@ -113,6 +116,7 @@ impl NsqConfig {
             ("nsq.consumers_max", (1..=1_000_000).contains(&self.consumers_max)),
             ("nsq.consumers_per_second_max", (100..=1_000_000).contains(&self.consumers_per_second_max)),
             ("nsq.publish_timeout_ms", (1..=60_000).contains(&self.publish_timeout_ms)),
+            ("nsq.janitor_period_s", (1..=3_600).contains(&self.janitor_period_s)),
         ]
     }
 
@@ -134,6 +138,7 @@ impl NsqConfig {
             "nsq.consumers_max" => "a whole number from 1 to 1000000",
             "nsq.consumers_per_second_max" => "a whole number from 100 to 1000000",
             "nsq.publish_timeout_ms" => "a whole number from 1 to 60000",
+            "nsq.janitor_period_s" => "a whole number from 1 to 3600",
             _ => return None,
         })
     }

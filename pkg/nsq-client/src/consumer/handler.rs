@@ -11,6 +11,9 @@ pub trait Handler: Send + 'static {
     /// A message has arrived. Its body is lent: copy what is kept. `ticket` names it for a [`Responder`], if it is held.
     fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict;
 
+    /// All messages of one read were given to [`Self::message`]: a good moment to pass on what they gave together.
+    fn gathered(&mut self) {}
+
     /// The server has taken the subscription: from now on messages come. Called again after each reconnect, when
     /// messages may have been lost (an ephemeral channel goes with its connection) and when those that were held will
     /// come again.
@@ -28,7 +31,8 @@ pub trait Handler: Send + 'static {
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is done with: FIN leaves at once, together with those of all messages that were read with it.
+    /// It is done with: FIN leaves together with those of all messages that were read with it, at once unless
+    /// [`ConsumerSettings::answer_delay`](super::ConsumerSettings::answer_delay) says otherwise.
     Finish,
     /// It is to be delivered again, to any consumer of the channel, after the delay.
     Requeue(Duration),

@@ -25,7 +25,8 @@ pub struct LookupSettings {
     /// How often. Each wait is shorter or longer by up to a tenth, by chance.
     pub period: Duration,
     /// A node is reported as gone after an nsqlookupd has answered so often in a row without it: one that was just
-    /// started needs some 15 s until all nsqds have come back to it.
+    /// started needs up to 30 s until all nsqds have come back to it. (They look after it every 15 s, and may find the
+    /// first time only that they were cut off.)
     pub misses_max: u32,
     /// What an nsqlookupd said last is forgotten after it has not answered for so long while another one has. When
     /// none answers, nothing is forgotten.
@@ -40,7 +41,7 @@ impl LookupSettings {
         Self {
             addresses,
             period: Duration::from_secs(1),
-            misses_max: 30,
+            misses_max: 45,
             stale_after: Duration::from_secs(5 * 60),
             http: HttpSettings { timeout: Duration::from_secs(2), ..HttpSettings::default() },
         }

@@ -9,6 +9,7 @@ use lockstep_nsq_client::{
     ProducerSettings, Responder, Ticket, TopicName, Verdict,
 };
 use serde_json::Value;
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -45,7 +46,11 @@ pub(in super::super) fn numbered(number: u64, bytes: usize) -> Vec<u8> {
     body
 }
 
-/// Opens a consumer for each of these topics and handlers, and waits until all are open. They close when they are dropped.
+/// The channel of a topic that the server consumes beside those of devices.
+const SEQ: &str = "_seq";
+
+/// Opens a consumer for each of these topics and handlers, and one of `_seq` for each topic, as the server does; waits
+/// until all are open. They close when they are dropped.
 pub(in super::super) async fn open<F>(
     address: &Address,
     wanted: impl IntoIterator<Item = (String, F)>,
@@ -57,11 +62,16 @@ where
     let settings = ConsumerSettings { connect, connecting_max: CONNECTING_MAX, ..ConsumerSettings::default() };
     let consumers = Consumers::new(address.clone(), settings)?;
     let opened = Arc::new(Semaphore::new(0));
-    let mut all = Vec::new();
+    let (mut all, mut topics) = (Vec::new(), HashSet::new());
     for (number, (topic, take)) in wanted.into_iter().enumerate() {
+        let topic = TopicName::new(&topic)?;
+        if topics.insert(topic.clone()) {
+            let handler = Numbered { take: |_| {}, opened: Arc::clone(&opened) };
+            all.push(consumers.open(topic.clone(), ChannelName::new(SEQ)?, handler));
+        }
         let channel = ChannelName::new(&format!("device-{number}#ephemeral"))?;
         let handler = Numbered { take, opened: Arc::clone(&opened) };
-        all.push(consumers.open(TopicName::new(&topic)?, channel, handler));
+        all.push(consumers.open(topic, channel, handler));
     }
     passed(&opened, all.len(), PATIENCE, "consuming").await?;
     Ok(all)
@@ -75,11 +85,11 @@ pub(in super::super) async fn producer(address: &Address) -> Result<Producer> {
     Ok(producer)
 }
 
-/// Consumers a second that are opened on these topics, one after the other as fast as it goes.
+/// Consumers a second, those of `_seq` among them, that are opened on these topics, one after the other as fast as it goes.
 pub(in super::super) async fn consumers_per_second(address: &Address, topics: Vec<String>) -> Result<f64> {
-    let (began, count) = (Instant::now(), topics.len());
+    let began = Instant::now();
     let consumers = open(address, topics.into_iter().map(|topic| (topic, |_| {}))).await?;
-    let rate = count as f64 / began.elapsed().as_secs_f64();
+    let rate = consumers.len() as f64 / began.elapsed().as_secs_f64();
     for consumer in consumers.iter() {
         consumer.stop();
     }

@@ -176,7 +176,10 @@ struct Crowded {
 /// One server with a crowd on it.
 struct Side {
     faults: Faults,
+    /// Of devices.
     consumers: usize,
+    /// Of topics: one each.
+    seqs: usize,
     seconds: f64,
     bytes: f64,
     /// The topic of each consumer, for bare ones to follow.
@@ -195,7 +198,7 @@ async fn crowd(options: &Options, progress: &Progress) -> Result<Crowded> {
     Ok(Crowded {
         faults,
         consumers: large.consumers,
-        per_second: large.consumers as f64 / large.seconds,
+        per_second: (large.consumers + large.seqs) as f64 / large.seconds,
         bare_per_second,
         bytes_per_consumer: (large.bytes - small.bytes) / (large.consumers - small.consumers) as f64,
     })
@@ -203,6 +206,7 @@ async fn crowd(options: &Options, progress: &Progress) -> Result<Crowded> {
 
 async fn side(options: &Options, conversations: usize, progress: &Progress) -> Result<Side> {
     let rooms = shared_rooms(options.crowd, conversations, MEMBERS);
+    let seqs = rooms.len() + options.crowd;
     let in_rooms = rooms.iter().enumerate().flat_map(|(number, room)| vec![format!("room-{number}"); room.len()]);
     let feeds = (0..options.crowd).map(|number| format!("feed-{number}"));
     let topics: Vec<String> = in_rooms.chain(feeds).collect();
@@ -226,7 +230,7 @@ async fn side(options: &Options, conversations: usize, progress: &Progress) -> R
     };
     let (faults, seconds, bytes) = server.during(work).await?;
     ensure!(seconds > 0.0, "the clock stands still");
-    Ok(Side { faults, consumers, seconds, bytes, topics })
+    Ok(Side { faults, consumers, seqs, seconds, bytes, topics })
 }
 
 /// Sparse sends from one device to another: on nsqd, inside the server, and a bare publish to a bare consumer.
