@@ -185,3 +185,37 @@ fn unavailable(error: lockstep_ports::StoreError) -> Code {
     store_failed(&error);
     Code::Unavailable
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EngineConfig, Ports};
+    use lockstep_broker_embedded::EmbeddedBroker;
+    use lockstep_model::{DeviceKind, ReceiptSettingsChange};
+    use lockstep_store_sql::{SqliteOptions, SqliteStore};
+
+    #[tokio::test]
+    async fn settings_that_change_while_a_device_is_let_in_count() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(folder.path(), SqliteOptions::default()).await.expect("a store");
+        let (log, directory, offsets) = (Arc::new(store.clone()), Arc::new(store.clone()), Arc::new(store));
+        let ports = Ports { log, directory, offsets, broker: Arc::new(EmbeddedBroker::new()), events: None };
+        let engine = Engine::start(ports, EngineConfig::default());
+        let user = UserId::new("ana").expect("a user");
+        engine.ensure_user(user.clone()).await.expect("a user");
+        let device = engine.create_device(&user, "phone", DeviceKind::Main).await.expect("a device").id;
+        let mailbox = Mailbox::new(device, 10);
+        let receipts = Telling::new(ReceiptSettings::default());
+        // Not in the map yet: a change does not reach it.
+        let generation = Default::default();
+        let connection =
+            Connection { user: user.clone(), device, generation, mailbox, views: Default::default(), receipts };
+        let before = engine.0.settings_changes.load(Ordering::SeqCst);
+        let read = ReceiptSettings::default();
+        assert_eq!(engine.settings_now(&connection, before, read).await, Ok(read));
+        let hide = ReceiptSettingsChange { delivered: None, read: Some(false) };
+        let hidden = engine.change_receipt_settings(&user, hide).await.expect("it is stored");
+        assert_eq!(engine.settings_now(&connection, before, read).await, Ok(hidden));
+        assert_eq!(connection.receipts.settings(), hidden);
+    }
+}

@@ -129,7 +129,7 @@ impl Telling {
         self.read.store(settings.read, Ordering::Relaxed);
     }
 
-    fn settings(&self) -> ReceiptSettings {
+    pub(crate) fn settings(&self) -> ReceiptSettings {
         let (delivered, read) = (self.delivered.load(Ordering::Relaxed), self.read.load(Ordering::Relaxed));
         ReceiptSettings { delivered, read }
     }

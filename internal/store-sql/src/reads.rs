@@ -47,7 +47,7 @@ static UNREAD: LazyLock<RowsSql> = LazyLock::new(|| {
         4,
         concat!(
             "WITH want (i, user, conversation, scanned) AS (VALUES {rows}), \
-             known AS (SELECT w.*, ifnull(o.seq, 0) AS read, ifnull(s.marked_unread, 0) AS marked, ",
+             known AS MATERIALIZED (SELECT w.*, ifnull(o.seq, 0) AS read, ifnull(s.marked_unread, 0) AS marked, ",
             below!(),
             " AS below, (SELECT CASE WHEN count(*) > count(m.left_seq) THEN c.head ELSE max(m.left_seq) END \
                  FROM members m INDEXED BY members_by_user \

@@ -4,5 +4,6 @@ mod frames;
 mod handshake;
 mod house;
 mod lives;
+mod personal;
 mod tokens;
 mod transport;
