@@ -87,9 +87,9 @@ impl Broker for EmbeddedBroker {
         }
     }
 
-    fn signal(&self, topic: ConversationId, notice: &Notice) {
+    fn whisper(&self, topic: ConversationId, notice: &Notice) {
         if let Some(consumers) = self.topics.get(&topic) {
-            consumers.iter().for_each(|mailbox| mailbox.signal(notice.clone()));
+            consumers.iter().for_each(|mailbox| mailbox.whisper(notice.clone()));
         }
     }
 

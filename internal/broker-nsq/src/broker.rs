@@ -398,9 +398,9 @@ impl Broker for NsqBroker {
         }
     }
 
-    fn signal(&self, topic: ConversationId, notice: &Notice) {
+    fn whisper(&self, topic: ConversationId, notice: &Notice) {
         if let Some(topic) = self.0.topics.get(&topic) {
-            topic.channels.iter().for_each(|channel| channel.signal(notice));
+            topic.channels.iter().for_each(|channel| channel.whisper(notice));
         }
     }
 

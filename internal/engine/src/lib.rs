@@ -36,4 +36,4 @@ pub use devices::Removal;
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
-pub use lockstep_ports::{ChannelDeletion, ListedConversation, Mailbox, ServiceRefusal, Wakeup};
+pub use lockstep_ports::{ChannelDeletion, ListedConversation, Mailbox, PeopleRefusal, ServiceRefusal, Wakeup};

@@ -103,7 +103,7 @@ impl Teller {
             }
             let receipt = |(user, Place { delivered, read })| Receipt { user, delivered, read };
             let receipts = users.into_iter().map(receipt).collect();
-            self.broker.signal(conversation, &Notice::Receipts(Box::new(Receipts { conversation, receipts })));
+            self.broker.whisper(conversation, &Notice::Receipts(Box::new(Receipts { conversation, receipts })));
         }
     }
 }

@@ -35,8 +35,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Tells the consumers in this process that the heads of these topics are at least so far: a head signal.
     fn signal_heads(&self, heads: &[Offset]);
 
-    /// Tells the consumers of a topic in this process something that is kept nowhere: who misses it does without.
-    fn signal(&self, topic: ConversationId, notice: &Notice);
+    /// Tells the consumers of a topic in this process something that is kept nowhere. At most once: a mailbox that is full
+    /// drops it.
+    fn whisper(&self, topic: ConversationId, notice: &Notice);
 
     /// Whether anybody in this process consumes the topic.
     fn has_consumers(&self, topic: ConversationId) -> bool;

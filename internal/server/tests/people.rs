@@ -206,3 +206,45 @@ async fn the_state_of_a_conversation_is_kept_and_listed() {
     ask(&scene, &scene.ana, "PATCH", &path, json!({"delete_before": -1})).await.problem(400, "bad_request");
     scene.end().await;
 }
+
+#[tokio::test]
+async fn operators_give_names_of_other_protocols() {
+    use lockstep_server::admin::{AdminError, AliasInfo, AliasKey, AliasRequest};
+    let scene = Scene::set().await;
+    let admin = &scene.house.admin;
+    let key = |external: &str| AliasKey { namespace: "matrix".into(), external: external.into() };
+    let ana = AliasInfo { user: Some("ana".into()), conversation: None };
+    let room = AliasInfo { user: None, conversation: Some(scene.direct.clone()) };
+    let put = async |external: &str, target: &AliasInfo| {
+        admin.put_alias(&AliasRequest { key: key(external), target: target.clone() }).await
+    };
+    for _ in 0..2 {
+        put("@ana:example.org", &ana).await.unwrap();
+        put("!room / 1:example.org", &room).await.unwrap();
+    }
+    assert_eq!(admin.alias(&key("@ana:example.org")).await.unwrap(), ana);
+    assert_eq!(admin.alias(&key("!room / 1:example.org")).await.unwrap(), room);
+    assert_eq!(admin.alias(&key("@ben:example.org")).await.unwrap(), AliasInfo::default());
+    let nobody = AliasInfo { user: Some("nobody".into()), conversation: None };
+    let both = AliasInfo { user: Some("ana".into()), conversation: Some(scene.direct.clone()) };
+    let nowhere = AliasInfo { user: None, conversation: Some("0190c5a1-7d2e-7cc3-9f0e-3f1d5c1f0a11".into()) };
+    let cases = [
+        ("@ana:example.org", &room, "bad_request"),
+        ("@new:example.org", &nobody, "no_such_user"),
+        ("@new:example.org", &nowhere, "no_such_conversation"),
+        ("@new:example.org", &both, "bad_request"),
+        ("@new:example.org", &AliasInfo::default(), "bad_request"),
+        ("a\nb", &ana, "bad_request"),
+    ];
+    for (external, target, expected) in cases {
+        match put(external, target).await {
+            Err(AdminError::Refused { code, .. }) => assert_eq!(code, expected, "{external} {target:?}"),
+            other => panic!("{external} {target:?}: {other:?}"),
+        }
+    }
+    for _ in 0..2 {
+        admin.remove_alias(&key("@ana:example.org")).await.unwrap();
+    }
+    put("@ana:example.org", &room).await.unwrap();
+    scene.end().await;
+}

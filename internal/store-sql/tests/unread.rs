@@ -38,7 +38,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => place.clone().prop_map(Op::Hide),
         1 => place.clone().prop_map(Op::Drop),
         1 => Just(Op::Leave),
-        2 => place.prop_map(Op::Join),
+        1 => place.prop_map(Op::Join),
+        2 => (0_u64..3).prop_map(Op::Join),
     ];
     proptest::collection::vec(op, 1..40)
 }

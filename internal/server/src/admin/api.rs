@@ -1,9 +1,9 @@
 //! What the admin socket answers.
 
-use super::services;
 use super::wire::{
     DeviceInfo, DeviceList, GroupInfo, GroupRequest, RemovalInfo, TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
+use super::{aliases, services};
 use crate::config::TOKEN_TTL_S_MAX;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
@@ -48,6 +48,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/v1/users/{id}/devices", get(list_devices))
         .route("/v1/devices/{id}", delete(remove_device))
         .route("/v1/conversations", post(create_group))
+        .merge(aliases::routes())
         .merge(services::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
