@@ -3,7 +3,8 @@
 
 use crate::{Broker, ChannelDeletion, Inbox, Mailbox, Wakeup};
 use lockstep_model::{
-    Body, Code, ConversationId, DeviceId, Entry, EntryId, Kind, Notice, Offset, Sender, Seq, SharedEntry, UnixMs,
+    Body, Code, ConversationId, DeviceId, Entry, EntryId, Kind, Notice, Offset, Receipts, Sender, Seq, SharedEntry,
+    UnixMs,
 };
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
@@ -22,6 +23,7 @@ pub async fn broker(broker: Arc<dyn Broker>) {
     closing_one_of_two_leaves_the_other(&*broker).await;
     a_closed_mailbox_gets_no_consumer_and_is_let_go(&*broker).await;
     head_signals_reach_the_consumers(&*broker).await;
+    whispers_reach_the_consumers(&*broker).await;
     deleting_channels_closes_a_device_and_no_other(&*broker).await;
     consumers_are_counted(&*broker).await;
     who_stays_open_loses_nothing_while_others_come_and_go(broker).await;
@@ -174,6 +176,19 @@ async fn head_signals_reach_the_consumers(broker: &dyn Broker) {
     assert!(one.is_silent_on(&[other, nobodys]) && two.is_silent_on(&[topic, nobodys]));
     broker.close(&[topic], &one.mailbox).await;
     broker.close(&[other], &two.mailbox).await;
+}
+
+async fn whispers_reach_the_consumers(broker: &dyn Broker) {
+    let (topic, nobodys) = (ConversationId::generate(), ConversationId::generate());
+    let told = |conversation| Notice::Receipts(Box::new(Receipts { conversation, receipts: vec![] }));
+    let mut one = Listener::open(broker, &[topic]).await;
+    let mut gone = Listener::open(broker, &[topic]).await;
+    broker.close(&[topic], &gone.mailbox).await;
+    [nobodys, topic].into_iter().for_each(|topic| broker.whisper(topic, &told(topic)));
+    one.until("a whisper", |notices| notices.contains(&told(topic))).await;
+    gone.take();
+    assert!(!one.notices.contains(&told(nobodys)) && gone.notices.is_empty());
+    broker.close(&[topic], &one.mailbox).await;
 }
 
 async fn consumers_are_counted(broker: &dyn Broker) {
