@@ -21,7 +21,7 @@ mod world;
 
 use anyhow::{Result, bail};
 use report::Report;
-use scenario::{catchup, direct, fanout, idle, nsq, sends, storm};
+use scenario::{catchup, direct, fanout, group, idle, nsq, sends, storm};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures how fast a server is on this machine, and checks that nothing is lost, duplicated or reordered.
@@ -39,6 +39,7 @@ pub(crate) struct Args {
 enum Scenario {
     Fanout(fanout::Options),
     Direct(direct::Options),
+    Group(group::Options),
     Sends(sends::Options),
     Idle(idle::Options),
     Storm(storm::Options),
@@ -58,6 +59,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         Scenario::Reference(args) => return reference::run(args).await,
         Scenario::Fanout(options) => measured(fanout::run(options)).await?,
         Scenario::Direct(options) => measured(direct::run(options)).await?,
+        Scenario::Group(options) => measured(group::run(options)).await?,
         Scenario::Sends(options) => measured(sends::run(options)).await?,
         Scenario::Idle(options) => measured(idle::run(options)).await?,
         Scenario::Storm(options) => measured(storm::run(options)).await?,

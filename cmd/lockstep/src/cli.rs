@@ -29,6 +29,9 @@ pub(crate) enum Command {
     /// Issue access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Give users passwords.
+    #[command(subcommand)]
+    User(UserCommand),
     /// List and remove devices.
     #[command(subcommand)]
     Device(DeviceCommand),
@@ -174,6 +177,19 @@ pub(crate) enum ServiceCommand {
     Revoke {
         /// The service's name
         name: String,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Give a user the password that stands in the first line of the standard input; the user is made if need be. All
+    /// devices of a user who had another password are signed out.
+    Password {
+        /// Whose password
+        #[arg(value_name = "USER")]
+        user: String,
         #[command(flatten)]
         place: Place,
     },

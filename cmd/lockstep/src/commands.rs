@@ -3,6 +3,7 @@
 use crate::admin;
 use crate::cli::{
     AliasCommand, AliasName, ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser,
+    UserCommand,
 };
 use anyhow::{Context, Result, bail};
 use lockstep_server::admin::{
@@ -72,6 +73,21 @@ pub(crate) async fn service(command: ServiceCommand) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// `lockstep user`.
+///
+/// # Errors
+///
+/// See [`token`].
+pub(crate) async fn user(command: UserCommand) -> Result<()> {
+    let UserCommand::Password { user, place } = command;
+    let data = place.data_folder()?;
+    // Not an argument: those stand in the list of processes and in the shell's history.
+    let password = std::io::stdin().lines().next().context("write the password to the standard input")??;
+    admin::explain(&data, admin::client(&data).set_password(&user, &password).await)?;
+    eprintln!("{user} has a new password");
+    Ok(())
 }
 
 /// `lockstep device`.

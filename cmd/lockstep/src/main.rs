@@ -43,6 +43,7 @@ async fn run(cli: Cli) -> Result<()> {
         Some(Command::Chat(args)) => chat::run(args).await,
         Some(Command::Demo(args)) => demo::run(args).await.context("the demo failed"),
         Some(Command::Token(command)) => commands::token(command).await,
+        Some(Command::User(command)) => commands::user(command).await,
         Some(Command::Device(command)) => commands::device(command).await,
         Some(Command::Service(command)) => commands::service(command).await,
         Some(Command::Conversation(command)) => commands::conversation(command).await,

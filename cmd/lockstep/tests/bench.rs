@@ -72,6 +72,20 @@ fn direct() {
     );
 }
 
+#[test]
+fn group() {
+    let object = check(
+        &["group", "--members", "5", "--rate", "40", "--seconds", "0.5"],
+        &[
+            ("latency_ms", &["mean", "p50", "p99", "max"]),
+            ("reference_ms", &["mean", "p50"]),
+            ("creation_ms", &[]),
+            ("rows_written_per_send", &[]),
+        ],
+    );
+    assert!(object["rows_written_per_send"].as_f64().is_some_and(|rows| rows >= 3.0), "{object}");
+}
+
 /// Nothing of a sound run comes from anywhere but nsqd.
 fn comes_from_nsqd(object: &Value, field: &str) {
     assert_eq!(object[field].as_f64(), Some(1.0), "{field}: {object}");

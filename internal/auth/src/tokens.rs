@@ -1,7 +1,7 @@
 //! Access tokens: made for one device or one service, verified at every door.
 
-use crate::KeyError;
 use crate::key::SigningKey;
+use crate::{KeyError, RefreshTokens};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lockstep_model::{Code, DeviceId, ServiceName, TokenGeneration, UnixMs, UserId};
@@ -143,6 +143,11 @@ impl Tokens {
         let mut secret = [0; 32];
         derived.expand(&info, HKDF_SHA256).and_then(|okm| okm.fill(&mut secret)).expect("32 bytes are one block");
         secret
+    }
+
+    /// What makes and reads refresh tokens.
+    pub fn refresh_tokens(&self) -> RefreshTokens {
+        RefreshTokens::new(self.secret_for(crate::refresh::PURPOSE))
     }
 
     /// Makes a token that is good for `ttl` from `now` on, both cut to whole seconds.

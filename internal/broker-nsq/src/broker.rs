@@ -7,21 +7,21 @@ use crate::node::Node;
 use crate::node_ids::NodeIds;
 use crate::opening::Opener;
 use crate::placement::place;
+use crate::places::ConsumerPlaces;
 use crate::publish;
 use crate::raw::{RawMessage, RawShared, RawTopic};
 use crate::recent::Recent;
 use crate::recheck;
+use crate::seqs::Seqs;
 use crate::settings::{Ingest, NsqSettings};
 use crate::topic::{Topic, topic_name};
-use crate::{envelope::Sealer, lookup};
+use crate::{envelope::Sealer, identity, lookup};
 use async_trait::async_trait;
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry as Slot;
 use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry};
 use lockstep_nsq_client::http::HttpSettings;
 use lockstep_nsq_client::{Lookup, SettingsError};
 use lockstep_ports::{Broker, ChannelDeletion, Mailbox, MessageLog};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -58,20 +58,18 @@ pub(crate) struct Inner {
     pub(crate) nodes: Vec<Node>,
     pub(crate) topics: DashMap<ConversationId, Topic>,
     pub(crate) shared: Arc<Shared>,
-    raw: Arc<RawShared>,
+    pub(crate) raw: Arc<RawShared>,
     /// What deletes channels.
     fleet: Fleet,
     /// Follows the other nsqds that have a topic; absent without nsqlookupds.
     pub(crate) lookup: Option<Lookup>,
     pub(crate) opener: Opener,
     /// Connections times topics.
-    followers: AtomicUsize,
-    /// How many consumers each device has, or waits for.
-    of_devices: DashMap<DeviceId, usize>,
+    pub(crate) followers: AtomicUsize,
+    /// Of consumers.
+    pub(crate) places: ConsumerPlaces<Arc<Channel>>,
     /// Told when a device has none any more.
-    without_consumers: Notify,
-    /// How many they are.
-    consumers: AtomicUsize,
+    pub(crate) without_consumers: Notify,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -98,7 +96,7 @@ impl NsqBroker {
         let opened: Result<Vec<_>, _> = settings.nsqds.iter().map(|nsqd| Node::open(nsqd, &settings)).collect();
         let (nodes, answers): (Vec<Node>, Vec<_>) = opened?.into_iter().unzip();
         let (watcher, found) = lookup::watcher();
-        let (lookup, polling) = lookup::open(&settings, watcher)?.unzip();
+        let (lookup, polling) = lookup::open(&settings, watcher.clone())?.unzip();
         let node_ids = Arc::new(NodeIds::default());
         let shared = Shared {
             sealer: sealer.clone(),
@@ -115,6 +113,7 @@ impl NsqBroker {
             tasks: tasks.clone(),
             opener: opener.clone(),
             node_ids,
+            seqs: Seqs::new(settings.seqs_max),
             found: Default::default(),
         };
         let http = HttpSettings { timeout: DELETION_REQUEST_TIME_MAX, ..HttpSettings::default() };
@@ -127,9 +126,8 @@ impl NsqBroker {
             lookup,
             opener,
             followers: AtomicUsize::new(0),
-            of_devices: DashMap::new(),
+            places: ConsumerPlaces::new(settings.consumers_per_device_max, settings.consumers_max),
             without_consumers: Notify::new(),
-            consumers: AtomicUsize::new(0),
             tasks,
             stopping,
             settings,
@@ -139,6 +137,11 @@ impl NsqBroker {
         }
         if let Some(polling) = polling {
             broker.spawn(polling);
+        }
+        if broker.0.settings.ingest != Ingest::Off {
+            for node in 0..broker.0.nodes.len() {
+                broker.spawn(identity::ask(broker.clone(), node, watcher.clone()));
+            }
         }
         broker.spawn(recheck::run(log, changed));
         broker.spawn(crate::opening::run(broker.clone(), waiting));
@@ -167,6 +170,12 @@ impl NsqBroker {
         self.0.topics.contains_key(&conversation)
     }
 
+    /// How many conversations of devices, and how many `_seq` channels, wait for a place: they live by head signals and wait
+    /// in nsqd meanwhile.
+    pub fn waiting(&self) -> (usize, usize) {
+        (self.0.places.waiting(), self.0.raw.seqs.waiting())
+    }
+
     /// Gives memory back that only speed needs. To be called when it is quiet.
     pub fn forget_recent(&self) {
         self.0.shared.recent.clear();
@@ -193,113 +202,10 @@ impl NsqBroker {
             node.producer.close().await;
         }
     }
-
-    fn open_one(&self, conversation: ConversationId, mailbox: &Arc<Mailbox>) {
-        let inner = &self.0;
-        let slot = inner.topics.entry(conversation);
-        // Looked at while the slot is held: either this is seen here, or what is made here is seen by `stop`.
-        if inner.stopping.is_cancelled() {
-            return;
-        }
-        let mut topic = slot.or_insert_with(|| inner.topic(conversation));
-        let device = mailbox.device();
-        let channel = match topic.channel(device) {
-            Some(channel) => Arc::clone(channel),
-            None => {
-                let channel = Channel::new(conversation, device);
-                topic.channels.push(Arc::clone(&channel));
-                channel
-            }
-        };
-        let mut state = channel.lock();
-        if state.mailboxes.iter().any(|open| Arc::ptr_eq(open, mailbox)) {
-            return;
-        }
-        state.mailboxes.push(Arc::clone(mailbox));
-        inner.followers.fetch_add(1, Ordering::Relaxed);
-        if matches!(state.stage, Stage::None) && inner.may_consume(device) {
-            state.stage = Stage::Waiting;
-            drop(state);
-            inner.opener.open(channel);
-        }
-    }
-
-    fn close_one(&self, conversation: ConversationId, mailbox: &Arc<Mailbox>) {
-        let inner = &self.0;
-        let Some(topic) = inner.topics.get(&conversation) else { return };
-        let Some(channel) = topic.channel(mailbox.device()).map(Arc::clone) else { return };
-        drop(topic);
-        let mut state = channel.lock();
-        let Some(index) = state.mailboxes.iter().position(|open| Arc::ptr_eq(open, mailbox)) else { return };
-        state.mailboxes.swap_remove(index);
-        inner.followers.fetch_sub(1, Ordering::Relaxed);
-        if !state.mailboxes.is_empty() {
-            return;
-        }
-        match std::mem::replace(&mut state.stage, Stage::Closing) {
-            Stage::Running(consumer) => {
-                consumer.stop();
-                drop(state);
-                let broker = self.clone();
-                inner.tasks.spawn(async move {
-                    consumer.close().await;
-                    broker.consumer_ended(&channel);
-                });
-            }
-            // The opener will find that nobody waits.
-            waiting @ Stage::Waiting => state.stage = waiting,
-            Stage::Closing => {}
-            Stage::ForSeq => {
-                state.stage = Stage::None;
-                drop(state);
-                inner.consumes_no_more(channel.device);
-                inner.forget(&channel);
-            }
-            Stage::None => {
-                state.stage = Stage::None;
-                drop(state);
-                inner.forget(&channel);
-            }
-        }
-    }
-
-    /// Closes a device's consumers in these topics, and waits until it has none anywhere. One that is asked for from now on
-    /// by a mailbox that is closed is not opened.
-    async fn close_device(&self, device: DeviceId, topics: &[ConversationId]) {
-        for topic in topics {
-            let channel = self.0.topics.get(topic).and_then(|topic| topic.channel(device).map(Arc::clone));
-            let mailboxes = channel.map(|channel| channel.lock().mailboxes.clone()).unwrap_or_default();
-            mailboxes.iter().for_each(|mailbox| self.close_one(*topic, mailbox));
-        }
-        loop {
-            let mut changed = pin!(self.0.without_consumers.notified());
-            changed.as_mut().enable();
-            if !self.0.of_devices.contains_key(&device) {
-                return;
-            }
-            changed.await;
-        }
-    }
-
-    /// A channel has no consumer any more: it goes, or gets another if somebody has come meanwhile.
-    pub(crate) fn consumer_ended(&self, channel: &Arc<Channel>) {
-        let inner = &self.0;
-        let mut state = channel.lock();
-        if state.mailboxes.is_empty() {
-            state.stage = Stage::None;
-            drop(state);
-            inner.consumes_no_more(channel.device);
-            inner.forget(channel);
-        } else {
-            state.stage = Stage::Waiting;
-            drop(state);
-            inner.opener.open(Arc::clone(channel));
-        }
-    }
 }
 
 impl Inner {
-    fn topic(&self, conversation: ConversationId) -> Topic {
+    pub(crate) fn topic(&self, conversation: ConversationId) -> Topic {
         let name = topic_name(&self.settings.topic_prefix, conversation);
         let nsqds = self.nodes.iter().map(|node| node.addresses.tcp.as_str());
         let node = place(nsqds, name.as_str()).expect("checked at the start");
@@ -310,55 +216,6 @@ impl Inner {
         }
         let is_pinned = self.settings.pinned.contains(&conversation);
         Topic { name, node, channels: vec![], raw, is_pinned }
-    }
-
-    /// Takes one of the places for consumers, if there is one: for the device, and in all.
-    fn may_consume(&self, device: DeviceId) -> bool {
-        let NsqSettings { consumers_per_device_max, consumers_max, .. } = self.settings;
-        let mut of_device = self.of_devices.entry(device).or_insert(0);
-        let one_more = |consumers| (consumers < consumers_max).then_some(consumers + 1);
-        let may = *of_device < consumers_per_device_max
-            && self.consumers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok();
-        if may {
-            *of_device += 1;
-        } else if *of_device == 0 {
-            drop(of_device);
-            self.of_devices.remove_if(&device, |_, count| *count == 0);
-        }
-        may
-    }
-
-    /// Gives the place back.
-    pub(crate) fn consumes_no_more(&self, device: DeviceId) {
-        if let Slot::Occupied(mut slot) = self.of_devices.entry(device) {
-            *slot.get_mut() -= 1;
-            self.consumers.fetch_sub(1, Ordering::Relaxed);
-            if *slot.get() == 0 {
-                slot.remove();
-                self.without_consumers.notify_waiters();
-            }
-        }
-    }
-
-    /// Forgets a channel that nobody uses, and its topic if that was the last.
-    pub(crate) fn forget(&self, channel: &Arc<Channel>) {
-        let Slot::Occupied(mut slot) = self.topics.entry(channel.topic) else { return };
-        let topic = slot.get_mut();
-        if let Some(index) = topic.channels.iter().position(|other| Arc::ptr_eq(other, channel)) {
-            let state = channel.lock();
-            if state.mailboxes.is_empty() && matches!(state.stage, Stage::None) {
-                topic.channels.swap_remove(index);
-            }
-        }
-        if !topic.channels.is_empty() || topic.is_pinned {
-            return;
-        }
-        if let Some(raw) = &topic.raw {
-            raw.close();
-            // While nobody can make the topic anew: what that adds must not be removed.
-            self.lookup.as_ref().inspect(|lookup| lookup.remove(&topic.name));
-        }
-        slot.remove();
     }
 }
 

@@ -1,5 +1,6 @@
 //! A device's place in a topic: its connections, and the consumer that feeds them.
 
+use crate::places::Number;
 use lockstep_model::{ConversationId, DeviceId, Notice, Seq, SharedEntry};
 use lockstep_nsq_client::Consumer;
 use lockstep_ports::Mailbox;
@@ -25,9 +26,11 @@ pub(crate) struct Inner {
 /// Where the channel's consumer is.
 #[derive(Default)]
 pub(crate) enum Stage {
-    /// There is none: there are enough already, of the device or of the process.
+    /// There is none: nobody waits for it, or its topic has no place for its `_seq`.
     #[default]
     None,
+    /// There are enough already, of the device or of the process: it waits for a place.
+    NoPlace(Number),
     /// It waits for its turn to be opened.
     Waiting,
     /// Its turn has come, but its topic's `_seq` is not there yet.
@@ -36,6 +39,13 @@ pub(crate) enum Stage {
     Running(Consumer),
     /// It is being closed. Another is opened only after that: the two would share what comes.
     Closing,
+}
+
+impl Inner {
+    /// Whether a connection that is not over waits at it.
+    pub(crate) fn is_live(&self) -> bool {
+        self.mailboxes.iter().any(|mailbox| !mailbox.is_closed())
+    }
 }
 
 impl Channel {

@@ -2,13 +2,15 @@
 
 use crate::channel::Channel;
 use crate::envelope::{self, Opened, Sealer};
+use crate::identity::Identity;
 use crate::node_ids::NodeIds;
+use crate::raw::RawTopic;
 use crate::recent::Recent;
 use lockstep_model::SharedEntry;
-use lockstep_nsq_client::{Address, Disconnect, Handler, Message, Responder, Ticket, Verdict};
+use lockstep_nsq_client::{Disconnect, Handler, Message, Responder, Ticket, Verdict};
 use metrics::Counter;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// What all handlers share.
@@ -45,8 +47,14 @@ impl Shared {
 /// Feeds a channel.
 pub(crate) struct Feed {
     pub(crate) channel: Arc<Channel>,
-    pub(crate) nsqd: Address,
+    pub(crate) nsqd: Identity,
     pub(crate) shared: Arc<Shared>,
+    /// Where raw bodies go that `_seq` may lack; absent if none are taken in.
+    pub(crate) raw: Option<Arc<RawTopic>>,
+    /// The connection's, while there is one.
+    pub(crate) responder: Option<Responder>,
+    /// When the connection before ended, or this was made, with `_seq` in its place.
+    pub(crate) ended_at: Instant,
     /// Whether a message of this connection was looked at for the nsqd's node id.
     pub(crate) noted: bool,
     /// What one read has brought so far.
@@ -54,10 +62,12 @@ pub(crate) struct Feed {
 }
 
 impl Handler for Feed {
-    /// FIN at once: what an envelope carries is in the log already (I7). Raw bodies are `_seq`'s.
-    fn message(&mut self, message: Message<'_>, _: Ticket) -> Verdict {
-        if !std::mem::replace(&mut self.noted, true) {
-            self.shared.node_ids.note(&self.nsqd, message.id.as_bytes());
+    /// FIN at once: what an envelope carries is in the log already (I7). Raw bodies are `_seq`'s, if it was there first.
+    fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict {
+        if !std::mem::replace(&mut self.noted, true)
+            && let Some(nsqd) = self.nsqd.get()
+        {
+            self.shared.node_ids.note(nsqd, message.id.as_bytes());
         }
         match self.shared.entry(message.body) {
             // An envelope that somebody copied into another topic is no use there.
@@ -65,7 +75,14 @@ impl Handler for Feed {
                 self.shared.envelopes.increment(1);
                 self.gathered.push(entry);
             }
-            _ => self.shared.ignored.increment(1),
+            Some(_) => self.shared.ignored.increment(1),
+            None => {
+                let lacking = self.raw.as_ref().filter(|raw| raw.may_lack(message.timestamp_ns, self.ended_at));
+                if let Some(raw) = lacking {
+                    return raw.take_in(&message, &self.nsqd, self.responder.as_ref(), ticket);
+                }
+                self.shared.ignored.increment(1);
+            }
         }
         Verdict::Finish
     }
@@ -77,7 +94,8 @@ impl Handler for Feed {
         }
     }
 
-    fn opened(&mut self, _: &Responder) {
+    fn opened(&mut self, responder: &Responder) {
+        self.responder = Some(responder.clone());
         metrics::gauge!("lockstep_nsq_consumers_open").increment(1.0);
         self.noted = false;
         self.channel.set_fed(true);
@@ -86,13 +104,15 @@ impl Handler for Feed {
     }
 
     fn closed(&mut self, reason: &Disconnect, retry: Option<Duration>) {
+        self.responder = None;
+        self.ended_at = Instant::now();
         if self.channel.set_fed(false) {
             metrics::gauge!("lockstep_nsq_consumers_open").decrement(1.0);
             let _stopping = self.shared.rechecks.send(Arc::clone(&self.channel));
         }
         if !matches!(reason, Disconnect::Stopped) {
             let cause = std::error::Error::source(reason);
-            tracing::debug!(nsqd = %self.nsqd, %reason, cause, ?retry, "a device's consumer lost its connection");
+            tracing::debug!(nsqd = ?self.nsqd.get(), %reason, cause, ?retry, "a device's consumer lost its connection");
         }
     }
 }

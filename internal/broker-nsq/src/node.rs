@@ -1,10 +1,11 @@
 //! One configured nsqd: what is published to it, and who consumes there.
 
-use crate::settings::{NsqSettings, NsqdAddresses};
+use crate::identity::{Identity, Source};
+use crate::settings::{Ingest, NsqSettings, NsqdAddresses};
 use lockstep_model::Offset;
 use lockstep_nsq_client::http::{HttpSettings, NsqdHttp};
 use lockstep_nsq_client::{
-    ConnectSettings, ConsumerSettings, Consumers, Producer, ProducerSettings, Publishing, SettingsError,
+    Address, ConnectSettings, ConsumerSettings, Consumers, Producer, ProducerSettings, Publishing, SettingsError,
 };
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -22,7 +23,7 @@ pub(crate) struct Node {
     pub(crate) producer: Producer,
     pub(crate) consumers: Consumers,
     /// The consumers of `_seq` channels, which do not wait behind those of devices: devices wait for them.
-    pub(crate) seqs: Consumers,
+    pub(crate) seqs: Source,
     pub(crate) http: NsqdHttp,
     /// One permit for each request that empties a channel; others wait.
     pub(crate) emptying: Semaphore,
@@ -45,11 +46,16 @@ impl Node {
         let producer =
             ProducerSettings { connect: connect(), timeout: settings.publish_timeout, ..ProducerSettings::default() };
         let (sent, answers) = mpsc::unbounded_channel();
+        let identity = match settings.ingest {
+            // There is nothing to name.
+            Ingest::Off => Identity::known(addresses.tcp.clone()),
+            Ingest::Live => Identity::default(),
+        };
         let node = Self {
             addresses: addresses.clone(),
             producer: Producer::open(addresses.tcp.clone(), producer)?,
             consumers: consumers(addresses.tcp.clone(), settings)?,
-            seqs: consumers(addresses.tcp.clone(), settings)?,
+            seqs: Source { consumers: consumers(addresses.tcp.clone(), settings)?, identity },
             http: NsqdHttp::new(addresses.http.clone(), HttpSettings::default()),
             emptying: Semaphore::new(EMPTYING_MAX),
             sent,
@@ -58,11 +64,15 @@ impl Node {
     }
 }
 
+impl Node {
+    /// Whether this is the nsqd that broadcasts or is configured with this address, as far as is known.
+    pub(crate) fn is(&self, address: &Address) -> bool {
+        self.addresses.tcp == *address || self.seqs.identity.get() == Some(address)
+    }
+}
+
 /// The consumers of an nsqd, configured or found by an nsqlookupd.
-pub(crate) fn consumers(
-    address: lockstep_nsq_client::Address,
-    settings: &NsqSettings,
-) -> Result<Consumers, SettingsError> {
+pub(crate) fn consumers(address: Address, settings: &NsqSettings) -> Result<Consumers, SettingsError> {
     let consumer = ConsumerSettings {
         connect: connect(),
         rdy: settings.rdy,

@@ -4,26 +4,29 @@ use crate::NsqBroker;
 use crate::channel::{Channel, Stage};
 use crate::feed::Feed;
 use crate::node::Node;
+use crate::places::Number;
 use crate::settings::Channels;
 use crate::topic::channel_name;
 use lockstep_model::ConversationId;
 use lockstep_nsq_client::{ChannelName, TopicName};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// How often a share of the consumers per second is let go.
 const TICK: Duration = Duration::from_millis(10);
 
-/// Where channels wait for their consumers. Each waits once, so there are no more than channels, and once per topic and
-/// connection of its `_seq`.
+/// Where channels wait for their consumers. Each waits once, so there are no more than channels, places that were given
+/// on, and once per topic and connection of its `_seq`.
 #[derive(Clone)]
 pub(crate) struct Opener(mpsc::UnboundedSender<Order>);
 
 pub(crate) enum Order {
     /// A channel is to get a consumer.
     Open(Arc<Channel>),
+    /// A channel that waited has been given a place.
+    Placed(Arc<Channel>, Number),
     /// A topic's `_seq` is there: those who waited for it may go on.
     SeqMade(ConversationId),
 }
@@ -36,6 +39,10 @@ impl Opener {
 
     pub(crate) fn open(&self, channel: Arc<Channel>) {
         let _stopping = self.0.send(Order::Open(channel));
+    }
+
+    pub(crate) fn placed(&self, channel: Arc<Channel>, number: Number) {
+        let _stopping = self.0.send(Order::Placed(channel, number));
     }
 
     pub(crate) fn seq_made(&self, conversation: ConversationId) {
@@ -53,11 +60,22 @@ pub(crate) async fn run(broker: NsqBroker, mut waiting: mpsc::UnboundedReceiver<
         for order in orders.drain(..) {
             match order {
                 Order::Open(channel) => open(&broker, &channel),
+                Order::Placed(channel, number) => placed(&broker, &channel, number),
                 Order::SeqMade(conversation) => seq_made(&broker, conversation),
             }
         }
         ticks.tick().await;
     }
+}
+
+fn placed(broker: &NsqBroker, channel: &Arc<Channel>, number: Number) {
+    let mut state = channel.lock();
+    let still_waits = matches!(state.stage, Stage::NoPlace(waiting) if waiting == number);
+    if still_waits {
+        state.stage = Stage::Waiting;
+    }
+    drop(state);
+    if still_waits { open(broker, channel) } else { broker.0.consumes_no_more(channel.device) }
 }
 
 /// Lets the channels of a topic wait for their turn again. What the opener does, it does one after the other: a channel
@@ -66,9 +84,14 @@ fn seq_made(broker: &NsqBroker, conversation: ConversationId) {
     let Some(topic) = broker.0.topics.get(&conversation) else { return };
     for channel in &topic.channels {
         let mut state = channel.lock();
-        if matches!(state.stage, Stage::ForSeq) {
-            state.stage = Stage::Waiting;
-            broker.0.opener.open(Arc::clone(channel));
+        match state.stage {
+            Stage::ForSeq => {
+                state.stage = Stage::Waiting;
+                broker.0.opener.open(Arc::clone(channel));
+            }
+            // Until now there was no place for the `_seq`.
+            Stage::None if state.is_live() => broker.0.want_consumer(channel, &mut state),
+            _ => {}
         }
     }
 }
@@ -83,7 +106,7 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
     if inner.stopping.is_cancelled() {
         return;
     }
-    if state.mailboxes.iter().all(|mailbox| mailbox.is_closed()) {
+    if !state.is_live() {
         // Nobody waits any more. Of a device that was removed, no channel is made from here on.
         state.stage = Stage::None;
         drop(state);
@@ -92,7 +115,7 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
         return;
     }
     // Else this channel, being the topic's first, would swallow what services published.
-    if raw.is_some_and(|raw| !raw.is_made()) {
+    if raw.as_ref().is_some_and(|raw| !raw.is_made()) {
         state.stage = Stage::ForSeq;
         return;
     }
@@ -100,8 +123,11 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
     let channel_name = channel_name(channel.device, is_ephemeral);
     let feed = Feed {
         channel: Arc::clone(channel),
-        nsqd: inner.nodes[node].addresses.tcp.clone(),
+        nsqd: inner.nodes[node].seqs.identity.clone(),
         shared: Arc::clone(&inner.shared),
+        raw,
+        responder: None,
+        ended_at: Instant::now(),
         noted: false,
         gathered: Vec::new(),
     };

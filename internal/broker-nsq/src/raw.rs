@@ -5,26 +5,30 @@
 //! A message is finished only when what it carries is in the log (I7).
 
 use crate::envelope::{Opened, Sealer};
+use crate::identity::{Identity, Source};
 use crate::node::consumers;
 use crate::node_ids::NodeIds;
 use crate::opening::Opener;
+use crate::places::Number;
+use crate::seqs::Seqs;
 use crate::settings::NsqSettings;
 use lockstep_model::{ClientMsgId, ConversationId};
 use lockstep_nsq_client::{
-    Address, AnswerError, ChannelName, Consumer, Consumers, Disconnect, Handler, Message, Responder, SettingsError,
-    Ticket, TopicName, Verdict,
+    Address, AnswerError, ChannelName, Consumer, Disconnect, Handler, Message, Responder, SettingsError, Ticket,
+    TopicName, Verdict,
 };
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
 /// The channel that takes raw bodies.
 pub const SEQ_CHANNEL: &str = "_seq";
+/// How far nsqd's clock may be ahead of ours.
+const CLOCK_AHEAD_NS: i64 = 10_000_000_000;
 /// When a body that could not be taken in now is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -77,8 +81,9 @@ pub(crate) struct RawShared {
     pub(crate) tasks: TaskTracker,
     pub(crate) opener: Opener,
     pub(crate) node_ids: Arc<NodeIds>,
-    /// The consumers' groups of nsqds that are not configured, by address.
-    pub(crate) found: Mutex<HashMap<Address, Consumers>>,
+    pub(crate) seqs: Seqs,
+    /// Nsqds that are not configured, by address.
+    pub(crate) found: Mutex<HashMap<Address, Source>>,
 }
 
 /// The `_seq` channel of one topic, on each nsqd that has the topic.
@@ -89,9 +94,23 @@ pub(crate) struct RawTopic {
     own: Address,
     shared: Arc<RawShared>,
     /// By nsqd; `None` when it is closed.
-    consumers: Mutex<Option<HashMap<Address, Consumer>>>,
-    /// Whether the channel stands on its own nsqd, by our consumer.
-    is_made: AtomicBool,
+    consumers: Mutex<Option<HashMap<Address, Place>>>,
+    /// When the channel was made on its own nsqd, by our consumer, if it still stands.
+    made: Mutex<Option<Made>>,
+}
+
+/// A moment, by the clock that only rises and by the one that nsqd has, too.
+struct Made {
+    at: Instant,
+    wall_ns: i64,
+}
+
+/// A consumer's place.
+enum Place {
+    /// It waits for one.
+    Waiting(Number),
+    /// It has one.
+    Taken(Consumer),
 }
 
 impl RawTopic {
@@ -99,16 +118,16 @@ impl RawTopic {
     pub(crate) fn open(
         conversation: ConversationId,
         topic: TopicName,
-        own: &Consumers,
+        own: &Source,
         shared: &Arc<RawShared>,
     ) -> Arc<Self> {
         let raw = Arc::new(Self {
             conversation,
             topic,
-            own: own.address().clone(),
+            own: own.consumers.address().clone(),
             shared: Arc::clone(shared),
             consumers: Mutex::new(Some(HashMap::new())),
-            is_made: AtomicBool::new(false),
+            made: Mutex::new(None),
         });
         raw.consume(own);
         raw
@@ -116,42 +135,112 @@ impl RawTopic {
 
     /// Whether the channel is there. Once it is, the opener hears of it.
     pub(crate) fn is_made(&self) -> bool {
-        self.is_made.load(Ordering::Acquire)
+        self.made.lock().is_some()
+    }
+
+    /// Whether a raw body that has come through another channel may be in no `_seq`: that was made anew after the other one's
+    /// connection before had ended, and the body was published before. As when the topic was deleted, and the other channel
+    /// came back first. `published_ns` is by nsqd's clock.
+    pub(crate) fn may_lack(&self, published_ns: i64, ended_at: Instant) -> bool {
+        let made = self.made.lock();
+        made.as_ref()
+            .is_none_or(|made| made.at > ended_at && published_ns < made.wall_ns.saturating_add(CLOCK_AHEAD_NS))
+    }
+
+    /// Takes a raw body in. From whichever channel it comes, and however often: its name is the same.
+    pub(crate) fn take_in(
+        &self,
+        message: &Message<'_>,
+        nsqd: &Identity,
+        responder: Option<&Responder>,
+        ticket: Ticket,
+    ) -> Verdict {
+        let Self { conversation, topic, shared, .. } = self;
+        // What has our MAC came from a log.
+        if shared.sealer.open(message.body) != Opened::Raw {
+            return Verdict::Finish;
+        }
+        // Without a name for its nsqd, it cannot be told from what was stored before.
+        let Some((responder, nsqd)) = responder.cloned().zip(nsqd.get()) else { return Verdict::Requeue(AGAIN) };
+        let key = key(nsqd, topic, message.id.as_bytes(), message.timestamp_ns);
+        let raw = RawMessage { conversation: *conversation, body: message.body.to_vec(), key, responder, ticket };
+        match shared.messages.try_send(raw) {
+            Ok(()) => Verdict::Hold,
+            Err(_) => Verdict::Requeue(AGAIN),
+        }
+    }
+
+    /// Whether the channel is there or will be, without waiting for others.
+    pub(crate) fn has_place(&self) -> bool {
+        let consumers = self.consumers.lock();
+        matches!(consumers.as_ref().and_then(|consumers| consumers.get(&self.own)), Some(Place::Taken(_)))
     }
 
     /// Another nsqd has the topic too: somebody published there.
     pub(crate) fn appeared(self: &Arc<Self>, address: Address) -> Result<(), SettingsError> {
-        let group = {
+        let source = {
             let mut found = self.shared.found.lock();
             match found.get(&address) {
-                Some(group) => group.clone(),
+                Some(source) => source.clone(),
                 None => {
-                    let group = consumers(address.clone(), &self.shared.settings)?;
-                    found.insert(address, group.clone());
-                    group
+                    let consumers = consumers(address.clone(), &self.shared.settings)?;
+                    let source = Source { consumers, identity: Identity::known(address.clone()) };
+                    found.insert(address, source.clone());
+                    source
                 }
             }
         };
-        self.consume(&group);
+        self.consume(&source);
         Ok(())
     }
 
-    /// An nsqd no longer has the topic.
-    pub(crate) fn vanished(&self, address: &Address) {
+    /// An nsqd no longer has the topic, or is consumed under another name. Its own one is consumed in any case. True if it
+    /// was consumed, or waited for that.
+    pub(crate) fn vanished(&self, address: &Address) -> bool {
+        if *address == self.own {
+            return false;
+        }
         let gone = self.consumers.lock().as_mut().and_then(|consumers| consumers.remove(address));
+        let was_there = gone.is_some();
         self.end(gone);
+        was_there
     }
 
-    fn consume(self: &Arc<Self>, group: &Consumers) {
+    /// Consumes the channel on an nsqd, unless that is done already.
+    pub(crate) fn consume(self: &Arc<Self>, source: &Source) {
+        let address = source.consumers.address();
         let mut consumers = self.consumers.lock();
-        let Some(consumers) = consumers.as_mut().filter(|consumers| !consumers.contains_key(group.address())) else {
-            return;
+        let Some(consumers) = consumers.as_mut().filter(|consumers| !consumers.contains_key(address)) else { return };
+        let place = match self.shared.seqs.take(self, source) {
+            Ok(()) => Place::Taken(self.start(source)),
+            Err(number) => Place::Waiting(number),
         };
-        let handler =
-            RawHandler { topic: Arc::clone(self), nsqd: group.address().clone(), responder: None, noted: false };
-        let (consumer, task) = group.prepare(self.topic.clone(), channel(), handler);
+        consumers.insert(address.clone(), place);
+    }
+
+    /// Has been given the place that it waited for. False if it no longer does.
+    pub(crate) fn placed(self: &Arc<Self>, number: Number, source: &Source) -> bool {
+        let mut consumers = self.consumers.lock();
+        match consumers.as_mut().and_then(|consumers| consumers.get_mut(source.consumers.address())) {
+            Some(place) if matches!(&*place, Place::Waiting(waiting) if *waiting == number) => {
+                *place = Place::Taken(self.start(source));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn start(self: &Arc<Self>, source: &Source) -> Consumer {
+        let handler = RawHandler {
+            topic: Arc::clone(self),
+            nsqd: source.consumers.address().clone(),
+            identity: source.identity.clone(),
+            responder: None,
+            noted: false,
+        };
+        let (consumer, task) = source.consumers.prepare(self.topic.clone(), channel(), handler);
         self.shared.tasks.spawn(task);
-        consumers.insert(group.address().clone(), consumer);
+        consumer
     }
 
     /// Nobody here follows the conversation any more: what is published from now on waits in nsqd.
@@ -160,13 +249,25 @@ impl RawTopic {
         self.end(all.into_iter().flatten().map(|(_, consumer)| consumer));
     }
 
-    fn end(&self, consumers: impl IntoIterator<Item = Consumer>) {
-        for consumer in consumers {
-            self.shared.tasks.spawn(async move {
-                consumer.close().await;
-            });
+    fn end(&self, places: impl IntoIterator<Item = Place>) {
+        for place in places {
+            match place {
+                Place::Waiting(number) => self.shared.seqs.leave(number),
+                Place::Taken(consumer) => {
+                    let shared = Arc::clone(&self.shared);
+                    self.shared.tasks.spawn(async move {
+                        consumer.close().await;
+                        shared.seqs.give_back();
+                    });
+                }
+            }
         }
     }
+}
+
+fn wall_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn channel() -> ChannelName {
@@ -175,7 +276,10 @@ fn channel() -> ChannelName {
 
 struct RawHandler {
     topic: Arc<RawTopic>,
+    /// Where it is consumed.
     nsqd: Address,
+    /// Who that is.
+    identity: Identity,
     responder: Option<Responder>,
     /// Whether a message of this connection was looked at for the nsqd's node id.
     noted: bool,
@@ -183,35 +287,26 @@ struct RawHandler {
 
 impl Handler for RawHandler {
     fn message(&mut self, message: Message<'_>, ticket: Ticket) -> Verdict {
-        let RawTopic { conversation, topic, shared, .. } = &*self.topic;
-        if !std::mem::replace(&mut self.noted, true) {
-            shared.node_ids.note(&self.nsqd, message.id.as_bytes());
+        if !std::mem::replace(&mut self.noted, true)
+            && let Some(nsqd) = self.identity.get()
+        {
+            self.topic.shared.node_ids.note(nsqd, message.id.as_bytes());
         }
-        // What has our MAC came from a log.
-        if shared.sealer.open(message.body) != Opened::Raw {
-            return Verdict::Finish;
-        }
-        let Some(responder) = self.responder.clone() else { return Verdict::Requeue(AGAIN) };
-        let key = key(&self.nsqd, topic, message.id.as_bytes(), message.timestamp_ns);
-        let raw = RawMessage { conversation: *conversation, body: message.body.to_vec(), key, responder, ticket };
-        match shared.messages.try_send(raw) {
-            Ok(()) => Verdict::Hold,
-            Err(_) => Verdict::Requeue(AGAIN),
-        }
+        self.topic.take_in(&message, &self.identity, self.responder.as_ref(), ticket)
     }
 
     fn opened(&mut self, responder: &Responder) {
         self.responder = Some(responder.clone());
         self.noted = false;
         if self.nsqd == self.topic.own {
-            self.topic.is_made.store(true, Ordering::Release);
+            *self.topic.made.lock() = Some(Made { at: Instant::now(), wall_ns: wall_ns() });
             self.topic.shared.opener.seq_made(self.topic.conversation);
         }
     }
 
     fn closed(&mut self, reason: &Disconnect, retry: Option<Duration>) {
         if self.nsqd == self.topic.own {
-            self.topic.is_made.store(false, Ordering::Release);
+            *self.topic.made.lock() = None;
         }
         if !matches!(reason, Disconnect::Stopped) {
             let cause = std::error::Error::source(reason);

@@ -24,6 +24,9 @@ pub struct NsqSettings {
     pub consumers_per_device_max: usize,
     /// Consumers of this process. Beyond that, conversations live by head signals.
     pub consumers_max: usize,
+    /// Consumers of `_seq` channels of this process: one for each topic in use, and one for each other nsqd that has it. A
+    /// topic beyond that has no `_seq` and no channels of devices here: these live by head signals.
+    pub seqs_max: usize,
     /// Consumers opened per second, so that a crowd that returns does not fill nsqd with handshakes.
     pub consumers_per_second_max: u32,
     /// Consumers that connect to one nsqd at once.
@@ -77,6 +80,7 @@ impl NsqSettings {
             pinned: HashSet::new(),
             consumers_per_device_max: 64,
             consumers_max: 20_000,
+            seqs_max: 20_000,
             consumers_per_second_max: 2_000,
             connecting_max: 32,
             publish_timeout: Duration::from_millis(250),

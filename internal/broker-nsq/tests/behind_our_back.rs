@@ -4,11 +4,15 @@ mod common;
 
 use common::listener::{Listener, conversations, publish};
 use common::look::{PATIENCE, channel_name, channel_stats, ephemeral, http, publish_raw, topic_name, until};
-use common::{House, house};
+use common::{House, furnish, house, start};
 use lockstep_broker_nsq::{NsqSettings, SEQ_CHANNEL};
 use lockstep_model::ConversationId;
+use lockstep_nsq_client::Address;
 use lockstep_nsq_client::http::NsqdHttp;
 use lockstep_ports::Broker;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// A device that nsqd feeds, and one whose conversation nobody touches.
 struct Scene {
@@ -121,4 +125,73 @@ async fn a_device_leaves_a_paused_topic() {
     scene.device.until_entry(scene.untouched, 1).await;
     assert!(scene.device.seqs(scene.topic).is_empty());
     scene.house.broker.stop().await;
+}
+
+/// Holds the subscriptions of `_seq` back, as long as that is wanted.
+async fn hold_seq(nsqd: std::net::SocketAddr, is_held: watch::Receiver<bool>) -> Address {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    tokio::spawn(async move {
+        loop {
+            let (client, _) = listener.accept().await.expect("it listens");
+            let server = TcpStream::connect(nsqd).await.expect("nsqd is there");
+            let ((mut from, mut back), (mut answers, mut to)) = (client.into_split(), server.into_split());
+            tokio::spawn(async move { tokio::io::copy(&mut answers, &mut back).await });
+            let mut held = is_held.clone();
+            tokio::spawn(async move {
+                let mut read = vec![0; 4096];
+                while let Ok(bytes @ 1..) = from.read(&mut read).await {
+                    if read[..bytes].windows(6).any(|part| part == b" _seq\n") {
+                        held.wait_for(|is_held| !is_held).await.expect("the test runs");
+                    }
+                    if to.write_all(&read[..bytes]).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    address.into()
+}
+
+/// The device's channel is the topic's first then, and gets what services publish alone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_before_seq_is_back_is_taken_in_too() {
+    let (_, nsqds) = start(1, false, |_| {}).await;
+    let (hold, is_held) = watch::channel(false);
+    let proxy = hold_seq(nsqds[0].tcp_address(), is_held).await;
+    let mut house = furnish(None, nsqds, |settings: &mut NsqSettings| settings.nsqds[0].tcp = proxy);
+    house.until_connected().await;
+    let [topic] = conversations();
+    let device = Listener::fed(&house.broker, &[topic]).await;
+    let name = ephemeral(device.device());
+    let nsqd = http(&house.nsqds[0]);
+    hold.send_replace(true);
+    nsqd.delete_topic(&topic_name(topic)).await.expect("nsqd deletes it");
+    publish_raw(&house.nsqds[0], topic, b"before any channel").await;
+    house.until_consumed(topic, &name).await;
+    publish_raw(&house.nsqds[0], topic, b"before _seq").await;
+    let stats = async |channel: &str| channel_stats(&house.nsqds[0], topic, channel).await;
+    assert!(stats(SEQ_CHANNEL).await.is_none());
+    let mut taken = std::collections::BTreeSet::new();
+    while taken.len() < 2 {
+        let raw = tokio::time::timeout(PATIENCE, house.raw.recv()).await.expect("it comes").expect("it runs");
+        taken.insert(raw.body.clone());
+        raw.finish();
+    }
+    assert_eq!(taken, [b"before _seq".to_vec(), b"before any channel".to_vec()].into());
+    until("they are finished", async || stats(&name).await.is_some_and(|channel| channel.in_flight_count == 0)).await;
+    hold.send_replace(false);
+    house.until_consumed(topic, SEQ_CHANNEL).await;
+    // Both have the next one; it has one name.
+    publish_raw(&house.nsqds[0], topic, b"after").await;
+    let mut keys = std::collections::BTreeSet::new();
+    for _ in 0..2 {
+        let raw = tokio::time::timeout(PATIENCE, house.raw.recv()).await.expect("it comes").expect("it runs");
+        assert_eq!(raw.body, b"after");
+        keys.insert(raw.key.to_string());
+        raw.finish();
+    }
+    assert_eq!(keys.len(), 1, "{keys:?}");
+    house.broker.stop().await;
 }

@@ -136,6 +136,7 @@ async fn envelopes_never_come_out_and_imitations_reach_nobody() {
     house.until_connected().await;
     let [topic, other] = conversations();
     let mut device = Listener::fed(&house.broker, &[topic, other]).await;
+    let mut stranger = Listener::fed(&house.broker, &[other]).await;
     let mut spy = Spy::watch(&house.nsqds[0], topic).await;
     publish(&house.broker, topic, 1..=50).await;
     device.until_entry(topic, 50).await;
@@ -175,6 +176,8 @@ async fn envelopes_never_come_out_and_imitations_reach_nobody() {
     device.until_entry(other, 7).await;
     device.until_entry(topic, 51).await;
     assert_eq!(device.seqs(other), [7], "an entry of another conversation");
+    stranger.until_entry(other, 7).await;
+    assert_eq!(stranger.notices.len(), 1, "who does not follow that conversation: {:?}", stranger.notices);
     // The copy in its own topic is a repetition, as a broker may make.
     device.notices.dedup();
     let mut seqs = device.seqs(topic);

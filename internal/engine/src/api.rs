@@ -8,6 +8,7 @@ use crate::lane::{Lane, Reply, Waiting};
 use crate::publisher::Publisher;
 use crate::reader::Reader;
 use crate::receipts::{Place, Teller};
+use crate::sign_ins::SignIns;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
     Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, Notice, SendOutcome, Target, UnixMs,
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) settings_changes: AtomicU64,
     /// Held while such a change is stored and told, so that connections hear of two in the order of their commits.
     pub(crate) changing_settings: tokio::sync::Mutex<()>,
+    pub(crate) sign_ins: SignIns,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -68,11 +70,11 @@ impl Engine {
         let events = Emitter::new(ports.events.clone());
         let publisher = Arc::new(Publisher::new(Arc::clone(&ports.broker), events.clone(), &config));
         let lane = Lane::start(&ports, Arc::clone(&publisher), &config, &tasks);
-        let reader = Reader::start(Arc::clone(&ports.log), Arc::clone(&publisher), &tasks);
+        let reader = Reader::start(&ports, &publisher, &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
         let receipts = Teller::start(Arc::clone(&ports.broker), config.receipts_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
-        let connections = Connections::default();
+        let (connections, sign_ins) = (Connections::default(), SignIns::default());
         Self(Arc::new(Inner {
             ports,
             config,
@@ -85,6 +87,7 @@ impl Engine {
             receipts,
             settings_changes: AtomicU64::new(0),
             changing_settings: tokio::sync::Mutex::default(),
+            sign_ins,
             tasks,
             stopping,
         }))
@@ -111,10 +114,11 @@ impl Engine {
     /// Takes what a connection's session asks. The answer comes into its mailbox.
     pub fn ask(&self, connection: &Arc<Connection>, ask: Ask) {
         match ask {
-            Ask::Append { reference, target, client_msg_id, body } => {
+            Ask::Append { reference, target, client_msg_id, kind, body } => {
                 let reply = Reply::Connection { connection: Arc::clone(connection), reference };
                 let (user, device) = (connection.user.clone(), connection.device);
-                self.0.lane.send(waiting(user, device, target, client_msg_id, body, reply));
+                let append = append_to(user, device, target, client_msg_id, kind, body);
+                self.0.lane.send(append.waiting(reply));
             }
             Ask::Read { conversation, from, count, head } => self.read(connection, conversation, from, count, head),
             // Not from a connection that is over: the next one of the device may have shown less meanwhile.
@@ -127,8 +131,8 @@ impl Engine {
             Ask::Resume { shown, verify } => self.spawn(connection, |engine, connection| async move {
                 engine.resume(connection, shown, verify).await;
             }),
-            Ask::Follow(conversation) => self.spawn(connection, move |engine, connection| async move {
-                engine.follow(connection, conversation).await;
+            Ask::Follow(after) => self.spawn(connection, move |engine, connection| async move {
+                engine.follow(connection, after).await;
             }),
             Ask::AdvanceOffset { reference, conversation, seq } => {
                 self.spawn(connection, move |engine, connection| async move {
@@ -164,8 +168,22 @@ impl Engine {
         client_msg_id: ClientMsgId,
         body: Body,
     ) -> SendOutcome {
+        self.send_as(user, device, target, client_msg_id, Kind::Message, body).await
+    }
+
+    /// Sends an entry of any kind that devices may send. Returns once it is on disk (I1).
+    pub async fn send_as(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        target: Target,
+        client_msg_id: ClientMsgId,
+        kind: Kind,
+        body: Body,
+    ) -> SendOutcome {
         let (sender, outcome) = oneshot::channel();
-        self.0.lane.send(waiting(user, device, target, client_msg_id, body, Reply::Request(sender)));
+        let addressed = append_to(user, device, target, client_msg_id, kind, body);
+        self.0.lane.send(addressed.waiting(Reply::Request(sender)));
         answered(outcome).await
     }
 
@@ -179,25 +197,43 @@ impl Engine {
     }
 }
 
-fn waiting(
+/// What a device sends, and the user that it is for if it names one.
+struct Addressed {
+    append: Append,
+    peer: Option<UserId>,
+}
+
+impl Addressed {
+    fn waiting(self, reply: Reply) -> Waiting {
+        Waiting { append: self.append, peer: self.peer, reply }
+    }
+}
+
+fn append_to(
     user: UserId,
     device: DeviceId,
     target: Target,
     client_msg_id: ClientMsgId,
+    kind: Kind,
     body: Body,
-    reply: Reply,
-) -> Waiting {
+) -> Addressed {
     let (conversation, peer) = match target {
         Target::Conversation(conversation) => (conversation, None),
         Target::User(peer) => (ConversationId::direct(&user, &peer), Some(peer)),
     };
-    Waiting { append: append(Author::Device { user, device }, conversation, client_msg_id, body), peer, reply }
+    Addressed { append: append(Author::Device { user, device }, conversation, client_msg_id, kind, body), peer }
 }
 
-/// A message as the store takes it.
-pub(crate) fn append(author: Author, conversation: ConversationId, client_msg_id: ClientMsgId, body: Body) -> Append {
+/// An entry as the store takes it.
+pub(crate) fn append(
+    author: Author,
+    conversation: ConversationId,
+    client_msg_id: ClientMsgId,
+    kind: Kind,
+    body: Body,
+) -> Append {
     let (id, sent_at) = (EntryId::generate(), UnixMs::now());
-    Append { conversation, author, client_msg_id, kind: Kind::Message, body, id, sent_at }
+    Append { conversation, author, client_msg_id, kind, body, id, sent_at }
 }
 
 /// A store's failure as a code: what could not be stored may be sent again, what could not be read ends a connection.

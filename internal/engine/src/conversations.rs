@@ -1,48 +1,21 @@
-//! Conversations: made, listed, looked into.
+//! Conversations: listed, looked into; direct ones are made.
 
 use crate::Engine;
 use crate::api::store_failed;
 use crate::lane::{direct, refused_conversation};
 use lockstep_model::{
-    Bounds, Code, Conversation, ConversationId, ConversationKind, Entry, Intervals, SharedEntry, UnixMs, UserId, limits,
+    Bounds, Code, Conversation, ConversationId, Entry, Intervals, Member, Seq, SharedEntry, UnixMs, UserId,
 };
-use lockstep_ports::{Committed, ListedConversation, NewConversation};
+use lockstep_ports::{Committed, ListedConversation};
 
 impl Engine {
-    /// Makes a group of the creator and the named members.
-    ///
-    /// # Errors
-    ///
-    /// `bad_request` (too many members, a title too long), `no_such_user`, `too_many_conversations`, `try_again`.
-    pub async fn create_group(
-        &self,
-        creator: &UserId,
-        title: Option<String>,
-        members: Vec<UserId>,
-    ) -> Result<Conversation, Code> {
-        let title_fits = title.as_ref().is_none_or(|title| title.chars().count() <= limits::NAME_CHARS_MAX);
-        let mut all = vec![creator.clone()];
-        all.extend(members);
-        all.sort();
-        all.dedup();
-        if !title_fits || all.len() > limits::GROUP_MEMBERS_MAX {
-            return Err(Code::BadRequest);
-        }
-        let (id, now) = (ConversationId::generate(), UnixMs::now());
-        self.create(NewConversation { id, kind: ConversationKind::Group, title, members: all, now }).await
-    }
-
     /// The direct conversation of two users, made if need be.
     ///
     /// # Errors
     ///
     /// `no_such_user` (also for oneself), `too_many_conversations`, `try_again`.
     pub async fn open_direct(&self, user: &UserId, peer: &UserId) -> Result<Conversation, Code> {
-        self.create(direct(user, peer)?).await
-    }
-
-    async fn create(&self, conversation: NewConversation) -> Result<Conversation, Code> {
-        let created = self.0.ports.directory.create_conversation(conversation).await;
+        let created = self.0.ports.directory.create_conversation(direct(user, peer)?).await;
         let created = created.map_err(|error| store_failed(&error))?.map_err(refused_conversation)?;
         Ok(self.announce(created).await)
     }
@@ -69,7 +42,8 @@ impl Engine {
         listed.map_err(|error| store_failed(&error))
     }
 
-    /// The members of a conversation, in order of joining, those after `after` in that order.
+    /// The members of a conversation, in order of joining, those after `after` in that order; and the log's head from
+    /// before they were read. Whoever takes the log's changes after that head, some of them once more, knows the members.
     ///
     /// # Errors
     ///
@@ -78,15 +52,15 @@ impl Engine {
         &self,
         user: &UserId,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
-    ) -> Result<Vec<UserId>, Code> {
-        let (intervals, _) = self.membership(user, conversation).await?;
+    ) -> Result<(Vec<Member>, Seq), Code> {
+        let (intervals, bounds) = self.membership(user, conversation).await?;
         if !intervals.is_member() {
             return Err(Code::NoSuchConversation);
         }
         let members = self.0.ports.directory.members_of(conversation, after, count).await;
-        members.map_err(|error| store_failed(&error))
+        Ok((members.map_err(|error| store_failed(&error))?, bounds.head))
     }
 
     /// The stays of a user who is or was a member.

@@ -71,6 +71,12 @@ impl Cursors {
         forget(&mut self.waiting.lock());
     }
 
+    /// The cursor that waits to be stored. Without one, what is stored when this returns is the newest.
+    pub(crate) async fn waiting(&self, device: DeviceId, conversation: ConversationId) -> Option<Seq> {
+        let _storing = self.storing.lock().await;
+        self.waiting.lock().get(&(device, conversation)).copied()
+    }
+
     /// Stores what waits.
     pub(crate) async fn flush(&self) {
         let _storing = self.storing.lock().await;

@@ -32,9 +32,7 @@ impl Engine {
     ///
     /// `bad_request` (a name that is empty or too long), `no_such_user`, `try_again`.
     pub async fn create_device(&self, user: &UserId, name: &str, kind: DeviceKind) -> Result<Device, Code> {
-        if !(1..=limits::NAME_CHARS_MAX).contains(&name.chars().count()) || name.chars().any(char::is_control) {
-            return Err(Code::BadRequest);
-        }
+        check_name(name)?;
         let (id, now) = (DeviceId::generate(), UnixMs::now());
         let device = NewDevice { id, user: user.clone(), name: name.to_owned(), kind, now };
         let created = self.0.ports.directory.create_device(device).await.map_err(failed)?.map_err(refused)?;
@@ -79,7 +77,7 @@ impl Engine {
     }
 
     /// Deletes the channels of a device that is closed and will not be let in again.
-    async fn delete_channels(&self, removed: &Device) -> ChannelDeletion {
+    pub(crate) async fn delete_channels(&self, removed: &Device) -> ChannelDeletion {
         let topics = match self.0.ports.directory.followed(removed.user.clone(), removed.id).await {
             Ok(followed) => followed.into_iter().map(|row| row.conversation).collect(),
             Err(error) => {
@@ -96,16 +94,26 @@ impl Engine {
     }
 
     /// Tells services of a change, unless the command only found it done: then it wrote nothing.
-    fn tell(&self, committed: &Committed<Device>, change: DeviceChange) {
-        if committed.entries.is_empty() {
-            return;
+    pub(crate) fn tell(&self, committed: &Committed<Device>, change: DeviceChange) {
+        if !committed.entries.is_empty() {
+            self.tell_of(&committed.value, change);
         }
+    }
+
+    /// Tells services of a change.
+    pub(crate) fn tell_of(&self, device: &Device, change: DeviceChange) {
         self.0.events.emit(EventKind::Device, || {
-            let Device { id, user, kind, created_at, removed_at, .. } = &committed.value;
+            let Device { id, user, kind, created_at, removed_at, .. } = device;
             let at = removed_at.unwrap_or(*created_at);
             Event::Device { user: user.clone(), device: *id, kind: *kind, change, at }
         });
     }
+}
+
+/// What people call a device.
+pub(crate) fn check_name(name: &str) -> Result<(), Code> {
+    let fits = (1..=limits::NAME_CHARS_MAX).contains(&name.chars().count());
+    if fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(Code::BadRequest) }
 }
 
 fn failed(error: StoreError) -> Code {

@@ -41,7 +41,11 @@ impl Engine {
         count: u32,
     ) -> Result<HistoryPage, Code> {
         let (intervals, bounds) = self.membership(user, conversation).await?;
-        let Bounds { floor, head } = bounds;
+        let Bounds { floor, mut head } = bounds;
+        // How far a conversation goes on is no business of one who has left it.
+        if let Some(left) = intervals.end() {
+            head = head.min(left);
+        }
         let (from, to) = match slice {
             Slice::Latest => (tail(head, count), head),
             Slice::Before(before) => {

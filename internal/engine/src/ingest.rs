@@ -3,7 +3,7 @@
 use crate::Engine;
 use crate::api::append;
 use crate::lane::{Reply, Waiting};
-use lockstep_model::{Body, ClientMsgId, Code, ConversationId, SendOutcome, Sent, ServiceName, body_of_raw};
+use lockstep_model::{Body, ClientMsgId, Code, ConversationId, Kind, SendOutcome, Sent, ServiceName, body_of_raw};
 use lockstep_ports::Author;
 use tokio::sync::oneshot;
 
@@ -40,8 +40,20 @@ impl Engine {
         client_msg_id: ClientMsgId,
         body: Body,
     ) -> SendOutcome {
+        self.publish_as(service, conversation, client_msg_id, Kind::Message, body).await
+    }
+
+    /// Publishes a service's entry of any kind that services may send, as [`publish`](Self::publish) does.
+    pub async fn publish_as(
+        &self,
+        service: ServiceName,
+        conversation: ConversationId,
+        client_msg_id: ClientMsgId,
+        kind: Kind,
+        body: Body,
+    ) -> SendOutcome {
         let (sender, outcome) = oneshot::channel();
-        let append = append(Author::Service(service), conversation, client_msg_id, body);
+        let append = append(Author::Service(service), conversation, client_msg_id, kind, body);
         self.0.lane.send(Waiting { append, peer: None, reply: Reply::Request(sender) });
         answered(outcome).await
     }
@@ -64,7 +76,7 @@ impl Engine {
         let queue = |(conversation, raw, key): (ConversationId, &[u8], ClientMsgId)| {
             let body = body_of_raw(raw).map_err(|error| error.code())?;
             let (sender, outcome) = oneshot::channel();
-            let append = append(Author::Service(ServiceName::nsq()), conversation, key, body);
+            let append = append(Author::Service(ServiceName::nsq()), conversation, key, Kind::Message, body);
             self.0.lane.send(Waiting { append, peer: None, reply: Reply::Request(sender) });
             Ok(outcome)
         };
@@ -89,7 +101,8 @@ impl Engine {
         let (mut batch, mut outcomes) = (Vec::with_capacity(bodies.len()), Vec::with_capacity(bodies.len()));
         for body in bodies {
             let (sender, outcome) = oneshot::channel();
-            let append = append(Author::Service(ServiceName::nsq()), conversation, ClientMsgId::random(), body);
+            let append =
+                append(Author::Service(ServiceName::nsq()), conversation, ClientMsgId::random(), Kind::Message, body);
             batch.push(Waiting { append, peer: None, reply: Reply::Request(sender) });
             outcomes.push(outcome);
         }

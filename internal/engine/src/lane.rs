@@ -7,7 +7,7 @@ use crate::api::store_failed;
 use crate::publisher::Publisher;
 use crate::{Connection, EngineConfig, Ports};
 use lockstep_model::{
-    Code, ConversationId, ConversationKind, Notice, Ref, SendOutcome, Sent, SharedEntry, UnixMs, UserId,
+    Code, ConversationId, ConversationKind, Kind, Notice, Ref, SendOutcome, Sent, SharedEntry, UnixMs, UserId,
 };
 use lockstep_ports::{
     Append, AppendRefusal, Appended, Committed, Directory, DirectoryRefusal, MessageLog, NewConversation,
@@ -140,8 +140,14 @@ impl Worker {
             Ok(outcomes) => {
                 let mut without_conversation = Vec::new();
                 for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+                    if let (Kind::Recall, Ok(Appended::Already(sent))) = (&waiting.append.kind, &outcome) {
+                        // The first attempt may have been committed without this engine hearing of it.
+                        self.publisher.rings.erase(sent.conversation);
+                    }
                     match (outcome, &waiting.peer) {
-                        (Err(AppendRefusal::NotMember), Some(_)) => without_conversation.push(waiting),
+                        (Err(AppendRefusal::NotMember), Some(_)) if waiting.append.kind == Kind::Message => {
+                            without_conversation.push(waiting);
+                        }
                         (outcome, _) => settled.take(waiting.reply, outcome),
                     }
                 }
@@ -208,6 +214,10 @@ impl Settled {
             Err(AppendRefusal::NotMember) => ("refused", Err(Code::NoSuchConversation)),
             Err(AppendRefusal::Blocked) => ("refused", Err(Code::Blocked)),
             Err(AppendRefusal::DuplicateId) => ("refused", Err(Code::DuplicateId)),
+            Err(AppendRefusal::NoSuchTarget) => ("refused", Err(Code::NoSuchTarget)),
+            Err(AppendRefusal::NotYours) => ("refused", Err(Code::NotYours)),
+            Err(AppendRefusal::Recalled) => ("refused", Err(Code::Recalled)),
+            Err(AppendRefusal::BadContent) => ("refused", Err(Code::BadBody)),
             Err(AppendRefusal::Failed) => ("failed", Err(Code::TryAgain)),
         };
         metrics::counter!("lockstep_sends_total", "outcome" => label).increment(1);

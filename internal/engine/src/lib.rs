@@ -6,6 +6,7 @@
 //!
 //! It never speaks a wire format, never opens a socket and never holds a lock while it waits.
 
+mod accounts;
 mod admission;
 mod api;
 mod config;
@@ -14,6 +15,7 @@ mod conversations;
 mod cursors;
 mod devices;
 mod events;
+mod groups;
 mod heads;
 mod history;
 mod ingest;
@@ -27,13 +29,19 @@ mod receipts;
 mod resume;
 mod ring;
 mod services;
+mod sign_ins;
 
+pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
 pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
 pub use devices::Removal;
+pub use groups::{GroupDraft, is_avatar, is_title};
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
-pub use lockstep_ports::{ChannelDeletion, ListedConversation, Mailbox, PeopleRefusal, ServiceRefusal, Wakeup};
+pub use lockstep_ports::{
+    ChannelDeletion, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof, ServiceRefusal, Standing, Wakeup,
+};
+pub use sign_ins::{Polled, WaitingSignIn};

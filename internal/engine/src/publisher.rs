@@ -3,7 +3,7 @@
 use crate::EngineConfig;
 use crate::events::Emitter;
 use crate::ring::Rings;
-use lockstep_model::SharedEntry;
+use lockstep_model::{Kind, SharedEntry};
 use lockstep_ports::Broker;
 use std::sync::Arc;
 
@@ -22,6 +22,10 @@ impl Publisher {
     /// Publishes new entries, in seq order per conversation. Conversations that nobody here follows are left to the log.
     pub(crate) async fn publish(&self, mut entries: Vec<SharedEntry>) {
         self.events.committed(&entries);
+        entries
+            .iter()
+            .filter(|entry| entry.kind == Kind::Recall)
+            .for_each(|entry| self.rings.erase(entry.conversation));
         entries.retain(|entry| self.broker.has_consumers(entry.conversation));
         if entries.is_empty() {
             return;
@@ -29,7 +33,13 @@ impl Publisher {
         // Stable, so that runs of one conversation keep the order of their commits.
         entries.sort_by_key(|entry| entry.conversation);
         // The ring first: whoever is woken by the broker and finds a gap reads it here.
-        entries.chunk_by(|one, next| one.conversation == next.conversation).for_each(|run| self.rings.push(run));
+        entries.chunk_by(|one, next| one.conversation == next.conversation).for_each(|run| self.remember(run));
         self.broker.publish(&entries).await;
+    }
+
+    /// What stands before a recall may be what it has erased.
+    fn remember(&self, run: &[SharedEntry]) {
+        let recall = run.iter().rposition(|entry| entry.kind == Kind::Recall);
+        self.rings.push(&run[recall.unwrap_or_default()..]);
     }
 }

@@ -2,9 +2,9 @@
 
 use crate::api::store_failed;
 use crate::publisher::Publisher;
-use crate::{Connection, Engine};
-use lockstep_model::{Code, ConversationId, Notice, Page, Seq, SharedEntry, Skip, SkipReason, View};
-use lockstep_ports::{MessageLog, Range, StoreError};
+use crate::{Connection, Engine, Ports};
+use lockstep_model::{Bounds, Code, ConversationId, Notice, Page, Seq, SharedEntry, Skip, View};
+use lockstep_ports::{Directory, MessageLog, Range, StoreError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -37,10 +37,7 @@ impl Engine {
         mut count: u32,
         head: Seq,
     ) {
-        let answer = |skip, entries, head| {
-            let _gone =
-                connection.mailbox.answer(Notice::Page(Box::new(Page { conversation, from, skip, entries, head })));
-        };
+        let answer = |skip, entries, head| answer(connection, conversation, from, skip, entries, head);
         match connection.views.at(conversation, from) {
             View::Hidden(skip) => return answer(Some(skip), Vec::new(), head.max(skip.to)),
             View::Ended => return answer(None, Vec::new(), from.previous()),
@@ -59,10 +56,12 @@ impl Engine {
 }
 
 impl Reader {
-    pub(crate) fn start(log: Arc<dyn MessageLog>, publisher: Arc<Publisher>, tasks: &TaskTracker) -> Self {
+    pub(crate) fn start(ports: &Ports, publisher: &Arc<Publisher>, tasks: &TaskTracker) -> Self {
         let workers = (0..WORKERS).map(|_| {
             let (sender, queue) = mpsc::unbounded_channel();
-            tasks.spawn(run(Arc::clone(&log), Arc::clone(&publisher), queue));
+            let (log, directory) = (Arc::clone(&ports.log), Arc::clone(&ports.directory));
+            let worker = Worker { log, directory, publisher: Arc::clone(publisher) };
+            tasks.spawn(worker.run(queue));
             sender
         });
         Self(Mutex::new(workers.collect()))
@@ -85,17 +84,10 @@ impl Reader {
     }
 }
 
-async fn run(log: Arc<dyn MessageLog>, publisher: Arc<Publisher>, mut queue: mpsc::UnboundedReceiver<Wanted>) {
-    while let Some(first) = queue.recv().await {
-        let waiting = gather(first, &mut queue);
-        let count = waiting.values().map(Vec::len).sum::<usize>();
-        metrics::counter!("lockstep_log_reads_total", "source" => "store").increment(count as u64);
-        if let Err(error) = answer_all(&*log, &publisher, &waiting).await {
-            store_failed(&error);
-            let all = waiting.into_values().flatten();
-            all.for_each(|wanted| wanted.connection.mailbox.close(Code::Unavailable));
-        }
-    }
+struct Worker {
+    log: Arc<dyn MessageLog>,
+    directory: Arc<dyn Directory>,
+    publisher: Arc<Publisher>,
 }
 
 /// Takes as many questions as one query may answer; the same question of many counts once.
@@ -113,60 +105,94 @@ fn gather(first: Wanted, queue: &mut mpsc::UnboundedReceiver<Wanted>) -> HashMap
     waiting
 }
 
-async fn answer_all(
-    log: &dyn MessageLog,
-    publisher: &Publisher,
-    waiting: &HashMap<Range, Vec<Wanted>>,
-) -> Result<(), StoreError> {
-    let ranges: Vec<Range> = waiting.keys().copied().collect();
-    let found = log.ranges(ranges.clone()).await?;
-    let mut empty = Vec::new();
-    for (range, entries) in ranges.into_iter().zip(found) {
-        let entries: Vec<SharedEntry> = entries.into_iter().map(SharedEntry::new).collect();
-        let Some(last) = entries.last() else {
-            empty.push(range);
-            continue;
-        };
-        // What reaches the head as far as it is known is worth remembering: what comes later is pushed behind it.
-        if waiting[&range].iter().all(|wanted| last.seq >= wanted.head) {
-            publisher.rings.push(&entries);
-        }
-        let first = entries[0].seq;
-        let skip = (first > range.from).then(|| retention(range.from, first));
-        for wanted in &waiting[&range] {
-            answer(wanted, skip, entries.clone(), last.seq.max(wanted.head));
+impl Worker {
+    async fn run(self, mut queue: mpsc::UnboundedReceiver<Wanted>) {
+        while let Some(first) = queue.recv().await {
+            let waiting = gather(first, &mut queue);
+            let count = waiting.values().map(Vec::len).sum::<usize>();
+            metrics::counter!("lockstep_log_reads_total", "source" => "store").increment(count as u64);
+            if let Err(error) = self.answer_all(&waiting).await {
+                store_failed(&error);
+                let all = waiting.into_values().flatten();
+                all.for_each(|wanted| wanted.connection.mailbox.close(Code::Unavailable));
+            }
         }
     }
-    answer_empty(log, waiting, empty).await
-}
 
-/// Where nothing was found, the log ends, or retention has taken what was there.
-async fn answer_empty(
-    log: &dyn MessageLog,
-    waiting: &HashMap<Range, Vec<Wanted>>,
-    ranges: Vec<Range>,
-) -> Result<(), StoreError> {
-    if ranges.is_empty() {
-        return Ok(());
+    async fn answer_all(&self, waiting: &HashMap<Range, Vec<Wanted>>) -> Result<(), StoreError> {
+        let ranges: Vec<Range> = waiting.keys().copied().collect();
+        let began = self.publisher.rings.erasures();
+        let found = self.log.ranges(ranges.clone()).await?;
+        let mut others = Vec::new();
+        for (range, entries) in ranges.into_iter().zip(found) {
+            let entries: Vec<SharedEntry> = entries.into_iter().map(SharedEntry::new).collect();
+            let Some(last) = entries.last().filter(|_| entries[0].seq == range.from) else {
+                others.push(range);
+                continue;
+            };
+            // What reaches the head as far as it is known is worth remembering: what comes later is pushed behind it.
+            if waiting[&range].iter().all(|wanted| last.seq >= wanted.head) {
+                self.publisher.rings.push_read(&entries, began);
+            }
+            waiting[&range].iter().for_each(|wanted| wanted.give(None, entries.clone(), last.seq.max(wanted.head)));
+        }
+        self.answer_others(waiting, others).await
     }
-    let bounds = log.bounds(ranges.iter().map(|range| range.conversation).collect()).await?;
-    for (range, bounds) in ranges.iter().zip(bounds) {
-        let bounds = bounds.unwrap_or_default();
-        let skip = (bounds.floor > range.from).then(|| retention(range.from, bounds.floor));
-        // Without a skip the log ended below `from`: a head that was only rumoured is refuted. What was appended since
-        // the read comes through the consumer.
-        let head = if skip.is_some() { bounds.head } else { range.from.previous() };
-        waiting[range].iter().for_each(|wanted| answer(wanted, skip, Vec::new(), head));
+
+    /// Where nothing was found at the first place that was asked for, the log ends, or retention has taken what was there.
+    async fn answer_others(&self, waiting: &HashMap<Range, Vec<Wanted>>, ranges: Vec<Range>) -> Result<(), StoreError> {
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        let bounds = self.log.bounds(ranges.iter().map(|range| range.conversation).collect()).await?;
+        for (range, bounds) in ranges.iter().zip(bounds) {
+            let bounds = bounds.unwrap_or_default();
+            for wanted in &waiting[range] {
+                if bounds.floor > range.from {
+                    self.skip(wanted, bounds).await?;
+                } else {
+                    // The log ended below `from`: a head that was only rumoured is refuted. What was appended since the
+                    // read comes through the consumer.
+                    wanted.give(None, Vec::new(), range.from.previous());
+                }
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Retention may have taken the entry by which the member left: what is known of the stays is asked anew, so that
+    /// the skip ends where they do.
+    async fn skip(&self, wanted: &Wanted, bounds: Bounds) -> Result<(), StoreError> {
+        let Wanted { connection, range: Range { conversation, from, .. }, head } = wanted;
+        let found = self.directory.membership(connection.user.clone(), *conversation).await?;
+        let intervals = found.map(|(intervals, _)| intervals).unwrap_or_default();
+        let view = intervals.view(*from, bounds.floor);
+        connection.views.note(*conversation, intervals, *from);
+        match view {
+            View::Hidden(skip) => wanted.give(Some(skip), Vec::new(), bounds.head.max(*head).max(skip.to)),
+            View::Visible { .. } | View::Ended => wanted.give(None, Vec::new(), from.previous()),
+        }
+        Ok(())
+    }
 }
 
-fn retention(from: Seq, next: Seq) -> Skip {
-    Skip { from, to: next.previous(), reason: SkipReason::Retention }
+impl Wanted {
+    fn give(&self, skip: Option<Skip>, entries: Vec<SharedEntry>, head: Seq) {
+        let Range { conversation, from, .. } = self.range;
+        answer(&self.connection, conversation, from, skip, entries, head);
+    }
 }
 
-fn answer(wanted: &Wanted, skip: Option<Skip>, entries: Vec<SharedEntry>, head: Seq) {
-    let Range { conversation, from, .. } = wanted.range;
-    let _gone =
-        wanted.connection.mailbox.answer(Notice::Page(Box::new(Page { conversation, from, skip, entries, head })));
+fn answer(
+    connection: &Connection,
+    conversation: ConversationId,
+    from: Seq,
+    skip: Option<Skip>,
+    entries: Vec<SharedEntry>,
+    head: Seq,
+) {
+    let last = entries.last().map(|entry| entry.seq).or(skip.map(|skip| skip.to));
+    let ended = connection.views.end_at(conversation, last.unwrap_or(from.previous()));
+    let page = Page { conversation, from, skip, entries, head, ended };
+    let _gone = connection.mailbox.answer(Notice::Page(Box::new(page)));
 }

@@ -63,16 +63,16 @@ impl Engine {
         &self,
         user: &UserId,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
-    ) -> Result<Vec<Receipt>, Code> {
+    ) -> Result<Vec<(Seq, Receipt)>, Code> {
         let (intervals, _) = self.membership(user, conversation).await?;
         if !intervals.is_member() {
             return Err(Code::NoSuchConversation);
         }
         let settings = self.receipt_settings(user).await?;
         let mut receipts = self.0.ports.directory.receipts(conversation, after, count).await.map_err(failed)?;
-        for receipt in &mut receipts {
+        for (_, receipt) in &mut receipts {
             receipt.delivered = receipt.delivered.filter(|_| settings.delivered);
             receipt.read = receipt.read.filter(|_| settings.read);
         }

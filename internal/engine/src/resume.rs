@@ -3,7 +3,7 @@
 use crate::api::store_failed;
 use crate::{Connection, Engine};
 use lockstep_model::{
-    Bounds, Code, ConversationId, Cursor, Intervals, Notice, OffsetsVersion, ResumePoint, Seq, Shown, View, limits,
+    Bounds, Code, ConversationId, Cursor, Intervals, Notice, Offset, OffsetsVersion, ResumePoint, Seq, Shown, View,
 };
 use lockstep_ports::{CursorRow, Followed, HeadMark, Range, StoreError};
 use parking_lot::Mutex;
@@ -15,11 +15,18 @@ use std::sync::Arc;
 pub(crate) struct Views(Mutex<HashMap<ConversationId, Intervals>>);
 
 impl Views {
-    fn note(&self, conversation: ConversationId, intervals: Intervals) {
-        let whole = matches!(intervals.view(Seq::new(1), Seq::new(1)), View::Visible { to: None });
-        if !whole {
+    /// Notes what is to be seen of a conversation that is read from `from` on.
+    pub(crate) fn note(&self, conversation: ConversationId, intervals: Intervals, from: Seq) {
+        if intervals.view(from, Seq::ZERO) == (View::Visible { to: None }) {
+            self.0.lock().remove(&conversation);
+        } else {
             self.0.lock().insert(conversation, intervals);
         }
+    }
+
+    /// Whether a stay ends at this place.
+    pub(crate) fn end_at(&self, conversation: ConversationId, seq: Seq) -> bool {
+        self.0.lock().get(&conversation).is_some_and(|intervals| intervals.end_at(seq))
     }
 
     /// What the user sees from `from` on, the floor left aside.
@@ -40,7 +47,7 @@ impl Engine {
             Ok(followed) => followed,
             Err(error) => return give_up(&connection, &error),
         };
-        let topics: Vec<_> = followed.iter().map(|row| row.conversation).collect();
+        let topics = topics(&followed);
         let ready = async {
             let foreign = self.foreign(&followed, &shown, verify).await?;
             self.lower_cursors(&connection, &followed, &shown).await?;
@@ -56,11 +63,10 @@ impl Engine {
         };
         let silent = followed.iter().filter(|row| !row.is_small).map(|row| row.conversation);
         connection.receipts.keep_silent_in(silent);
-        let points = followed.into_iter().map(|row| {
+        let points = followed.into_iter().filter_map(|row| {
             let cursor = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor).unwrap_or_default();
             let reset = foreign.contains(&row.conversation);
-            connection.views.note(row.conversation, row.intervals);
-            point(row.conversation, row.bounds, cursor, reset)
+            begin(&connection, row, cursor, reset)
         });
         if !connection.mailbox.answer(Notice::Resumed(points.collect())) {
             self.0.ports.broker.close(&topics, &connection.mailbox).await;
@@ -72,7 +78,7 @@ impl Engine {
     async fn open_followed(&self, connection: &Arc<Connection>) -> Result<Vec<Followed>, StoreError> {
         let mark = self.0.ports.log.mark();
         let mut followed = self.0.ports.directory.followed(connection.user.clone(), connection.device).await?;
-        let topics: Vec<_> = followed.iter().map(|row| row.conversation).collect();
+        let topics = topics(&followed);
         self.0.ports.broker.open(&topics, &connection.mailbox).await;
         let heads = match self.heads_since(mark, &topics).await {
             Ok(heads) => heads,
@@ -147,29 +153,39 @@ impl Engine {
         self.0.ports.directory.lower_cursors(lower).await
     }
 
-    /// Answers [`lockstep_model::Ask::Follow`].
-    pub(crate) async fn follow(&self, connection: Arc<Connection>, conversation: ConversationId) {
+    /// Answers [`lockstep_model::Ask::Follow`]. A session asks it once at a time for each conversation: two who open and
+    /// close the same consumer would pass each other.
+    pub(crate) async fn follow(&self, connection: Arc<Connection>, after: Offset) {
+        let conversation = after.conversation;
         self.0.ports.broker.open(&[conversation], &connection.mailbox).await;
-        let found = async {
-            let members = self.0.ports.directory.member_count(conversation).await?;
-            let is_small = members <= limits::RECEIPTS_MEMBERS_MAX;
-            connection.receipts.keep_silent_in((!is_small).then_some(conversation).into_iter());
-            self.0.ports.directory.membership(connection.user.clone(), conversation).await
-        };
-        let found = found.await;
-        let kept = match found {
-            Ok(Some((intervals, bounds))) if intervals.is_member() => {
-                connection.views.note(conversation, intervals);
-                let point = point(conversation, bounds, Seq::ZERO, false);
-                connection.mailbox.answer(Notice::Followed(Box::new(point)))
+        let waiting = self.0.cursors.waiting(connection.device, conversation).await;
+        let (user, device) = (connection.user.clone(), connection.device);
+        let found = self.0.ports.directory.followed_one(user, device, conversation).await;
+        let is_member = matches!(&found, Ok(Some(row)) if row.intervals.is_member());
+        if !is_member {
+            self.0.ports.broker.close(&[conversation], &connection.mailbox).await;
+        }
+        let row = match found {
+            Ok(Some(row)) => row,
+            Ok(None) => {
+                let nothing = Offset { conversation, seq: Seq::ZERO };
+                let _gone = connection.mailbox.answer(Notice::Unfollowed(nothing));
+                return;
             }
-            Ok(_) => false,
-            Err(error) => {
-                give_up(&connection, &error);
-                false
-            }
+            Err(error) => return give_up(&connection, &error),
         };
-        if !kept {
+        connection.receipts.keep_silent_in((!row.is_small).then_some(conversation).into_iter());
+        let end = Offset { conversation, seq: row.intervals.end().unwrap_or_default() };
+        if !is_member {
+            // Whatever the session may still ask for, nothing beyond the stay is read.
+            connection.views.note(conversation, row.intervals.clone(), Seq::new(1));
+        }
+        let cursor = row.cursor.max(waiting).unwrap_or_default().max(after.seq);
+        let answer = match begin(&connection, row, cursor, false) {
+            Some(point) => Notice::Followed(Box::new(point)),
+            None => Notice::Unfollowed(end),
+        };
+        if !connection.mailbox.answer(answer) {
             self.0.ports.broker.close(&[conversation], &connection.mailbox).await;
         }
     }
@@ -197,9 +213,25 @@ impl Engine {
     }
 }
 
-fn point(conversation: ConversationId, bounds: Bounds, cursor: Seq, reset: bool) -> ResumePoint {
-    let Bounds { floor, head } = bounds;
-    ResumePoint { conversation, cursor: cursor.min(head), floor, head, reset }
+/// The conversations that have something to bring: those of which the user is a member.
+fn topics(followed: &[Followed]) -> Vec<ConversationId> {
+    followed.iter().filter(|row| row.intervals.is_member()).map(|row| row.conversation).collect()
+}
+
+/// Where a conversation begins for a device. One that the user has left goes on until there; nothing of it is left for a
+/// device that has all that.
+fn begin(connection: &Connection, row: Followed, cursor: Seq, reset: bool) -> Option<ResumePoint> {
+    let Followed { conversation, bounds: Bounds { mut floor, mut head }, intervals, .. } = row;
+    if let Some(left) = intervals.end() {
+        if cursor >= left && !reset {
+            return None;
+        }
+        (floor, head) = (floor.min(left.next()), head.min(left));
+    }
+    let point = ResumePoint { conversation, cursor: cursor.min(head), floor, head, reset };
+    let from = if reset { floor } else { point.cursor.next() };
+    connection.views.note(conversation, intervals, from);
+    Some(point)
 }
 
 /// A connection whose store cannot be read is of no use to its device.

@@ -4,7 +4,7 @@
 use dashmap::DashMap;
 use lockstep_model::{ConversationId, Seq, SharedEntry};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// The rings of all live conversations, bounded in entries each and in bytes together.
 ///
@@ -15,7 +15,13 @@ pub(crate) struct Rings {
     entries_max: usize,
     bytes: AtomicUsize,
     bytes_max: usize,
+    /// How many times something was erased.
+    erasures: AtomicU64,
 }
+
+/// A moment among the erasures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Erasures(u64);
 
 #[derive(Default)]
 struct Ring {
@@ -26,13 +32,40 @@ struct Ring {
 
 impl Rings {
     pub(crate) fn new(entries_max: usize, bytes_max: usize) -> Self {
-        Self { rings: DashMap::new(), entries_max, bytes: AtomicUsize::new(0), bytes_max }
+        Self { rings: DashMap::new(), entries_max, bytes: AtomicUsize::new(0), bytes_max, erasures: AtomicU64::new(0) }
     }
 
     /// Remembers consecutive entries of one conversation.
     pub(crate) fn push(&self, run: &[SharedEntry]) {
+        self.push_if(run, || true);
+    }
+
+    /// Remembers what was read from the log, unless something has been erased since the read began: it may stand there.
+    pub(crate) fn push_read(&self, run: &[SharedEntry], began: Erasures) {
+        self.push_if(run, || self.erasures() == began);
+    }
+
+    /// To be asked before a read of the log begins.
+    pub(crate) fn erasures(&self) -> Erasures {
+        Erasures(self.erasures.load(Ordering::SeqCst))
+    }
+
+    /// Forgets a conversation of which the log has just erased something. When this returns, nobody reads it here, and no
+    /// read of the log that began before brings it back.
+    pub(crate) fn erase(&self, conversation: ConversationId) {
+        // In this order: a read that still counts itself as undisturbed has pushed before the ring is emptied.
+        self.erasures.fetch_add(1, Ordering::SeqCst);
+        if let Some(mut ring) = self.rings.get_mut(&conversation) {
+            self.forget(ring.entries.drain(..));
+        }
+    }
+
+    fn push_if(&self, run: &[SharedEntry], may: impl FnOnce() -> bool) {
         let Some(first) = run.first() else { return };
         let mut ring = self.rings.entry(first.conversation).or_default();
+        if !may() {
+            return;
+        }
         ring.used.store(true, Ordering::Relaxed);
         let ring = &mut ring.entries;
         for entry in run {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{House, Live, user};
-use lockstep_model::{Ask, Body, ClientMsgId, ConversationId, Device, Notice, Offset, Seq, Target};
+use lockstep_model::{Ask, Body, ClientMsgId, ConversationId, Device, Kind, Notice, Offset, Seq, Target};
 use lockstep_session::{Admitted, Effect, Event, Hello, Request, Session, SessionConfig};
 use std::sync::Arc;
 use std::time::Instant;
@@ -75,7 +75,7 @@ impl LiveDevice {
                     self.session.handle_request(Request::Ack(vec![ack]), Instant::now());
                 }
                 Effect::Close(code) => panic!("closed with {code}"),
-                Effect::Emit(_) | Effect::Authenticate { .. } => {}
+                Effect::Emit(_) | Effect::Authenticate { .. } | Effect::Renew { .. } => {}
             }
         }
     }
@@ -99,6 +99,7 @@ async fn rows_per_message(members: usize, devices: usize) -> u64 {
             reference: None,
             target: Target::Conversation(room),
             client_msg_id: ClientMsgId::new(&format!("m{n}")).unwrap(),
+            kind: Kind::Message,
             body: Body::text("live"),
         });
     }

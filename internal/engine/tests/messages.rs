@@ -5,8 +5,8 @@ mod common;
 use common::{House, Live, user};
 use lockstep_engine::Slice;
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, EntryId, FeedChange, Notice, OffsetsVersion, ResumePoint,
-    Seq, Shown, Target,
+    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, EntryId, FeedChange, Kind, Notice, Offset, OffsetsVersion,
+    ResumePoint, Seq, Shown, Target,
 };
 
 async fn entry(live: &mut Live, conversation: ConversationId) -> (u64, String) {
@@ -27,7 +27,7 @@ async fn the_first_message_to_a_user_makes_the_conversation() {
     let Notice::Entry(told) = ben_live.find(|notice| matches!(notice, Notice::Entry(_))).await else { unreachable!() };
     let Some(FeedChange::ConversationAdded { conversation, .. }) = FeedChange::of(&told) else { panic!("{told:?}") };
     assert_eq!(conversation, sent.conversation);
-    ben_live.ask(Ask::Follow(conversation));
+    ben_live.ask(Ask::Follow(Offset { conversation, seq: Seq::ZERO }));
     let Notice::Followed(point) = ben_live.find(|notice| matches!(notice, Notice::Followed(_))).await else {
         unreachable!()
     };
@@ -87,6 +87,7 @@ async fn many_at_once_are_committed_together_and_published_in_order() {
             reference: Some(Seq::new(n)),
             target: Target::Conversation(group),
             client_msg_id: ClientMsgId::new(&format!("m{n}")).unwrap(),
+            kind: Kind::Message,
             body: Body::text(&n.to_string()),
         });
     }
@@ -194,11 +195,11 @@ async fn strangers_follow_nothing() {
     let (ana, ben, eve) = (house.device("ana").await, house.device("ben").await, house.device("eve").await);
     let (theirs, own) = (house.group(&[&ana, &ben]).await, house.group(&[&eve, &ana]).await);
     let mut live = house.resume(&eve).await;
-    live.ask(Ask::Follow(theirs));
-    live.ask(Ask::Follow(ConversationId::generate()));
+    live.ask(Ask::Follow(Offset { conversation: theirs, seq: Seq::ZERO }));
+    live.ask(Ask::Follow(Offset { conversation: ConversationId::generate(), seq: Seq::ZERO }));
     // What is refused is not answered. So many answers to later questions outlast one to an earlier.
     for _ in 0..20 {
-        live.ask(Ask::Follow(own));
+        live.ask(Ask::Follow(Offset { conversation: own, seq: Seq::ZERO }));
         let followed = live.find(|notice| matches!(notice, Notice::Followed(_))).await;
         assert!(matches!(&followed, Notice::Followed(point) if point.conversation == own), "{followed:?}");
     }

@@ -183,7 +183,7 @@ impl Holder {
                     self.unread = Some(conversations.iter().map(|one| (one.conversation, one.unread)).collect());
                 }
                 Effect::Close(code) => panic!("closed with {code}"),
-                Effect::Emit(_) | Effect::Authenticate { .. } => {}
+                Effect::Emit(_) | Effect::Authenticate { .. } | Effect::Renew { .. } => {}
             }
             for (conversation, seq) in acks {
                 delivered.insert(conversation, seq.get());

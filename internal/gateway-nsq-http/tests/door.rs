@@ -73,7 +73,8 @@ impl House {
     /// The bodies in the log, oldest first.
     async fn stored(&self) -> Vec<String> {
         let page = self.engine.history(&ana(), self.conversation, Slice::After(lockstep_model::Seq::ZERO), 2_000).await;
-        let entries = page.unwrap().entries;
+        // The first tells that the group was made.
+        let entries = page.unwrap().entries.split_off(1);
         assert!(entries.iter().all(|entry| entry.sender.as_str() == "service:nsq" && entry.sender_device.is_none()));
         entries.iter().map(|entry| entry.body.as_json().to_owned()).collect()
     }

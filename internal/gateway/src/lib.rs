@@ -6,13 +6,17 @@
 //!
 //! No token, body or id of a user or device is ever logged or used as a metric's label.
 
+mod accounts;
 mod http;
+mod peer;
 mod problem;
 mod rest;
 mod state;
 mod ws;
 
+pub use accounts::{AccountsConfig, Attempt};
 pub use http::{BodyLimits, JsonBody, PathId, bad_request};
+pub use peer::Peer;
 pub use problem::Problem;
 pub use rest::{no_such_route, wrong_method};
 pub use state::{GatewayConfig, GatewayState};

@@ -1,10 +1,11 @@
 //! What every handler shares.
 
-use crate::BodyLimits;
+use crate::accounts::Accounts;
 use crate::rest::SendRates;
 use crate::ws::Meters;
+use crate::{AccountsConfig, BodyLimits};
 use axum::extract::FromRef;
-use lockstep_auth::Tokens;
+use lockstep_auth::{Issuers, Tokens};
 use lockstep_engine::{Claim, Engine};
 use lockstep_model::{Code, DeviceId, ServiceName, UnixMs, limits};
 use lockstep_protocol::ClientLimits;
@@ -33,6 +34,8 @@ pub struct GatewayConfig {
     pub service_sends_per_second: u32,
     /// Sends that a service may make at once before the rate counts.
     pub service_sends_burst: u32,
+    /// Who may sign up and in, and how often.
+    pub accounts: AccountsConfig,
 }
 
 impl Default for GatewayConfig {
@@ -45,6 +48,7 @@ impl Default for GatewayConfig {
             request: BodyLimits { bytes_max: 256 * 1024, timeout: Duration::from_secs(10) },
             service_sends_per_second: limits::SERVICE_SENDS_PER_SECOND,
             service_sends_burst: limits::SERVICE_SENDS_BURST,
+            accounts: AccountsConfig::default(),
         }
     }
 }
@@ -76,6 +80,8 @@ pub struct Shared {
     remark: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     device_rates: Arc<SendRates<DeviceId>>,
     service_rates: Arc<SendRates<ServiceName>>,
+    /// What signing up and in needs.
+    pub(crate) accounts: Arc<Accounts>,
 }
 
 impl GatewayState {
@@ -89,6 +95,7 @@ impl GatewayState {
     ) -> Self {
         let device_rates = SendRates::new(config.session.sends_per_second, config.session.sends_burst);
         let service_rates = SendRates::new(config.service_sends_per_second, config.service_sends_burst);
+        let accounts = Accounts::new(&config.accounts, &tokens);
         let client_limits = ClientLimits {
             heartbeat_ms: config.session.heartbeat.as_millis() as u64,
             ack_timeout_ms: config.session.ack_timeout.as_millis() as u64,
@@ -111,6 +118,7 @@ impl GatewayState {
             remark: Arc::new(|| None),
             device_rates: Arc::new(device_rates),
             service_rates: Arc::new(service_rates),
+            accounts: Arc::new(accounts),
         }))
     }
 
@@ -123,6 +131,13 @@ impl GatewayState {
     /// Lets readiness say more: something is not as it should be, yet the server is ready.
     pub fn remarking(mut self, remark: impl Fn() -> Option<String> + Send + Sync + 'static) -> Self {
         Arc::make_mut(&mut self.0).remark = Arc::new(remark);
+        self
+    }
+
+    /// Lets users sign in by the word of outside issuers.
+    pub fn trusting(mut self, issuers: Issuers) -> Self {
+        let shared = Arc::make_mut(&mut self.0);
+        shared.accounts = Arc::new(Accounts::new(&shared.config.accounts, &shared.tokens).trusting(issuers));
         self
     }
 

@@ -2,8 +2,8 @@
 
 use crate::SharedEntry;
 use lockstep_protocol::{
-    Body, ClientMsgId, Code, ConversationId, EntryId, Offset, OffsetsVersion, Receipt, Ref, Seq, Shown, SkipReason,
-    StateChange, Target, UnixMs, Unread,
+    Body, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Receipt, Ref, Seq, Shown,
+    SkipReason, StateChange, Target, UnixMs, Unread,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
@@ -16,10 +16,10 @@ pub enum Ask {
         /// Whether the device remembers another epoch, so that the shown entry ids have to be compared with the log.
         verify: bool,
     },
-    /// Open one conversation that the feed has told of. Answered by [`Notice::Followed`], or not at all if the user is
-    /// no member.
-    Follow(ConversationId),
-    /// Append a message. Answered by [`Notice::Sent`].
+    /// Open one conversation that the feed has told of, or look whether the user is a member again of one that has ended.
+    /// Answered by [`Notice::Followed`], or by [`Notice::Unfollowed`] if there is nothing to bring. Goes on after the place named here, or where the device's stored cursor stands if that is higher.
+    Follow(Offset),
+    /// Append an entry. Answered by [`Notice::Sent`].
     Append {
         /// The request's ref.
         reference: Option<Ref>,
@@ -27,6 +27,8 @@ pub enum Ask {
         target: Target,
         /// The sender's name for it.
         client_msg_id: ClientMsgId,
+        /// What it is.
+        kind: Kind,
         /// The content.
         body: Body,
     },
@@ -105,8 +107,12 @@ pub enum Notice {
     },
     /// The device's conversations, most recently active first. Their consumers are open.
     Resumed(Vec<ResumePoint>),
-    /// One more conversation, its consumer open.
+    /// One more conversation, its consumer open; or, if the user is no member any more, without one and up to where the
+    /// last stay ended.
     Followed(Box<ResumePoint>),
+    /// The user is no member of a conversation, and has all of it up to where the last stay ended, which is here. It has no
+    /// consumer.
+    Unfollowed(Offset),
     /// The answer to a read.
     Page(Box<Page>),
     /// The answer to an append.
@@ -204,6 +210,8 @@ pub struct Page {
     pub entries: Vec<SharedEntry>,
     /// The log's head when it was read.
     pub head: Seq,
+    /// Whether a stay of the member ends with this: nothing follows unless the member has joined again.
+    pub ended: bool,
 }
 
 #[cfg(test)]

@@ -1,11 +1,13 @@
 //! Conversations and who may see what of them.
 
-use lockstep_protocol::{ConversationId, Seq, SkipReason, UnixMs};
+use lockstep_protocol::{ConversationId, Seq, SkipReason, UnixMs, UserId};
+use serde::{Deserialize, Serialize};
 
-use crate::Skip;
+use crate::{Details, Role, Skip};
 
 /// What sort of conversation it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ConversationKind {
     /// Two users.
     Direct,
@@ -41,14 +43,29 @@ pub struct Conversation {
     pub id: ConversationId,
     /// Its kind.
     pub kind: ConversationKind,
-    /// Its title, where it has one.
-    pub title: Option<String>,
+    /// Title, avatar and the like.
+    pub details: Details,
+    /// How many members it has now.
+    pub member_count: u64,
     /// What its log holds.
     pub bounds: Bounds,
     /// When it was made.
     pub created_at: UnixMs,
     /// When the last entry came.
     pub active_at: UnixMs,
+}
+
+/// A member of a conversation, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Who it is.
+    pub user: UserId,
+    /// What it may do.
+    pub role: Role,
+    /// Where its stay began: members stand in this order, those of the same place in the order of their ids.
+    pub joined_seq: Seq,
+    /// Since when it is a member.
+    pub joined_at: UnixMs,
 }
 
 /// What a log holds: the entries from `floor` to `head`. An empty log has a head below its floor.
@@ -95,14 +112,30 @@ impl Intervals {
         self.0.last().is_some_and(|stay| stay.left_seq.is_none())
     }
 
-    /// What a member sees from `from` on, in a log whose floor is `floor`.
-    pub fn view(&self, from: Seq, floor: Seq) -> View {
-        let stay = self.0.iter().find(|stay| stay.left_seq.is_none_or(|left| left >= from));
-        let Some(stay) = stay else { return View::Ended };
-        if from < stay.visible_from_seq {
-            let to = stay.visible_from_seq.previous();
-            return View::Hidden(Skip { from, to, reason: SkipReason::Membership });
+    /// The last entry that a user may see who is a member no more; absent while a stay lasts.
+    pub fn end(&self) -> Option<Seq> {
+        if self.is_member() {
+            return None;
         }
+        Some(self.0.last().and_then(|stay| stay.left_seq).unwrap_or_default())
+    }
+
+    /// Whether one who has everything up to here is at the end of a stay, or behind all of them.
+    pub fn end_at(&self, seq: Seq) -> bool {
+        let ends = |stay: &Interval| stay.left_seq == Some(seq);
+        self.0.iter().any(ends) || self.view(seq.next(), Seq::ZERO) == View::Ended
+    }
+
+    /// What a member sees from `from` on, in a log whose floor is `floor`: what any of the stays shows.
+    pub fn view(&self, from: Seq, floor: Seq) -> View {
+        let lasts = |stay: &&Interval| stay.left_seq.is_none_or(|left| left >= from);
+        let stays = self.0.iter().filter(lasts);
+        let Some(stay) = stays.clone().find(|stay| stay.visible_from_seq <= from) else {
+            let next = stays.map(|stay| stay.visible_from_seq).min();
+            return next.map_or(View::Ended, |next| {
+                View::Hidden(Skip { from, to: next.previous(), reason: SkipReason::Membership })
+            });
+        };
         if from < floor {
             let to = stay.left_seq.map_or(floor.previous(), |left| left.min(floor.previous()));
             return View::Hidden(Skip { from, to, reason: SkipReason::Retention });
@@ -141,5 +174,18 @@ mod tests {
         }
         assert_eq!(Intervals(vec![stay(0, Some(9), 1)]).view(seq(10), seq(1)), View::Ended);
         assert!(stays.is_member() && !Intervals::default().is_member());
+        // One who comes back and now sees what was before the first stay, and what was between the two.
+        let all = Intervals(vec![stay(4, Some(10), 5), stay(20, None, 1)]);
+        for from in [1, 5, 11, 21] {
+            let View::Visible { to } = all.view(seq(from), seq(1)) else { panic!("{from} is hidden") };
+            assert!(to.is_none() || from == 5, "{from}");
+        }
+        let ends: Vec<u64> = (0..30).filter(|at| stays.end_at(seq(*at))).collect();
+        assert_eq!(ends, [10]);
+        assert!(
+            !Intervals(vec![stay(0, Some(9), 1)]).end_at(seq(8))
+                && Intervals(vec![stay(0, Some(9), 1)]).end_at(seq(12))
+        );
+        assert_eq!((stays.end(), Intervals(vec![stay(0, Some(9), 1)]).end()), (None, Some(seq(9))));
     }
 }

@@ -58,6 +58,25 @@ pub struct Device {
     pub seen_at: Option<UnixMs>,
     /// When it was removed.
     pub removed_at: Option<UnixMs>,
+    /// Since when it has no good tokens. It can be signed in again.
+    pub signed_out_at: Option<UnixMs>,
+    /// What it says that it runs on.
+    pub platform: Option<String>,
+}
+
+impl Device {
+    /// The most devices of one user. One more cannot sign in.
+    pub const PER_USER_MAX: usize = 100;
+}
+
+/// A refresh token as it is stored: its SHA-256.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct RefreshHash(pub [u8; 32]);
+
+impl std::fmt::Debug for RefreshHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RefreshHash(..)")
+    }
 }
 
 /// Declares a number that only ever rises.

@@ -14,6 +14,11 @@ pub enum FeedChange {
         /// Of which kind.
         kind: ConversationKind,
     },
+    /// The user is no member of a conversation any more: left, or removed.
+    ConversationRemoved {
+        /// Which.
+        conversation: ConversationId,
+    },
     /// The user has one more device.
     DeviceLinked {
         /// Which.
@@ -33,6 +38,9 @@ impl FeedChange {
             Self::ConversationAdded { conversation, kind } => {
                 format!(r#"{{"type":"conversation_added","conversation":"{conversation}","kind":"{}"}}"#, kind.as_str())
             }
+            Self::ConversationRemoved { conversation } => {
+                format!(r#"{{"type":"conversation_removed","conversation":"{conversation}"}}"#)
+            }
             Self::DeviceLinked { device } => format!(r#"{{"type":"device_linked","device":"{device}"}}"#),
             Self::DeviceRemoved { device } => format!(r#"{{"type":"device_removed","device":"{device}"}}"#),
         };
@@ -50,6 +58,9 @@ impl FeedChange {
                 conversation: field("conversation")?.parse().ok()?,
                 kind: ConversationKind::from_text(&field("kind")?)?,
             }),
+            "conversation_removed" => {
+                Some(Self::ConversationRemoved { conversation: field("conversation")?.parse().ok()? })
+            }
             "device_linked" => Some(Self::DeviceLinked { device: field("device")?.parse().ok()? }),
             "device_removed" => Some(Self::DeviceRemoved { device: field("device")?.parse().ok()? }),
             _ => None,

@@ -10,6 +10,8 @@ mod conversation;
 mod device;
 mod event;
 mod feed;
+mod group;
+mod log_change;
 mod people;
 mod raw_body;
 mod service;
@@ -17,15 +19,17 @@ mod shared_entry;
 mod topic;
 
 pub use connection::{Ask, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
-pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, View};
-pub use device::{ConnectionGeneration, Device, DeviceKind, TokenGeneration, User};
+pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, Member, View};
+pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
+pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
-    Body, BodyError, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch, IdError, Kind, Offset,
-    OffsetsVersion, Receipt, Ref, Sender, Seq, ServiceName, Shown, SkipReason, StateChange, Target, UnixMs, Unread,
-    UserId, limits,
+    Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
+    IdError, Kind, Offset, OffsetsVersion, Receipt, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason,
+    StateChange, Target, UnixMs, Unread, UserId, limits,
 };
+pub use log_change::LogChange;
 pub use people::{
     Alias, AliasError, AliasName, AliasTarget, Block, Contact, Custom, CustomError, MemberState, PersonalChange,
     Profile, ProfileChange, ReceiptSettings, ReceiptSettingsChange, UnreadTotal, settings_told, unread,

@@ -1,19 +1,20 @@
 //! Users, devices, conversations and who is in them.
 
-use crate::{People, Reads, Services, StoreError};
+use crate::{Accounts, Groups, People, Reads, Services, StoreError};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
-    Intervals, MemberState, ReceiptSettings, Seq, TokenGeneration, UnixMs, User, UserId,
+    Intervals, Member, MemberState, ReceiptSettings, Role, Seq, TokenGeneration, UnixMs, User, UserId,
 };
 
-/// Who is there, and who is in which conversation. [`Services`], [`People`] and [`Reads`] are parts of it.
+/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Groups`], [`People`] and [`Reads`] are
+/// parts of it.
 ///
 /// Every command is one commit, durable on return. Commands that members have to hear of write system entries into the
 /// users' feeds in the same commit and return them in [`Committed::entries`], in the order to publish. **Cancellation**:
 /// a dropped future may or may not have taken effect; every command may be given again.
 #[async_trait]
-pub trait Directory: Services + People + Reads {
+pub trait Directory: Services + Accounts + Groups + People + Reads {
     /// Makes a user and the user's feed, or finds the one that is there.
     async fn ensure_user(&self, user: UserId, now: UnixMs) -> Result<User, StoreError>;
 
@@ -50,9 +51,9 @@ pub trait Directory: Services + People + Reads {
         now: UnixMs,
     ) -> Result<Result<Committed<Device>, DirectoryRefusal>, StoreError>;
 
-    /// Makes a conversation with its members, all of whom must exist. A direct one that exists is returned as it is,
-    /// without entries; a new one is refused if one of the two has blocked the other. Feeds of the members:
-    /// `conversation_added`.
+    /// Makes a conversation with its members, all of whom must exist, in which nobody has a role: a direct one. Groups
+    /// and rooms are made by [`Groups::create_group`]. One that exists is returned as it is, without entries; a new one is
+    /// refused if one of the two has blocked the other. Feeds of the members: `conversation_added`.
     async fn create_conversation(
         &self,
         conversation: NewConversation,
@@ -66,16 +67,18 @@ pub trait Directory: Services + People + Reads {
         conversation: ConversationId,
     ) -> Result<Option<(Intervals, Bounds)>, StoreError>;
 
-    /// The members of a conversation now, in order of joining, at most `count` after `after`.
+    /// The members of a conversation now, in order of joining, at most `count` after the place `after`: who joins again
+    /// stands at the end, and moves nobody else's place.
     async fn members_of(
         &self,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
-    ) -> Result<Vec<UserId>, StoreError>;
+    ) -> Result<Vec<Member>, StoreError>;
 
     /// The conversations that a user is or was in, the feed not among them, most recently active first: at most `count`
-    /// of those that come after `after` in that order.
+    /// of those that come after `after` in that order. One that the user has left shows what it was then (I11): it ends
+    /// with the stay, was active at that time, and has no details and no members.
     async fn conversations_of(
         &self,
         user: UserId,
@@ -83,8 +86,8 @@ pub trait Directory: Services + People + Reads {
         count: u32,
     ) -> Result<Vec<ListedConversation>, StoreError>;
 
-    /// All that a connecting device follows: the user's feed first, then its current conversations, most recently active
-    /// first, each with the device's stored cursor. One query.
+    /// All that a connecting device follows: the user's feed first, then its conversations, most recently active first,
+    /// those that the user has left too, each with the device's stored cursor. One query.
     async fn followed(&self, user: UserId, device: DeviceId) -> Result<Vec<Followed>, StoreError>;
 
     /// Raises stored cursors, one row each; lower ones and rows of removed devices change nothing. Not urgent: may be
@@ -181,8 +184,8 @@ impl Connected {
 pub struct ListedConversation {
     /// The conversation.
     pub conversation: Conversation,
-    /// Whether the user is a member now.
-    pub member: bool,
+    /// The user's role; absent if the user is no member now.
+    pub role: Option<Role>,
     /// For direct ones, the other user.
     pub peer: Option<UserId>,
     /// What the user keeps about it.

@@ -9,10 +9,12 @@
 //!
 //! No trait here names a database, a wire format or a door.
 
+mod accounts;
 mod broker;
 mod directory;
 mod error;
 mod events;
+mod groups;
 mod log;
 mod mailbox;
 mod offsets;
@@ -23,6 +25,9 @@ mod services;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
+pub use accounts::{
+    AccountRefusal, Accounts, NEXT_MAX, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn,
+};
 pub use broker::{Broker, ChannelDeletion};
 pub use directory::{
     Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
@@ -30,6 +35,7 @@ pub use directory::{
 };
 pub use error::StoreError;
 pub use events::Events;
+pub use groups::{Actor, GroupRefusal, Groups, NewGroup, Standing};
 pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
 pub use mailbox::{Inbox, Mailbox, Wakeup};
 pub use offsets::{Advanced, Offsets, OffsetsChange};

@@ -21,8 +21,13 @@ pub trait MessageLog: Send + Sync + 'static {
     /// Appends a batch in one commit. The answers stand in the order of the batch; one that is refused does not touch
     /// the others. Two of the batch with the same author and `client_msg_id` are treated as if one came after the other.
     ///
-    /// For each: dedupe first (a resend after leaving still gets its answer), then membership and blocks, then the next seq. A service
+    /// For each: dedupe first (a resend after leaving still gets its answer), then membership and blocks, then what it is about,
+    /// then the next seq. A service
     /// is no member of anything: it may write into every conversation but users' feeds, which are the server's own.
+    ///
+    /// An edit, recall or reaction is about a message of the same conversation that its author may see and that is not
+    /// recalled; edits and recalls only about the author's own. A recall erases in the same commit: from then on, readers
+    /// find [`Body::recalled`] in place of the message's body and of those of its edits.
     ///
     /// # Errors
     ///
@@ -147,6 +152,18 @@ pub enum AppendRefusal {
     /// The author has used the `client_msg_id` for another body or conversation.
     #[error("the author has used this client_msg_id for another message")]
     DuplicateId,
+    /// What it is about is no message of the conversation that the author may see, or it answers an entry that is not there.
+    #[error("there is no such message in the conversation")]
+    NoSuchTarget,
+    /// It edits or recalls a message of somebody else.
+    #[error("the message is another one's")]
+    NotYours,
+    /// What it is about has been recalled.
+    #[error("the message has been recalled")]
+    Recalled,
+    /// The body has not the form that its kind asks for.
+    #[error("the body has not the form of its kind")]
+    BadContent,
     /// This row could not be stored, though others of its batch could.
     #[error("the entry could not be stored")]
     Failed,

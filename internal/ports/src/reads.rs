@@ -3,7 +3,7 @@
 use crate::{Committed, StoreError};
 use async_trait::async_trait;
 use lockstep_model::{
-    ConversationId, Receipt, ReceiptSettings, ReceiptSettingsChange, UnixMs, Unread, UnreadTotal, UserId,
+    ConversationId, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, UnixMs, Unread, UnreadTotal, UserId,
 };
 
 /// Unread messages (I6) and receipts. Both are computed from the log, the offsets and the cursors whenever they are asked
@@ -21,13 +21,13 @@ pub trait Reads: Send + Sync + 'static {
     async fn unread_total(&self, user: UserId, now: UnixMs) -> Result<UnreadTotal, StoreError>;
 
     /// How far the members of a conversation have got, as far as each tells: at most `count` in order of joining, those
-    /// after `after`. Delivered is the highest stored cursor of any device.
+    /// after `after`, each with where the member's stay began. Delivered is the highest stored cursor of any device.
     async fn receipts(
         &self,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
-    ) -> Result<Vec<Receipt>, StoreError>;
+    ) -> Result<Vec<(Seq, Receipt)>, StoreError>;
 
     /// How many members a conversation has now; 0 if there is no such conversation.
     async fn member_count(&self, conversation: ConversationId) -> Result<u64, StoreError>;

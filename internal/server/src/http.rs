@@ -3,8 +3,11 @@
 use axum::Router;
 use axum::serve::Listener;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use lockstep_gateway::Peer;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,7 +43,7 @@ pub(crate) struct Ending {
 }
 
 /// Accepts connections until the end. Upgraded ones leave this function's sight: the door that took them tracks them.
-pub(crate) async fn serve<L: Listener>(
+pub(crate) async fn serve<L: Listener<Addr: Address>>(
     mut listener: L,
     router: Router,
     limits: HttpLimits,
@@ -54,26 +57,42 @@ pub(crate) async fn serve<L: Listener>(
             place = Arc::clone(&room).acquire_owned() => place.expect("nobody closes the semaphore"),
         };
         // `accept` of axum's listeners logs failures, waits a moment if descriptors have run out, and goes on.
-        let (io, _) = tokio::select! {
+        let (io, address) = tokio::select! {
             () = ending.stopping.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let (router, ending) = (router.clone(), ending.clone());
         let connection = async move {
-            connection(io, router, limits, ending).await;
+            connection(io, router, address.peer(), limits, ending).await;
             drop(place);
         };
         tasks.spawn(connection.instrument(tracing::debug_span!("http_connection")));
     }
 }
 
-async fn connection<I>(io: I, router: Router, limits: HttpLimits, ending: Ending)
+/// Where a connection comes from, as far as requests are told.
+pub(crate) trait Address {
+    /// The other end, if it is not this machine's own.
+    fn peer(&self) -> Option<Peer>;
+}
+
+impl Address for SocketAddr {
+    fn peer(&self) -> Option<Peer> {
+        Some(Peer(self.ip()))
+    }
+}
+
+async fn connection<I>(io: I, router: Router, peer: Option<Peer>, limits: HttpLimits, ending: Ending)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(HEADER_BYTES_MAX);
-    let service = TowerToHyperService::new(router);
+    let routed = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        peer.and_then(|peer| request.extensions_mut().insert(peer));
+        routed.call(request)
+    });
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
     tokio::select! {
         ended = connection.as_mut() => return log(ended),

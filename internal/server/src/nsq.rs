@@ -68,6 +68,7 @@ fn settings(config: &NsqConfig, log: &dyn MessageLog, tokens: &Tokens) -> Result
     settings.pinned = config.pinned.iter().copied().collect();
     settings.consumers_per_device_max = config.consumers_per_device_max as usize;
     settings.consumers_max = config.consumers_max as usize;
+    settings.seqs_max = config.seqs_max as usize;
     settings.consumers_per_second_max = config.consumers_per_second_max as u32;
     settings.publish_timeout = Duration::from_millis(config.publish_timeout_ms);
     Ok(settings)
@@ -102,6 +103,9 @@ pub(crate) async fn take_in(engine: Engine, mut messages: mpsc::Receiver<RawMess
 /// What readiness says of NSQ beside that the server is ready: it serves without, from the log.
 pub(crate) fn remark(broker: &NsqBroker) -> Option<String> {
     let (connected, all) = broker.connected();
+    let (consumers, seqs) = broker.waiting();
+    metrics::gauge!("lockstep_nsq_places_waited_for", "of" => "consumer").set(consumers as f64);
+    metrics::gauge!("lockstep_nsq_places_waited_for", "of" => "_seq").set(seqs as f64);
     metrics::gauge!("lockstep_nsqds_connected").set(connected as f64);
     metrics::gauge!("lockstep_nsqds").set(all as f64);
     (connected < all).then(|| format!("{connected} of {all} nsqds are connected; devices read the log instead"))

@@ -8,7 +8,7 @@ use crate::running::Running;
 use crate::tasks::Tasks;
 use crate::{Config, Telemetry, descriptors};
 use axum::serve::{Listener, ListenerExt};
-use lockstep_auth::{KeyError, Tokens};
+use lockstep_auth::{IssuerError, Issuers, KeyError, Passwords, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Engine, EngineConfig, Ports};
 use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState};
@@ -52,6 +52,9 @@ pub enum StartError {
     /// The signing key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// An issuer of outside tokens.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
     /// The address.
     #[error("{address} cannot be listened on: is another server there? Name another address with --listen")]
     Listen {
@@ -92,9 +95,12 @@ impl Server {
     pub async fn start(config: Config, telemetry: &Telemetry) -> Result<Running, StartError> {
         make_folder(&config.data)?;
         let limits = &config.limits;
-        descriptors::raise_limit(limits.connections_max.saturating_add(limits.http_connections_max));
+        let to_nsqds = if config.nsq.nsqds.is_empty() { 0 } else { config.nsq.consumers_max + config.nsq.seqs_max };
+        descriptors::raise_limit(limits.connections_max.saturating_add(limits.http_connections_max + to_nsqds));
         let options = SqliteOptions {
             conversations_per_user_max: limits.conversations_per_user_max as u32,
+            group_members_max: limits.group_members_max as u32,
+            room_members_max: limits.room_members_max as u32,
             ..SqliteOptions::default()
         };
         let store = SqliteStore::open(&config.data, options).await?;
@@ -111,6 +117,7 @@ impl Server {
 /// All that can still fail once the store is open.
 struct Doors {
     tokens: Arc<Tokens>,
+    issuers: Issuers,
     listener: TcpListener,
     local_addr: SocketAddr,
     nsq_http: Option<nsq_http::Bound>,
@@ -121,6 +128,7 @@ struct Doors {
 
 async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, StartError> {
     let tokens = Arc::new(Tokens::open(&config.data)?);
+    let issuers = Issuers::open(config.accounts.issuer_settings())?;
     let uses_nsq = !config.nsq.nsqds.is_empty();
     if uses_nsq && config.nsq_http.listen.is_some() {
         return Err(StartError::NsqHttpBesideNsqds);
@@ -131,11 +139,11 @@ async fn open_doors(config: &Config, store: &SqliteStore) -> Result<Doors, Start
     let (admin_socket, admin_listener) = AdminSocket::bind(&config.data)?;
     // Last, so that nothing has to be taken back.
     let nsq = if uses_nsq { Some(nsq::start(&config.nsq, store, &tokens)?) } else { None };
-    Ok(Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq })
+    Ok(Doors { tokens, issuers, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq })
 }
 
 fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) -> Running {
-    let Doors { tokens, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
+    let Doors { tokens, issuers, listener, local_addr, nsq_http, admin_socket, admin_listener, nsq } = doors;
     let (nsq, nsq_work, events) = match nsq {
         Some(Nsq { broker, raw_messages, events, janitor, janitor_period }) => {
             (Some(broker), Some((raw_messages, janitor, janitor_period)), events)
@@ -166,7 +174,8 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         ending.stopping.clone(),
         move || rendered.render(),
     )
-    .writable_when(move || asked.is_writable());
+    .writable_when(move || asked.is_writable())
+    .trusting(issuers);
     let gateway = match nsq.clone() {
         Some(broker) => gateway.remarking(move || nsq::remark(&broker)),
         None => gateway,
@@ -193,7 +202,8 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
             std::future::ready(())
         });
     }
-    let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config));
+    let passwords = Passwords::new(config.password_settings());
+    let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config), passwords);
     let admin = http::serve(admin_listener, admin::router(admin_state), ADMIN_LIMITS, ending.clone(), tasks.tracker());
     tasks.spawn_vital("admin listener", admin);
     let maintained = store.clone();
@@ -285,6 +295,7 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         request: body_limits(config),
         service_sends_per_second: limits.service_sends_per_second as u32,
         service_sends_burst: limits.service_sends_burst as u32,
+        accounts: config.gateway_accounts(),
         ..GatewayConfig::default()
     };
     let session = &mut gateway.session;

@@ -184,7 +184,7 @@ async fn wrong_requests_are_answered_with_code_and_sentence() {
             r#"{"kind":"secret"}"#,
             400,
             "bad_request",
-            "`group` or `direct`",
+            "one of `group`, `room`, `direct`",
         ),
         wrong(
             "POST",
@@ -222,7 +222,7 @@ async fn wrong_requests_are_answered_with_code_and_sentence() {
             "bad_request",
             "\"title\" must have 1 to 128",
         ),
-        wrong("POST", "/v1/conversations", &[auth, json], &crowd, 400, "bad_request", "at most 1000 members"),
+        wrong("POST", "/v1/conversations", &[auth, json], &crowd, 400, "bad_request", "may name at most 1000 users"),
     ];
     for (what, request, status, code, words) in cases {
         let answer = exchange(scene.house.address(), &request).await;

@@ -20,8 +20,13 @@ impl Session {
                 continue;
             }
             topic.acked = seq;
+            let is_over = topic.is_over();
             self.ask(Ask::Acked { conversation, seq });
-            self.queue_read(conversation);
+            if is_over {
+                self.topics.remove(conversation);
+            } else {
+                self.queue_read(conversation);
+            }
         }
         let (topics, bytes_max) = (&self.topics, self.config.window_bytes);
         let acked = |conversation, seq| topics.get(conversation).is_none_or(|topic| topic.acked >= seq);

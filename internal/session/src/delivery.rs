@@ -2,15 +2,26 @@
 
 use crate::session::Phase;
 use crate::{Event, Session};
-use lockstep_model::{Ask, Code, ConversationId, FeedChange, Page, Seq, SharedEntry};
+use lockstep_model::{Ask, Code, ConversationId, FeedChange, LogChange, Page, Seq, SharedEntry};
 use std::time::Duration;
+
+/// How much of a page was delivered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Took {
+    /// All of it.
+    All,
+    /// As much as there was room for; the rest will be read again.
+    Part,
+    /// Up to the entry by which the user leaves.
+    End,
+}
 
 impl Session {
     /// An entry as the broker brought it: below the next expected it is a duplicate, equal it is delivered, above it
     /// there is a gap. While a read is under way, its page may end just below the entry.
     pub(crate) fn handle_entry(&mut self, entry: SharedEntry, now: Duration) {
         let (conversation, seq) = (entry.conversation, entry.seq);
-        if let Some(row) = self.topics.find(conversation) {
+        if let Some(row) = self.topics.followed(conversation) {
             let topic = &self.topics[row];
             if seq < topic.next {
                 return;
@@ -28,9 +39,10 @@ impl Session {
 
     /// The log reaches at least this far.
     pub(crate) fn handle_head(&mut self, conversation: ConversationId, head: Seq) {
-        let Some(topic) = self.topics.get_mut(conversation) else {
+        let Some(row) = self.topics.followed(conversation) else {
             return self.early.note(conversation, head, self.config.held_max);
         };
+        let topic = &mut self.topics[row];
         if head < topic.next {
             return;
         }
@@ -50,8 +62,11 @@ impl Session {
                 return self.fall_behind(conversation, entry.seq);
             }
             let seq = entry.seq;
-            self.note_delivery(row, &entry, now);
+            let ends = self.note_delivery(row, &entry, now);
             self.emit(Event::Entry(entry));
+            if ends {
+                return self.end_stay(row);
+            }
             next = if self.held.is_empty() { None } else { self.held.take(conversation, seq.next()) };
         }
     }
@@ -65,6 +80,9 @@ impl Session {
         }
         topic.reading = false;
         self.reads -= 1;
+        if topic.marks.ended() {
+            return;
+        }
         let next = topic.next;
         if let Some(skip) = page.skip {
             if topic.in_flight() > 0 {
@@ -77,28 +95,33 @@ impl Session {
             self.emit(Event::Skip { conversation: page.conversation, skip });
             self.ask(Ask::Acked { conversation: page.conversation, seq: skip.to });
         }
-        let took_all = self.deliver_page(row, page.entries, now);
-        if took_all && self.topics[row].next == next && page.head >= next {
+        match self.deliver_page(row, page.entries, now) {
+            Took::End => return self.end_stay(row),
+            Took::All if page.ended => return self.end_stay(row),
             // The log says that there is more and does not give it: reading on would never end.
-            return self.close(Code::Unavailable);
+            Took::All if self.topics[row].next == next && page.head >= next => return self.close(Code::Unavailable),
+            Took::All | Took::Part => {}
         }
         self.settle(row, page.head, now);
     }
 
-    /// Delivers as much of a page as the window takes. The rest will be read again when there is room: false if so.
-    fn deliver_page(&mut self, row: usize, mut entries: Vec<SharedEntry>, now: Duration) -> bool {
+    /// Delivers as much of a page as the window takes, and nothing after the entry by which the user leaves.
+    fn deliver_page(&mut self, row: usize, mut entries: Vec<SharedEntry>, now: Duration) -> Took {
         let mut count = 0;
-        let mut has_room = true;
+        let mut took = Took::All;
         for entry in &entries {
             if entry.seq != self.topics[row].next {
                 break;
             }
-            has_room = self.has_room(row, entry);
-            if !has_room {
+            if !self.has_room(row, entry) {
+                took = Took::Part;
                 break;
             }
-            self.note_delivery(row, entry, now);
             count += 1;
+            if self.note_delivery(row, entry, now) {
+                took = Took::End;
+                break;
+            }
         }
         entries.truncate(count);
         match entries.len() {
@@ -107,7 +130,23 @@ impl Session {
             1 => entries.into_iter().for_each(|entry| self.emit(Event::Entry(entry))),
             _ => self.emit(Event::Entries(entries)),
         }
-        has_room
+        took
+    }
+
+    /// The user's stay is over (I11). The row stays for what is not acknowledged; what is heard of the conversation from
+    /// now on is as of one that is not followed. The engine closes the consumer, or says that the user is a member again.
+    fn end_stay(&mut self, row: usize) {
+        let topic = &mut self.topics[row];
+        let conversation = topic.conversation;
+        (topic.live, topic.ahead) = (false, 0);
+        topic.marks.set_ended(true);
+        let is_over = topic.is_over();
+        self.follow(conversation);
+        self.held.forget(conversation);
+        self.note_caught_up(row);
+        if is_over {
+            self.topics.remove(conversation);
+        }
     }
 
     /// After a read: live again if the log's head is reached, else the next read.
@@ -119,15 +158,21 @@ impl Session {
             return self.queue_read(conversation);
         }
         topic.live = true;
-        if topic.marks.catching_up() {
-            topic.marks.set_catching_up(false);
+        self.note_caught_up(row);
+        if let Some(entry) = self.held.take(conversation, next) {
+            self.deliver_live(row, entry, now);
+        }
+    }
+
+    /// The conversation has brought what was missed.
+    fn note_caught_up(&mut self, row: usize) {
+        let marks = &mut self.topics[row].marks;
+        if marks.catching_up() {
+            marks.set_catching_up(false);
             self.catching_up -= 1;
             if self.catching_up == 0 {
                 self.emit(Event::CaughtUp);
             }
-        }
-        if let Some(entry) = self.held.take(conversation, next) {
-            self.deliver_live(row, entry, now);
         }
     }
 
@@ -136,19 +181,21 @@ impl Session {
             && self.window.has_room(entry.cost_bytes(), self.config.window_bytes)
     }
 
-    /// Moves the conversation past an entry that is being delivered.
-    fn note_delivery(&mut self, row: usize, entry: &SharedEntry, now: Duration) {
+    /// Moves the conversation past an entry that is being delivered. True if it is the one by which the user leaves.
+    fn note_delivery(&mut self, row: usize, entry: &SharedEntry, now: Duration) -> bool {
         self.topics[row].advance_to(entry.seq.next());
         self.window.push(entry.conversation, entry.seq, entry.cost_bytes(), now);
-        let is_feed = self.home.as_ref().is_some_and(|home| home.feed == entry.conversation);
-        if is_feed {
-            self.note_settings(entry);
+        let Some(home) = &self.home else { return false };
+        if home.feed != entry.conversation {
+            return LogChange::ends_stay(entry, &home.user);
         }
-        if let (true, Some(FeedChange::ConversationAdded { conversation, .. })) = (is_feed, FeedChange::of(entry))
-            && self.topics.get(conversation).is_none()
+        self.note_settings(entry);
+        if let Some(FeedChange::ConversationAdded { conversation, .. }) = FeedChange::of(entry)
+            && self.topics.followed(conversation).is_none()
         {
-            self.ask(Ask::Follow(conversation));
+            self.follow(conversation);
         }
+        false
     }
 
     /// Leaves live mode: what comes next is read from the log, which is said to reach `head`.

@@ -22,8 +22,8 @@ impl Session {
         let Phase::Admission(hello) = &mut self.phase else { return };
         let Hello { reference, epoch, feed, .. } = **hello;
         self.offsets_version = admitted.offsets_version;
-        let Admitted { ref user, feed: own, epoch: store, receipts, .. } = admitted;
-        self.home = Some(Box::new(Home { user: user.clone(), feed: own, epoch: store, receipts }));
+        let (user, receipts) = (admitted.user.clone(), admitted.receipts);
+        self.home = Some(Box::new(Home { user, feed: admitted.feed, epoch: admitted.epoch, receipts }));
         let verify = epoch != Some(admitted.epoch);
         let shown = feed.map(|cursor| Shown { conversation: admitted.feed, cursor }).into_iter().collect();
         let now = self.since_start(now);
@@ -93,12 +93,21 @@ impl Session {
     }
 
     pub(crate) fn handle_followed(&mut self, point: ResumePoint) {
-        if !matches!(self.phase, Phase::Open) || !self.topics.insert(topic_at(&point)) {
+        if !matches!(self.phase, Phase::Open) {
             return;
         }
-        self.announce_reset(&point);
         let ResumePoint { conversation, head, .. } = point;
+        self.note_followed(conversation);
         let heard = self.early.take(conversation).map_or(head, |early| early.seq.max(head));
+        match self.topics.get_mut(conversation) {
+            // A member again, before all of the last stay is acknowledged.
+            Some(topic) if topic.marks.ended() => topic.resume(),
+            Some(_) => {}
+            None => {
+                self.topics.insert(topic_at(&point));
+                self.announce_reset(&point);
+            }
+        }
         self.handle_head(conversation, heard);
         if self.early.is_missed() {
             self.ask(Ask::Recheck { conversations: vec![conversation], offsets_version: self.offsets_version });
@@ -106,7 +115,8 @@ impl Session {
     }
 
     fn announce_reset(&mut self, point: &ResumePoint) {
-        if let (true, Some(epoch)) = (point.reset, self.home.as_ref().map(|home| home.epoch)) {
+        if let (true, Some(home)) = (point.reset, &self.home) {
+            let epoch = home.epoch;
             let ResumePoint { conversation, floor, head, .. } = *point;
             self.emit(Event::Reset { conversation, epoch, floor, head });
         }

@@ -1,8 +1,8 @@
 //! What goes into a session and what comes out of it.
 
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Offset, OffsetsVersion, ReceiptSettings,
-    Receipts, Ref, Sent, Seq, SharedEntry, Shown, Skip, StateChange, Target, Unread, UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset, OffsetsVersion,
+    ReceiptSettings, Receipts, Ref, Sent, Seq, SharedEntry, Shown, Skip, StateChange, Target, Unread, UserId,
 };
 
 /// What a device asks, whatever its door's frames look like.
@@ -25,6 +25,8 @@ pub enum Request {
         target: Target,
         /// The device's name for it.
         client_msg_id: ClientMsgId,
+        /// What it is.
+        kind: Kind,
         /// The content.
         body: Body,
     },
@@ -54,6 +56,13 @@ pub enum Request {
         reference: Option<Ref>,
         /// In these conversations.
         conversations: Vec<ConversationId>,
+    },
+    /// A fresh token for this connection.
+    Renew {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// The token, as it came.
+        token: String,
     },
     /// The device is there.
     Heartbeat,
@@ -190,6 +199,13 @@ pub enum Effect {
         epoch: Option<Epoch>,
         /// The offsets that the device has.
         offsets_version: OffsetsVersion,
+    },
+    /// Verify that the token is a good one of the same device, then call `handle_renewed`.
+    Renew {
+        /// From the request.
+        reference: Option<Ref>,
+        /// The token.
+        token: String,
     },
     /// Pass this to the engine.
     Ask(Ask),

@@ -4,7 +4,7 @@
 //! windows, gaps and acknowledgements: a door translates its frames into [`Request`]s and [`Event`]s into its frames.
 //!
 //! Inputs are `handle_request` (the device), `handle_notice` (the engine), `handle_admitted` and `handle_refused` (the
-//! answer to [`Effect::Authenticate`]), and `handle_timeout`. After each input, drain [`Session::poll_effect`] until it
+//! answer to [`Effect::Authenticate`]), `handle_renewed` (to [`Effect::Renew`]), and `handle_timeout`. After each input, drain [`Session::poll_effect`] until it
 //! returns `None`, in order; then wait no longer than [`Session::poll_timeout`] says. While
 //! [`Session::wants_requests`] is false, leave the device's frames where they are: that is the back pressure.
 //!
@@ -15,6 +15,7 @@ mod acks;
 mod config;
 mod delivery;
 mod early;
+mod follows;
 mod handshake;
 mod held;
 mod io;

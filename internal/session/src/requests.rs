@@ -1,7 +1,7 @@
 //! What the device asks.
 
 use crate::session::Phase;
-use crate::{Event, Request, Session};
+use crate::{Effect, Event, Request, Session};
 use lockstep_model::{Ask, Code, ConversationId, Ref, Seq};
 use std::time::{Duration, Instant};
 
@@ -25,10 +25,10 @@ impl Session {
             Request::Hello(hello) => self.handle_hello(hello, now),
             _ if !begun => self.close(Code::HelloExpected),
             Request::Resume { shown, more } => self.handle_resume(shown, more, now),
-            Request::Send { reference, target, client_msg_id, body } => {
+            Request::Send { reference, target, client_msg_id, kind, body } => {
                 if self.may_send(reference, now) {
                     self.answers_waiting += 1;
-                    self.ask(Ask::Append { reference, target, client_msg_id, body });
+                    self.ask(Ask::Append { reference, target, client_msg_id, kind, body });
                 }
             }
             Request::Ack(cursors) => self.handle_ack(cursors),
@@ -40,6 +40,11 @@ impl Session {
             Request::Unread { reference, conversations } => {
                 self.answers_waiting += 1;
                 self.ask(Ask::Unread { reference, conversations });
+            }
+            Request::Renew { reference, token } => {
+                if self.may_send(reference, now) {
+                    self.effects.push_back(Effect::Renew { reference, token });
+                }
             }
             Request::Heartbeat => {}
         }
@@ -57,6 +62,20 @@ impl Session {
         }
     }
 
+    /// The answer to [`Effect::Renew`]: if the token is good, the connection's age begins anew.
+    pub fn handle_renewed(&mut self, reference: Option<Ref>, outcome: Result<(), Code>, now: Instant) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.renewed_at_ms = u32::try_from(self.since_start(now).as_millis()).unwrap_or(u32::MAX);
+                self.emit(Event::Done { reference });
+            }
+            Err(code) => self.fail(reference, if code.closes() { Code::RenewalRefused } else { code }),
+        }
+    }
+
     fn may_send(&mut self, reference: Option<Ref>, now: Duration) -> bool {
         let Err(wait) = self.sends.take(now, self.config.sends_per_second, self.config.sends_burst) else {
             return true;
@@ -68,7 +87,7 @@ impl Session {
 
     /// A device can have read only what it has: what was delivered to it, on this connection or before.
     fn handle_read(&mut self, reference: Option<Ref>, conversation: ConversationId, seq: Seq) {
-        match self.topics.get(conversation) {
+        match self.topics.followed(conversation).map(|row| &self.topics[row]) {
             None => self.fail(reference, Code::NoSuchConversation),
             Some(topic) if seq >= topic.next => self.fail(reference, Code::ReadBeyond),
             Some(_) => {

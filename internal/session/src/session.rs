@@ -1,6 +1,7 @@
 //! The machine: its state and where each input goes.
 
 use crate::early::Early;
+use crate::follows::Follows;
 use crate::held::Held;
 use crate::rate::Rate;
 use crate::topics::Topics;
@@ -32,19 +33,23 @@ pub struct Session {
     pub(crate) window: Window,
     pub(crate) held: Held,
     pub(crate) early: Early,
+    pub(crate) follows: Follows,
     /// Sends and read offsets that the engine has not answered.
     pub(crate) answers_waiting: u32,
     pub(crate) sends: Rate,
     pub(crate) frames: Rate,
     pub(crate) heartbeat_at: Duration,
     pub(crate) heartbeats_missed: u8,
+    /// When the device last showed a good token, in milliseconds since the start.
+    pub(crate) renewed_at_ms: u32,
 }
 
-/// Whose session it is, and where.
+/// Whose device it is, and where its conversations are kept.
 #[derive(Debug)]
 pub(crate) struct Home {
     pub(crate) user: UserId,
     pub(crate) feed: ConversationId,
+    /// The store's identity.
     pub(crate) epoch: Epoch,
     /// What the user lets others hear, and therefore hears of them.
     pub(crate) receipts: ReceiptSettings,
@@ -85,11 +90,13 @@ impl Session {
             window: Window::default(),
             held: Held::default(),
             early: Early::default(),
+            follows: Follows::default(),
             answers_waiting: 0,
             sends: Rate::default(),
             frames: Rate::default(),
             heartbeat_at,
             heartbeats_missed: 0,
+            renewed_at_ms: 0,
         }
     }
 
@@ -106,6 +113,7 @@ impl Session {
             Notice::Offsets { since, version, offsets } => self.handle_offsets(since, version, offsets),
             Notice::Resumed(points) => self.handle_resumed(points),
             Notice::Followed(point) => self.handle_followed(*point),
+            Notice::Unfollowed(end) => self.handle_unfollowed(end),
             Notice::Page(page) => self.handle_page(*page, now),
             Notice::Sent { reference, outcome } => {
                 self.answers_waiting = self.answers_waiting.saturating_sub(1);
@@ -190,7 +198,7 @@ impl Session {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        let conversations = self.topics.conversations().collect();
+        let conversations = self.topics.not_ended().collect();
         self.ask(Ask::Recheck { conversations, offsets_version: self.offsets_version });
     }
 

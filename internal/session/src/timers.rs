@@ -47,7 +47,8 @@ impl Session {
     }
 
     fn age_max(&self) -> Duration {
-        self.config.age_max.min(window::AGE_MAX)
+        let renewed_at = Duration::from_millis(self.renewed_at_ms.into());
+        (renewed_at + self.config.age_max).min(window::AGE_MAX)
     }
 
     fn beat(&mut self, now: Duration) {

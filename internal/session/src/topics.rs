@@ -19,11 +19,11 @@ pub(crate) struct Topic {
     pub(crate) live: bool,
     pub(crate) queued: bool,
     pub(crate) reading: bool,
-    /// Whether it counts towards `caught_up`, or wants all acknowledged before the next read.
+    /// Whether it counts towards `caught_up`, wants all acknowledged before the next read, or is over.
     pub(crate) marks: Marks,
 }
 
-/// Two rare marks in one byte.
+/// Rare marks in one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Marks {
     bits: u8,
@@ -32,6 +32,7 @@ pub(crate) struct Marks {
 impl Marks {
     const CATCHING_UP: u8 = 1;
     const DRAINING: u8 = 2;
+    const ENDED: u8 = 4;
 
     /// Has not reached the log's head since the connection began.
     pub(crate) fn catching_up(self) -> bool {
@@ -41,6 +42,15 @@ impl Marks {
     /// Reads on only once everything is acknowledged, so that a skip does not fall among unacknowledged deliveries.
     pub(crate) fn draining(self) -> bool {
         self.bits & Self::DRAINING != 0
+    }
+
+    /// The user's stay is over: nothing more is delivered, and the row waits for acknowledgements alone.
+    pub(crate) fn ended(self) -> bool {
+        self.bits & Self::ENDED != 0
+    }
+
+    pub(crate) fn set_ended(&mut self, on: bool) {
+        self.set(Self::ENDED, on);
     }
 
     pub(crate) fn set_catching_up(&mut self, on: bool) {
@@ -70,9 +80,20 @@ impl Topic {
         }
     }
 
+    /// A stay begins where the one before ended.
+    pub(crate) fn resume(&mut self) {
+        self.marks = Marks::default();
+        (self.live, self.ahead) = (true, 0);
+    }
+
     /// Deliveries without an acknowledgement.
     pub(crate) fn in_flight(&self) -> u64 {
         self.next.get() - 1 - self.acked.get()
+    }
+
+    /// Whether the stay is over and all of it is acknowledged.
+    pub(crate) fn is_over(&self) -> bool {
+        self.marks.ended() && self.in_flight() == 0
     }
 
     /// Notes that the log is said to reach `head`.
@@ -132,6 +153,18 @@ impl Topics {
         }
     }
 
+    /// The row of a conversation whose stay is not over.
+    pub(crate) fn followed(&self, conversation: ConversationId) -> Option<usize> {
+        self.find(conversation).filter(|row| !self.0[*row].marks.ended())
+    }
+
+    /// Forgets a conversation.
+    pub(crate) fn remove(&mut self, conversation: ConversationId) {
+        if let Some(row) = self.find(conversation) {
+            self.0.remove(row);
+        }
+    }
+
     /// Those in log mode.
     pub(crate) fn behind(&mut self) -> impl Iterator<Item = &mut Topic> {
         self.0.iter_mut().filter(|topic| !topic.live)
@@ -139,6 +172,10 @@ impl Topics {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    pub(crate) fn not_ended(&self) -> impl Iterator<Item = ConversationId> + '_ {
+        self.0.iter().filter(|topic| !topic.marks.ended()).map(|topic| topic.conversation)
     }
 
     pub(crate) fn conversations(&self) -> impl Iterator<Item = ConversationId> + '_ {

@@ -244,7 +244,7 @@ fn the_feed_tells_of_further_conversations() {
          entries b 2..3
          > entry b 4
          entry b 4
-         > followed b 0..9
+         > followed b 0..4
          > entry b 5
          entry b 5
          > followed c reset 4..3

@@ -13,6 +13,8 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => (log.clone(), 1..12_u64).prop_map(|(log, count)| Op::Append { log, count }),
         1 => Just(Op::Join),
+        2 => log.clone().prop_map(|log| Op::Leave { log }),
+        3 => (log.clone(), 0..20_u64).prop_map(|(log, history)| Op::Rejoin { log, history }),
         2 => (log.clone(), 1..8_u64).prop_map(|(log, count)| Op::Retain { log, count }),
         12 => (0..4_usize, prop::bool::weighted(0.2)).prop_map(|(pick, again)| Op::Bring { pick, again }),
         2 => pick.prop_map(|pick| Op::Lose { pick }),

@@ -121,3 +121,12 @@ fn the_end_keeps_what_was_asked_and_drops_what_was_told() {
         assert!(driver.run(late).is_empty(), "{late} after the end");
     }
 }
+
+#[test]
+fn renewals_count_as_sends_and_need_a_device_that_is_let_in() {
+    check("> renew 1\nclose hello_expected");
+    check(
+        "> set sends_per_second 1\n> set sends_burst 1\n> open a 0..0\ncaught_up
+         > renew 1\nrenew t 1\n> renew 2\nfailed 2 rate_limited retry after 1001 ms",
+    );
+}

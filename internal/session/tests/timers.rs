@@ -43,6 +43,20 @@ fn a_connection_ends_with_its_age() {
 }
 
 #[test]
+fn a_fresh_token_begins_the_age_anew() {
+    check(&format!(
+        "> set age_max_s 30\n{OPEN}> wait 20s\n> renew 7\nrenew t 7\n> renewed 7\ndone 7
+         > wait 5s\nheartbeat\n> heartbeat\n> wait 24s\n> timeout?\nSome(1s)\n> wait 1s\nclose session_age"
+    ));
+    // A token that is refused changes nothing, whatever is wrong with it.
+    check(&format!(
+        "> set age_max_s 30\n{OPEN}> wait 20s\n> renew 7\nrenew t 7\n> renewed 7 token_expired\nfailed 7 renewal_refused
+         > renew 8\nrenew t 8\n> renewed 8 try_again\nfailed 8 try_again
+         > wait 9s\nheartbeat\n> timeout?\nSome(1s)\n> wait 1s\nclose session_age\n> renewed 8"
+    ));
+}
+
+#[test]
 fn nothing_is_due_after_the_end() {
     check(&format!(
         "{OPEN}> entry a 1\nentry a 1\n> close shutting_down\nclose shutting_down\n> timeout?\nNone\n> wait 99s"

@@ -1,13 +1,14 @@
 //! The directory port: commands go to the write task, questions to the readers.
 
 use crate::read::failed;
-use crate::row::{Columns, conversation_columns, device_columns, state_columns};
+use crate::row::{Columns, conversation_columns, device_columns};
 use crate::sql::{RowsSql, Values};
 use crate::store::SqliteStore;
 use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RemoveDevice};
 use async_trait::async_trait;
 use lockstep_model::{
-    Bounds, Conversation, ConversationId, Device, DeviceId, Intervals, TokenGeneration, UnixMs, User, UserId,
+    Bounds, Conversation, ConversationId, Details, Device, DeviceId, History, Intervals, Member, Seq, TokenGeneration,
+    UnixMs, User, UserId,
 };
 use lockstep_ports::{
     Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
@@ -117,18 +118,21 @@ impl Directory for SqliteStore {
     async fn members_of(
         &self,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
-    ) -> Result<Vec<UserId>, StoreError> {
-        // Those who joined at the same head stand in the order of their ids. Who has left since still has a place in
-        // the order, so that a reader can go on from there.
-        const LIST: &str = "SELECT user FROM members WHERE conversation = ?1 AND left_seq IS NULL \
-             AND (joined_seq, user) > (CASE WHEN ?2 IS NULL THEN -1 ELSE (SELECT max(m.joined_seq) \
-               FROM members m INDEXED BY members_by_user WHERE m.user = ?2 AND m.conversation = ?1) END, ifnull(?2, '')) \
-             ORDER BY joined_seq, user LIMIT ?3";
+    ) -> Result<Vec<Member>, StoreError> {
+        // Those who joined at the same head stand in the order of their ids.
+        const LIST: &str = "SELECT user, role, joined_seq, joined_at FROM members \
+             WHERE conversation = ?1 AND left_seq IS NULL AND (joined_seq, user) > (ifnull(?2, -1), ifnull(?3, '')) \
+             ORDER BY joined_seq, user LIMIT ?4";
         let mut values = Values::new();
-        values.blob(conversation.as_bytes()).optional_text(after.as_ref().map(UserId::as_str)).int(count.into());
-        self.ask("members_of", LIST, &mut values, |columns| columns.user_id()).await
+        values.blob(conversation.as_bytes());
+        match &after {
+            Some((joined, user)) => values.int(joined.get()).text(user.as_str()),
+            None => values.optional_text(None).optional_text(None),
+        };
+        values.int(count.into());
+        self.ask("members_of", LIST, &mut values, |columns| columns.member()).await
     }
 
     async fn conversations_of(
@@ -137,17 +141,24 @@ impl Directory for SqliteStore {
         after: Option<(UnixMs, ConversationId)>,
         count: u32,
     ) -> Result<Vec<ListedConversation>, StoreError> {
-        // Those that were active at the same time stand in the order of their ids, newest first.
+        // Those that were active at the same time stand in the order of their ids, newest first. What goes on in a
+        // conversation does not move it for those who have left.
         const LIST: &str = concat!(
-            "SELECT ",
+            "WITH stays AS MATERIALIZED (SELECT conversation, max(left_seq IS NULL) AS lasts, max(left_seq) AS left_seq, \
+               max(left_at) AS left_at, max(CASE WHEN left_seq IS NULL THEN role END) AS role \
+               FROM members WHERE user = ?1 GROUP BY conversation), \
+             listed AS (SELECT s.*, c.*, k.pinned, k.archived, k.muted_until, k.marked_unread, k.delete_before, \
+               CASE WHEN s.lasts THEN c.active_at ELSE ifnull(s.left_at, c.created_at) END AS at \
+               FROM stays s JOIN conversations c ON c.id = s.conversation \
+               LEFT JOIN member_states k ON k.user = ?1 AND k.conversation = c.id WHERE c.kind <> 'feed') \
+             SELECT ",
             conversation_columns!(),
-            ", max(m.left_seq IS NULL), CASE WHEN c.kind = 'direct' THEN \
-               (SELECT p.user FROM members p WHERE p.conversation = c.id AND p.user <> ?1 LIMIT 1) END, ",
-            state_columns!(),
-            " FROM members m JOIN conversations c ON c.id = m.conversation \
-             LEFT JOIN member_states s ON s.user = m.user AND s.conversation = m.conversation \
-             WHERE m.user = ?1 AND c.kind <> 'feed' AND (?2 IS NULL OR (c.active_at, c.id) < (?2, ?3)) \
-             GROUP BY c.id ORDER BY c.active_at DESC, c.id DESC LIMIT ?4"
+            ", c.role, CASE WHEN c.kind = 'direct' THEN \
+               (SELECT p.user FROM members p WHERE p.conversation = c.id AND p.user <> ?1 LIMIT 1) END, \
+               c.pinned, c.archived, c.muted_until, c.marked_unread, c.delete_before, \
+               CASE WHEN NOT c.lasts THEN c.left_seq END, c.at \
+             FROM listed c WHERE ?2 IS NULL OR (c.at, c.id) < (?2, ?3) \
+             ORDER BY c.at DESC, c.id DESC LIMIT ?4"
         );
         let mut values = Values::new();
         values.text(user.as_str());
@@ -157,12 +168,16 @@ impl Directory for SqliteStore {
         };
         values.int(count.into());
         let listed = |columns: &mut Columns<'_>| {
-            Ok(ListedConversation {
+            let mut listed = ListedConversation {
                 conversation: columns.conversation()?,
-                member: columns.flag()?,
+                role: columns.optional_role()?,
                 peer: columns.optional_user_id()?,
                 state: columns.member_state()?,
-            })
+            };
+            if let Some(left) = columns.optional_int()?.map(Seq::new) {
+                as_it_was(&mut listed.conversation, left, columns.time()?);
+            }
+            Ok(listed)
         };
         self.ask("conversations_of", LIST, &mut values, listed).await
     }
@@ -184,6 +199,14 @@ impl Directory for SqliteStore {
         }
         self.command(LowerCursors(cursors)).await
     }
+}
+
+/// What is left of a conversation for one who has left it.
+fn as_it_was(conversation: &mut Conversation, left: Seq, left_at: UnixMs) {
+    let Conversation { details, member_count, bounds, active_at, .. } = conversation;
+    *details = Details { title: None, avatar: None, custom: None, history: History::None };
+    (*member_count, *active_at) = (0, left_at);
+    (bounds.head, bounds.floor) = (left, bounds.floor.min(left.next()));
 }
 
 impl SqliteStore {

@@ -79,7 +79,7 @@ fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
     Ok(stays)
 }
 
-/// The conversations of which the user is a member now, the feed first, then those lately active, each with all stays.
+/// The feed first, then the conversations lately active, each with all stays.
 fn merged(mut stays: Vec<Stay>) -> Vec<Followed> {
     stays.sort_by_key(|stay| {
         let Stay { feed, followed, interval } = stay;
@@ -92,6 +92,5 @@ fn merged(mut stays: Vec<Stay>) -> Vec<Followed> {
             _ => merged.push(Followed { intervals: Intervals(vec![interval]), ..followed }),
         }
     }
-    merged.retain(|followed| followed.intervals.is_member());
     merged
 }

@@ -7,9 +7,11 @@
 //!
 //! This crate must never answer before the commit, decide who may do what, or know about connections.
 
+mod accounts;
 mod directory;
 mod follow;
 mod gather;
+mod groups;
 mod heads;
 mod health;
 mod log;

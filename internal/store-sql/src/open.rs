@@ -18,6 +18,7 @@ use std::time::Duration;
 const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0001_initial.sql"),
     include_str!("../migrations/0002_services.sql"),
+    include_str!("../migrations/0003_accounts.sql"),
     include_str!("../migrations/0004_groups.sql"),
     include_str!("../migrations/0005_messages.sql"),
     include_str!("../migrations/0006_people.sql"),

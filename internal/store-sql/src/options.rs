@@ -13,6 +13,10 @@ pub struct SqliteOptions {
     pub group_rows_max: usize,
     /// Conversations that one user may be a member of; one more is refused.
     pub conversations_per_user_max: u32,
+    /// Members of one group; one more is refused.
+    pub group_members_max: u32,
+    /// Members of one room; one more is refused.
+    pub room_members_max: u32,
     /// Moved heads that are remembered for [`moved_since`](lockstep_ports::MessageLog::moved_since), 24 bytes each; older
     /// marks get `None`.
     pub moved_heads_max: usize,
@@ -31,6 +35,8 @@ impl Default for SqliteOptions {
             commands_waiting_max: 4_096,
             group_rows_max: 2_048,
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX as u32,
+            group_members_max: limits::GROUP_MEMBERS_MAX as u32,
+            room_members_max: limits::ROOM_MEMBERS_MAX as u32,
             moved_heads_max: 256 * 1024,
             checkpoint_pages: 8_192,
             database_bytes_max: None,

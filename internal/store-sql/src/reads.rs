@@ -6,8 +6,8 @@ use crate::store::SqliteStore;
 use crate::write::ChangeReceiptSettings;
 use async_trait::async_trait;
 use lockstep_model::{
-    ConversationId, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, UnixMs, Unread, UnreadTotal, UserId, limits,
-    unread,
+    ConversationId, Member, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, UnixMs, Unread, UnreadTotal, UserId,
+    limits, unread,
 };
 use lockstep_ports::{Committed, Directory, Reads, SCANNED_MAX, StoreError, TOTALLED_MAX};
 use std::sync::LazyLock;
@@ -146,18 +146,19 @@ impl Reads for SqliteStore {
     async fn receipts(
         &self,
         conversation: ConversationId,
-        after: Option<UserId>,
+        after: Option<(Seq, UserId)>,
         count: u32,
-    ) -> Result<Vec<Receipt>, StoreError> {
+    ) -> Result<Vec<(Seq, Receipt)>, StoreError> {
         let members = self.members_of(conversation, after, count).await?;
-        let bind = |values: &mut Values, index: usize, user: &UserId| {
-            values.int(index as u64).text(user.as_str()).blob(conversation.as_bytes());
+        let bind = |values: &mut Values, index: usize, member: &Member| {
+            values.int(index as u64).text(member.user.as_str()).blob(conversation.as_bytes());
         };
         let take = |columns: &mut Columns<'_>| Ok((columns.optional_int()?, columns.optional_int()?));
         let found = self.find("receipts", &RECEIPTS, &members, bind, take).await?;
-        let told = members.into_iter().zip(found).map(|(user, found)| {
+        let told = members.into_iter().zip(found).map(|(member, found)| {
             let (delivered, read) = found.unwrap_or_default();
-            Receipt { user, delivered: delivered.map(Seq::new), read: read.map(Seq::new) }
+            let (delivered, read) = (delivered.map(Seq::new), read.map(Seq::new));
+            (member.joined_seq, Receipt { user: member.user, delivered, read })
         });
         Ok(told.collect())
     }

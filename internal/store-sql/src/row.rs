@@ -2,8 +2,8 @@
 
 use lockstep_model::{
     AliasTarget, Block, Bounds, ConnectionGeneration, Contact, Conversation, ConversationId, ConversationKind, Custom,
-    Device, DeviceId, DeviceKind, Interval, MemberState, Profile, ReceiptSettings, Scope, Seq, Service, ServiceName,
-    TokenGeneration, UnixMs, User, UserId,
+    CustomObject, Details, Device, DeviceId, DeviceKind, History, Interval, Member, MemberState, Profile,
+    ReceiptSettings, Role, Scope, Seq, Service, ServiceName, TokenGeneration, UnixMs, User, UserId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -19,7 +19,8 @@ pub(crate) struct Columns<'r> {
 /// The columns that [`Columns::device`] takes.
 macro_rules! device_columns {
     () => {
-        "id, user, name, kind, token_generation, connection_generation, created_at, seen_at, removed_at"
+        "id, user, name, kind, token_generation, connection_generation, created_at, seen_at, removed_at, \
+         signed_out_at, platform"
     };
 }
 pub(crate) use device_columns;
@@ -27,7 +28,7 @@ pub(crate) use device_columns;
 /// The columns that [`Columns::conversation`] takes, of a table named `c`.
 macro_rules! conversation_columns {
     () => {
-        "c.id, c.kind, c.title, c.floor, c.head, c.created_at, c.active_at"
+        "c.id, c.kind, c.title, c.avatar, c.custom, c.history, c.member_count, c.floor, c.head, c.created_at, c.active_at"
     };
 }
 pub(crate) use conversation_columns;
@@ -150,6 +151,8 @@ impl<'r> Columns<'r> {
             created_at: self.time()?,
             seen_at: self.optional_int()?.map(UnixMs::new),
             removed_at: self.optional_int()?.map(UnixMs::new),
+            signed_out_at: self.optional_int()?.map(UnixMs::new),
+            platform: self.optional_text()?.map(str::to_owned),
         })
     }
 
@@ -221,11 +224,36 @@ impl<'r> Columns<'r> {
         Ok(Conversation {
             id: self.conversation_id()?,
             kind: ConversationKind::from_text(self.text()?).ok_or_else(|| invalid("a conversation's kind"))?,
-            title: self.optional_text()?.map(str::to_owned),
+            details: self.details()?,
+            member_count: self.int()?,
             bounds: self.bounds()?,
             created_at: self.time()?,
             active_at: self.time()?,
         })
+    }
+
+    /// `title, avatar, custom, history`
+    fn details(&mut self) -> Result<Details> {
+        let (title, avatar, custom) = (self.optional_text()?, self.optional_text()?, self.optional_text()?);
+        Ok(Details {
+            title: title.map(str::to_owned),
+            avatar: avatar.map(str::to_owned),
+            custom: custom
+                .map(|json| CustomObject::from_json(json).ok_or_else(|| invalid("a custom object")))
+                .transpose()?,
+            history: History::from_text(self.text()?).ok_or_else(|| invalid("a history"))?,
+        })
+    }
+
+    pub(crate) fn optional_role(&mut self) -> Result<Option<Role>> {
+        self.optional_text()?.map(|text| Role::from_text(text).ok_or_else(|| invalid("a role"))).transpose()
+    }
+
+    /// `user, role, joined_seq, joined_at`
+    pub(crate) fn member(&mut self) -> Result<Member> {
+        let user = self.user_id()?;
+        let role = self.optional_role()?.ok_or_else(|| invalid("a role"))?;
+        Ok(Member { user, role, joined_seq: self.seq()?, joined_at: self.time()? })
     }
 }
 

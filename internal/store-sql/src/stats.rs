@@ -10,6 +10,8 @@ pub struct StoreStats {
     pub read_queries: u64,
     /// Transactions that were committed.
     pub commits: u64,
+    /// Trips to SQLite's thread that transactions made: each costs more than most statements do.
+    pub transaction_trips: u64,
     /// Transactions that failed, or whose commit did.
     pub failed_commits: u64,
     /// Entries that [`append`](lockstep_ports::MessageLog::append) made.
@@ -20,6 +22,8 @@ pub struct StoreStats {
     pub cursor_rows_written: u64,
     /// Rows that advances of read offsets wrote: offsets (each with its row in an index) and users' versions.
     pub offset_rows_written: u64,
+    /// Rows that changes of groups wrote: members, counts, details, and entries with the heads that they move.
+    pub group_rows_written: u64,
 }
 
 /// The running counters behind [`StoreStats`].
@@ -27,20 +31,24 @@ pub struct StoreStats {
 pub(crate) struct Counters {
     read_queries: AtomicU64,
     commits: AtomicU64,
+    transaction_trips: AtomicU64,
     failed_commits: AtomicU64,
     entries_appended: AtomicU64,
     append_rows: AtomicU64,
     cursor_rows: AtomicU64,
     offset_rows: AtomicU64,
+    group_rows: AtomicU64,
 }
 
 /// What one transaction wrote; counted only once it is committed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
+    pub(crate) trips: u64,
     pub(crate) entries_appended: u64,
     pub(crate) append_rows: u64,
     pub(crate) cursor_rows: u64,
     pub(crate) offset_rows: u64,
+    pub(crate) group_rows: u64,
 }
 
 impl Counters {
@@ -49,11 +57,13 @@ impl Counters {
         StoreStats {
             read_queries: read(&self.read_queries),
             commits: read(&self.commits),
+            transaction_trips: read(&self.transaction_trips),
             failed_commits: read(&self.failed_commits),
             entries_appended: read(&self.entries_appended),
             append_rows_written: read(&self.append_rows),
             cursor_rows_written: read(&self.cursor_rows),
             offset_rows_written: read(&self.offset_rows),
+            group_rows_written: read(&self.group_rows),
         }
     }
 
@@ -70,8 +80,10 @@ impl Counters {
         add(&self.append_rows, tally.append_rows, "append");
         add(&self.cursor_rows, tally.cursor_rows, "cursor");
         add(&self.offset_rows, tally.offset_rows, "offset");
+        add(&self.group_rows, tally.group_rows, "group");
         self.entries_appended.fetch_add(tally.entries_appended, Ordering::Relaxed);
         self.commits.fetch_add(1, Ordering::Relaxed);
+        self.transaction_trips.fetch_add(tally.trips, Ordering::Relaxed);
         metrics::counter!("lockstep_store_entries_appended_total").increment(tally.entries_appended);
         metrics::counter!("lockstep_store_commits_total").increment(1);
         metrics::histogram!("lockstep_store_transaction_seconds").record(took.as_secs_f64());

@@ -1,8 +1,8 @@
 //! The handle that applications hold, and the stream of events.
 
 use crate::service::{Command, Service};
-use crate::{ClientConfig, Counters, Event, OutboxItem, SendError, Sent};
-use lockstep_protocol::{Body, ClientMsgId, ConversationId, Offset, Seq, Target};
+use crate::{ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, TokenReason, TokenSource};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Kind, Offset, Seq, Target};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -13,6 +13,7 @@ const COMMANDS_MAX: usize = 64;
 /// The handle of a client: cheap to clone. The client stops when it is told to, or when the last handle is dropped.
 #[derive(Clone)]
 pub struct Client {
+    tokens: Arc<dyn TokenSource>,
     commands: mpsc::Sender<Command>,
     counters: Arc<parking_lot::Mutex<Counters>>,
     stopped: CancellationToken,
@@ -38,7 +39,8 @@ impl Client {
         // The bound on events is kept before this channel, so that it is one number.
         let (events, events_rx) = mpsc::channel(1);
         let (counters, stopped) = (Arc::default(), CancellationToken::new());
-        let client = Self { commands, counters: Arc::clone(&counters), stopped: stopped.clone() };
+        let tokens = Arc::clone(&config.tokens);
+        let client = Self { tokens, commands, counters: Arc::clone(&counters), stopped: stopped.clone() };
         // The task ends by `stop`, by the last handle's drop, or by the server's word; `stopped` tells of it.
         tokio::spawn(Service::run(config, commands_rx, events, counters, stopped));
         (client, Events(events_rx))
@@ -66,9 +68,14 @@ impl Client {
         target: Target,
         body: Body,
     ) -> Result<Pending, SendError> {
+        self.enqueue_item(OutboxItem { client_msg_id, target, kind: Kind::Message, body }).await
+    }
+
+    /// Takes something to send.
+    pub(crate) async fn enqueue_item(&self, item: OutboxItem) -> Result<Pending, SendError> {
         let (saved, on_saved) = oneshot::channel();
         let (answer, on_answer) = oneshot::channel();
-        let item = OutboxItem { client_msg_id: client_msg_id.clone(), target, body };
+        let client_msg_id = item.client_msg_id.clone();
         self.command(Command::Send { item, saved, answer }).await?;
         on_saved.await.map_err(|_| SendError::Stopped)??;
         Ok(Pending { client_msg_id, answer: on_answer })
@@ -103,6 +110,20 @@ impl Client {
         let (taken, on_taken) = oneshot::channel();
         self.command(Command::Read { offset: Offset { conversation, seq }, taken }).await?;
         on_taken.await.map_err(|_| SendError::Stopped)?
+    }
+
+    /// Shows the server a fresh token from the client's source, so that the connection does not end with its age. To be
+    /// called now and then, such as every hour; without it the client connects again when the server closes.
+    ///
+    /// # Errors
+    ///
+    /// If there is no token, no connection, or the server refuses. The connection goes on then.
+    pub async fn renew(&self) -> Result<(), RenewError> {
+        let token = self.tokens.token(TokenReason::Connect).await?;
+        let (answer, on_answer) = oneshot::channel();
+        let command = Command::Renew { token, answer };
+        self.commands.send(command).await.map_err(|_| RenewError::NotConnected)?;
+        on_answer.await.map_err(|_| RenewError::NotConnected)?
     }
 
     /// What was counted since the start.

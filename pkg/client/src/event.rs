@@ -1,5 +1,6 @@
 //! What a client tells its application.
 
+use crate::TokenError;
 use lockstep_protocol::{
     ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Offset, Seq, SkipReason, UnixMs, UserId,
 };
@@ -178,6 +179,25 @@ pub enum SendError {
     /// client.
     #[error("the client has stopped")]
     Stopped,
+}
+
+/// Why a connection was not renewed. It goes on as it was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenewError {
+    /// There is no fresh token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The server does not take the token.
+    #[error("{code}: {message}")]
+    Refused {
+        /// The name of the server's code.
+        code: String,
+        /// The server's sentence.
+        message: String,
+    },
+    /// There is no connection: the next one begins anew anyway.
+    #[error("there is no connection to renew")]
+    NotConnected,
 }
 
 /// What a client has counted since its start.

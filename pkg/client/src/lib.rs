@@ -11,19 +11,26 @@
 //!
 //! It must never acknowledge what is not stored, connect again after the server said to stop, or show a token.
 
+mod accounts;
 mod client;
 mod config;
 mod event;
+mod kinds;
 pub mod machine;
+mod refreshed;
 mod service;
 mod store;
+mod thread;
 mod token;
 mod transport;
 
+pub use accounts::{AccountError, Accounts, Session, SignIn, SigningDevice, Waiting};
 pub use client::{Client, Events, Pending};
 pub use config::ClientConfig;
-pub use event::{Counters, DisconnectReason, Event, SendError, Sent, StopReason};
+pub use event::{Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
+pub use refreshed::{RefreshedTokens, TokenKeeper};
 pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
+pub use thread::{Message, Thread};
 pub use token::{FixedToken, TokenError, TokenReason, TokenSource};
 
 /// For implementations of [`TokenSource`] and [`LocalStore`].

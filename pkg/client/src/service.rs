@@ -2,10 +2,10 @@
 
 use crate::machine::{ConnectError, Effect, Machine, Settings};
 use crate::transport::{self, Incoming, Socket};
-use crate::{ClientConfig, Counters, Event, OutboxItem, SendError, Sent, StopReason};
+use crate::{ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, StopReason};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lockstep_protocol::{ClientMsgId, Offset};
+use lockstep_protocol::{ClientMsgId, Offset, Ref};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -29,6 +29,11 @@ pub(crate) enum Command {
         offset: Offset,
         taken: oneshot::Sender<Result<(), SendError>>,
     },
+    Renew {
+        token: String,
+        /// Answered when the server has answered; dropped if the connection ends first.
+        answer: oneshot::Sender<Result<(), RenewError>>,
+    },
     Stop,
 }
 
@@ -49,6 +54,7 @@ pub(crate) struct Service {
     /// Events that nobody has taken yet.
     untaken: VecDeque<Event>,
     waiters: HashMap<ClientMsgId, Waiters>,
+    renewals: HashMap<Ref, oneshot::Sender<Result<(), RenewError>>>,
     connecting: Option<Connecting>,
     socket: Option<Socket>,
     unflushed: bool,
@@ -90,6 +96,7 @@ impl Service {
             events,
             untaken: VecDeque::new(),
             waiters: HashMap::new(),
+            renewals: HashMap::new(),
             connecting: None,
             socket: None,
             unflushed: false,
@@ -182,6 +189,11 @@ impl Service {
                 }
             }
             Command::Read { offset, taken } => drop(taken.send(self.machine.handle_read(now(), offset))),
+            Command::Renew { token, answer } => {
+                if let Some(reference) = self.machine.handle_renew(&token) {
+                    self.renewals.insert(reference, answer);
+                }
+            }
             Command::Stop => self.machine.handle_stop(),
         }
     }
@@ -229,6 +241,7 @@ impl Service {
             Effect::Close => {
                 self.connecting = None;
                 self.unflushed = false;
+                self.renewals.clear();
                 if let Some(socket) = self.socket.take() {
                     socket.close().await;
                 }
@@ -246,6 +259,12 @@ impl Service {
                 saved.into_iter().flatten().for_each(|saved| drop(saved.send(Ok(()))));
             }
             Effect::Answer { client_msg_id, outcome } => self.answer(client_msg_id, outcome),
+            Effect::Renewed { reference, outcome } => {
+                if let Some(answer) = self.renewals.remove(&reference) {
+                    // Whoever asked may be gone.
+                    let _ = answer.send(outcome);
+                }
+            }
         }
     }
 

@@ -25,7 +25,12 @@ fn entry(n: u8, seq: u64) -> Entry {
 }
 
 fn item(id: &str, target: Target) -> OutboxItem {
-    OutboxItem { client_msg_id: ClientMsgId::new(id).expect("an id"), target, body: Body::text(id) }
+    OutboxItem {
+        client_msg_id: ClientMsgId::new(id).expect("an id"),
+        target,
+        kind: Kind::Message,
+        body: Body::text(id),
+    }
 }
 
 fn offset(n: u8, seq: u64) -> Offset {
@@ -148,6 +153,32 @@ async fn the_store_in_a_file() {
     let store = SqliteStore::open(&path).await.expect("the same store");
     assert_eq!(store.load().await.expect("a state"), before);
     assert_eq!(store.history(conversation(1), 10).await.expect("a history").len(), 3);
+}
+
+/// What is withdrawn does not stay on the device.
+async fn check_recalls(store: &dyn LocalStore) {
+    let of_kind = |n, seq, kind, body| Change::Entry(Entry { kind, body, ..entry(n, seq) });
+    let edit = |n, seq, target| of_kind(n, seq, Kind::Edit, Body::edit(Seq::new(target), &Body::text("new")));
+    let message = |n, seq| Change::Entry(entry(n, seq));
+    let recall = of_kind(1, 6, Kind::Recall, Body::recall(Seq::new(2)));
+    let changes = [message(1, 1), message(1, 2), edit(1, 3, 1), edit(1, 4, 2), edit(1, 5, 2)];
+    store.apply(&changes).await.expect("the store takes it");
+    store.apply(&[message(2, 2), edit(2, 3, 2), recall]).await.expect("the store takes it");
+    for (n, stubs) in [(1, vec![2, 4, 5]), (2, vec![])] {
+        let history = store.history(conversation(n), 10).await.expect("a history");
+        let recalled = history.iter().filter(|entry| entry.body == Body::recalled());
+        assert_eq!(recalled.map(|entry| entry.seq.get()).collect::<Vec<_>>(), stubs, "{history:?}");
+    }
+    let item = OutboxItem { kind: Kind::Edit, ..item("edit", Target::Conversation(conversation(1))) };
+    store.apply(&[Change::OutboxAdded(item.clone())]).await.expect("the store takes it");
+    assert_eq!(store.load().await.expect("a state").outbox, [item]);
+}
+
+#[tokio::test]
+async fn recalls_erase_in_both_stores() {
+    check_recalls(&MemoryStore::new()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    check_recalls(&SqliteStore::open(&folder.path().join("device.db")).await.expect("a new store")).await;
 }
 
 #[tokio::test]

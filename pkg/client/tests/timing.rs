@@ -6,7 +6,7 @@ mod frames;
 use frames::{conversation, entry, welcome};
 use lockstep_client::machine::{Effect, Machine, Settings};
 use lockstep_client::protocol::{
-    Ack, Body, ClientFrame, ClientMsgId, Cursor, Epoch, ErrorFrame, Offset, Seq, ServerFrame, Shown, Target,
+    Ack, Body, ClientFrame, ClientMsgId, Cursor, Epoch, ErrorFrame, Kind, Offset, Seq, ServerFrame, Shown, Target,
 };
 use lockstep_client::{Change, Event, OutboxItem, State, TokenReason};
 use std::time::{Duration, Instant};
@@ -64,7 +64,7 @@ impl Clockwork {
                 }
                 Effect::Event(event) => done.events.push(event),
                 Effect::Connect(reason) => done.connects.push(reason),
-                Effect::Close | Effect::Saved(_) | Effect::Answer { .. } => {}
+                Effect::Close | Effect::Saved(_) | Effect::Answer { .. } | Effect::Renewed { .. } => {}
             }
         }
         done
@@ -98,6 +98,7 @@ fn a_missing_answer_is_asked_for_again() {
     let send = |id: &str| OutboxItem {
         client_msg_id: ClientMsgId::new(id).expect("an id"),
         target: Target::Conversation(conversation(1)),
+        kind: Kind::Message,
         body: Body::text(id),
     };
     let sends = |done: Done| -> Vec<String> {

@@ -8,7 +8,7 @@ use lockstep_client::protocol::{
     Body, ClientFrame, ClientMsgId, Code, Cursor, EntryId, Offset, Send, Seq, ServerFrame, Target, UnixMs,
 };
 use lockstep_client::{
-    DisconnectReason, Event, FixedToken, LocalStore, MemoryStore, SendError, StopReason, TokenReason,
+    DisconnectReason, Event, FixedToken, LocalStore, MemoryStore, RenewError, SendError, StopReason, TokenReason,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -253,6 +253,39 @@ async fn refusals_are_told_or_tried_again() {
     let refused = event(&mut events, |event| matches!(event, Event::ReadRefused { .. })).await;
     let offset = Offset { conversation: conversation(1), seq: Seq::new(9) };
     assert_eq!(refused, Event::ReadRefused { offset, code: "read_beyond".to_owned() });
+}
+
+#[tokio::test]
+async fn a_connection_is_renewed_or_goes_on_as_it_was() {
+    let server = FakeServer::start().await;
+    let (client, mut events) = server.client(store());
+    assert_eq!(within(client.renew()).await, Err(RenewError::NotConnected), "before there is a connection");
+    let (mut connection, _) = server.accept_live().await;
+    event(&mut events, |event| *event == Event::CaughtUp).await;
+    let answers: [Option<Code>; 2] = [None, Some(Code::RenewalRefused)];
+    for refusal in answers {
+        let renewing = tokio::spawn({
+            let client = client.clone();
+            async move { client.renew().await }
+        });
+        let Some(ClientFrame::Renew(renew)) = connection.next().await else { panic!("a fresh token") };
+        assert!(renew.token.starts_with("token-"), "it comes from the source");
+        let (frame, expected) = match refusal {
+            None => (ServerFrame::Done { reference: renew.reference }, Ok(())),
+            Some(code) => {
+                let error = lockstep_client::protocol::ErrorFrame::of(code, renew.reference);
+                let (code, message) = (code.name().to_owned(), code.spec().sentence.to_owned());
+                (ServerFrame::Error(error), Err(RenewError::Refused { code, message }))
+            }
+        };
+        connection.send(frame).await;
+        assert_eq!(within(renewing).await.expect("no panic"), expected);
+    }
+    // The connection goes on, and with it the answer is lost if it does not.
+    let renewing = tokio::spawn(async move { client.renew().await });
+    let Some(ClientFrame::Renew(_)) = connection.next().await else { panic!("a fresh token") };
+    drop(connection);
+    assert_eq!(within(renewing).await.expect("no panic"), Err(RenewError::NotConnected));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The body of an entry: a JSON object that names its `type`, kept as the text it came in.
 
+use crate::Seq;
 use crate::limits::{BODY_BYTES_MAX, BODY_DEPTH_MAX};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -55,7 +56,37 @@ impl Body {
     /// A `text` body, the commonest of all.
     pub fn text(text: &str) -> Self {
         let json = serde_json::json!({"type": "text", "text": text}).to_string();
-        Self::from_stored(json).expect("serde_json wrote valid JSON")
+        Self::written(json)
+    }
+
+    /// The body of an edit: another body for the message that stands at `target`.
+    pub fn edit(target: Seq, body: &Self) -> Self {
+        Self::written(format!(r#"{{"type":"edit","target":{target},"body":{}}}"#, body.as_json()))
+    }
+
+    /// The body of a recall of the message that stands at `target`.
+    pub fn recall(target: Seq) -> Self {
+        Self::written(format!(r#"{{"type":"recall","target":{target}}}"#))
+    }
+
+    /// The body of a reaction to the message that stands at `target`: made, or taken back.
+    pub fn reaction(target: Seq, key: &str, on: bool) -> Self {
+        let key = serde_json::Value::from(key);
+        Self::written(format!(r#"{{"type":"reaction","target":{target},"key":{key},"on":{on}}}"#))
+    }
+
+    fn written(json: String) -> Self {
+        Self::from_stored(json).expect("it was written as JSON")
+    }
+
+    /// What stands in place of a recalled message's body.
+    pub fn recalled() -> Self {
+        Self::written(r#"{"type":"recalled"}"#.to_owned())
+    }
+
+    /// Whether this is what stands in place of a recalled message's body.
+    pub fn is_recalled(&self) -> bool {
+        self.type_name() == "recalled"
     }
 
     /// The body as JSON text.

@@ -87,13 +87,27 @@ codes! {
     NoSuchService "no_such_service" 0 404 Keep, "There is no such service.";
     Forbidden "forbidden" 0 403 Keep, "The caller may not do this.";
     OutOfScope "out_of_scope" 0 403 Keep, "The service's scopes do not cover this conversation.";
+    NoSuchTarget "no_such_target" 0 404 Keep, "There is no such message in this conversation that the caller may see.";
+    NotYours "not_yours" 0 403 Keep, "The message is another one's: only its sender may do this.";
+    Recalled "recalled" 0 409 Keep, "The message has been recalled.";
     DuplicateId "duplicate_id" 0 409 Keep, "The sender has used this client_msg_id for another body or conversation.";
     BadBody "bad_body" 0 400 Keep, "The body must be a JSON object with a type, nested at most 32 levels deep.";
     BodyTooLarge "body_too_large" 0 413 Keep, "The body is larger than the server takes.";
     AckBeyond "ack_beyond" 0 400 Keep, "The acknowledgement is for something that was not delivered on this connection.";
     ReadBeyond "read_beyond" 0 400 Keep, "The read offset lies beyond the conversation's head.";
-    RateLimited "rate_limited" 0 429 Keep, "Too many sends; wait as long as retry_after_ms says.";
+    RateLimited "rate_limited" 0 429 Keep, "Too many requests of this kind; wait as long as retry_after_ms says.";
     TooManyConversations "too_many_conversations" 0 409 Keep, "The user is in as many conversations as the server allows.";
+    // Accounts.
+    WrongCredentials "wrong_credentials" 0 401 Keep, "There is no such user with this password.";
+    UserTaken "user_taken" 0 409 Keep, "There is a user of this id already.";
+    SignUpClosed "sign_up_closed" 0 403 Keep, "Users are made by the server's operator.";
+    NoSuchSignIn "no_such_sign_in" 0 404 Keep, "There is no such sign-in waiting: it has ended, was not answered in time, or the secret is wrong.";
+    SignInRefused "sign_in_refused" 0 403 Keep, "A main device of the user has refused the sign-in.";
+    TooManyDevices "too_many_devices" 0 409 Keep, "The user has as many devices as the server allows.";
+    RenewalRefused "renewal_refused" 0 401 Keep, "The token is no good one of this device; the connection goes on as it was.";
+    TooManyMembers "too_many_members" 0 409 Keep, "The conversation has as many members as the server allows.";
+    NoSuchMember "no_such_member" 0 404 Keep, "The user is not a member of the conversation.";
+    DirectConversation "direct_conversation" 0 409 Keep, "A direct conversation has its two members, and nothing of it can be changed.";
     Blocked "blocked" 0 403 Keep, "One of the two users has blocked the other.";
     TooManyContacts "too_many_contacts" 0 409 Keep, "The user has as many contacts or blocks as the server allows.";
     // REST only.

@@ -2,8 +2,8 @@
 
 use crate::limits::{CURSORS_PER_FRAME_MAX, UNREAD_CONVERSATIONS_MAX};
 use crate::{
-    Ack, Body, BodyError, ClientFrame, ClientMsgId, Code, ConversationId, Entry, Offset, Ref, Resume, Send, Seq,
-    ServerFrame, StateChange, Target, UserId, push_entries, push_entry,
+    Ack, Body, BodyError, ClientFrame, ClientMsgId, Code, Content, ConversationId, Entry, Kind, Offset, Ref, Resume,
+    Send, Seq, ServerFrame, StateChange, Target, UserId, push_entries, push_entry,
 };
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ struct SendWire<'a> {
     #[serde(default)]
     user: Option<UserId>,
     client_msg_id: ClientMsgId,
+    #[serde(default, borrow)]
+    kind: Option<Cow<'a, str>>,
     #[serde(borrow)]
     body: &'a RawValue,
 }
@@ -86,6 +88,7 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
             let ReadWire { conversation, seq } = fields(text, reference)?;
             Ok(ClientFrame::Read { reference, conversation, seq })
         }
+        "renew" => fields(text, reference).map(ClientFrame::Renew),
         "resume" => {
             let resume: Resume = fields(text, reference)?;
             at_most(resume.conversations.len(), CURSORS_PER_FRAME_MAX, "conversations", reference)?;
@@ -132,7 +135,11 @@ fn decode_send(wire: SendWire<'_>, reference: Option<Ref>) -> Result<Send, Decod
         };
         fail(code, reference, &error.to_string())
     })?;
-    Ok(Send { reference, target, client_msg_id: wire.client_msg_id, body })
+    let kind = Kind::from_sender(wire.kind.as_deref()).ok_or_else(|| {
+        fail(Code::BadFrame, reference, "\"kind\" must be \"message\", \"edit\", \"recall\" or \"reaction\".")
+    })?;
+    Content::of(&kind, &body).map_err(|error| fail(Code::BadBody, reference, &error.to_string()))?;
+    Ok(Send { reference, target, client_msg_id: wire.client_msg_id, kind, body })
 }
 
 fn fields<'a, T: Deserialize<'a>>(text: &'a str, reference: Option<Ref>) -> Result<T, DecodeError> {
@@ -182,6 +189,7 @@ pub fn encode_client(frame: &ClientFrame) -> String {
     match frame {
         // `Hello` has its own `ref`.
         ClientFrame::Hello(hello) => text("hello", None, hello),
+        ClientFrame::Renew(renew) => text("renew", None, renew),
         ClientFrame::Resume(resume) => text("resume", None, resume),
         ClientFrame::Send(send) => encode_send(send),
         ClientFrame::Ack(ack) => encode_ack(&ack.cursors),
@@ -203,7 +211,7 @@ fn encode_send(send: &Send) -> String {
     #[derive(Serialize)]
     struct Wire<'a> {
         #[serde(rename = "type")]
-        kind: &'static str,
+        frame: &'static str,
         #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
         reference: Option<Ref>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,6 +219,8 @@ fn encode_send(send: &Send) -> String {
         #[serde(skip_serializing_if = "Option::is_none")]
         user: Option<&'a UserId>,
         client_msg_id: &'a ClientMsgId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        kind: Option<&'a str>,
         body: &'a Body,
     }
     let (conversation, user) = match &send.target {
@@ -218,11 +228,12 @@ fn encode_send(send: &Send) -> String {
         Target::User(user) => (None, Some(user)),
     };
     json(&Wire {
-        kind: "send",
+        frame: "send",
         reference: send.reference,
         conversation,
         user,
         client_msg_id: &send.client_msg_id,
+        kind: (send.kind != Kind::Message).then(|| send.kind.as_str()),
         body: &send.body,
     })
 }

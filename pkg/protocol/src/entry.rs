@@ -60,6 +60,12 @@ impl Kind {
         }
     }
 
+    /// The kind that a sender names: one that devices and services may send, a message if none is named.
+    pub fn from_sender(text: Option<&str>) -> Option<Self> {
+        let kind = Self::from_text(text.unwrap_or("message"));
+        (!matches!(kind, Self::System | Self::Other(_))).then_some(kind)
+    }
+
     /// The kind that a text names.
     pub fn from_text(text: &str) -> Self {
         match text {

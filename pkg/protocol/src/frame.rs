@@ -1,8 +1,8 @@
 //! The frames. Field names here are the names on the wire; `docs/protocol.md` shows an example of each.
 
 use crate::{
-    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, OffsetsVersion, Receipt, Seq,
-    StateChange, UnixMs, Unread, UserId,
+    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Kind, OffsetsVersion, Receipt,
+    Seq, StateChange, UnixMs, Unread, UserId,
 };
 use compact_str::CompactString;
 use serde::de::value::MapAccessDeserializer;
@@ -50,6 +50,8 @@ pub enum ClientFrame {
         /// At most [`crate::limits::UNREAD_CONVERSATIONS_MAX`].
         conversations: Vec<ConversationId>,
     },
+    /// A fresh token for a connection that is open.
+    Renew(Renew),
     /// The answer to the server's heartbeat.
     Heartbeat,
 }
@@ -83,6 +85,23 @@ impl fmt::Debug for Hello {
             .field("feed", feed)
             .field("offsets_version", offsets_version)
             .finish_non_exhaustive()
+    }
+}
+
+/// A fresh token for a connection that is open.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renew {
+    /// Repeated in the answer.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Ref>,
+    /// Another access token of the same device.
+    pub token: CompactString,
+}
+
+impl fmt::Debug for Renew {
+    /// Without the token, as [`Hello`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Renew").field("reference", &self.reference).finish_non_exhaustive()
     }
 }
 
@@ -178,6 +197,8 @@ pub struct Send {
     pub target: Target,
     /// The device's own name for it: sending the same again gets the same answer and reaches nobody twice.
     pub client_msg_id: ClientMsgId,
+    /// What it is: one of those that [`Kind::from_sender`] takes.
+    pub kind: Kind,
     /// The content.
     pub body: Body,
 }

@@ -199,6 +199,11 @@ macro_rules! uuid_id {
 }
 
 uuid_id!(
+    /// A sign-in that waits for the word of a main device.
+    SignInId,
+    "a sign-in id"
+);
+uuid_id!(
     /// A device: made by the server, unique across users. Its text is 36 characters, valid in an NSQ channel name.
     DeviceId,
     "a device id"

@@ -10,6 +10,7 @@
 mod body;
 mod code;
 mod codec;
+mod content;
 mod encode_entry;
 mod entry;
 mod frame;
@@ -21,12 +22,15 @@ mod service;
 pub use body::{Body, BodyError};
 pub use code::{Advice, Code, Spec};
 pub use codec::{DecodeError, decode_client, decode_server, encode_client, encode_server};
+pub use content::{Content, ContentError};
 pub use encode_entry::{push_entries, push_entry};
 pub use entry::{Entry, Kind, Sender};
 pub use frame::{
-    Ack, ClientFrame, ClientLimits, Cursor, ErrorFrame, Hello, Offset, Ref, Resume, Send, ServerFrame, Shown,
+    Ack, ClientFrame, ClientLimits, Cursor, ErrorFrame, Hello, Offset, Ref, Renew, Resume, Send, ServerFrame, Shown,
     SkipReason, Target, Welcome,
 };
-pub use ids::{ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, UnixMs, UserId};
+pub use ids::{
+    ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, SignInId, UnixMs, UserId,
+};
 pub use personal::{Receipt, StateChange, Unread};
 pub use service::ServiceName;

@@ -35,14 +35,23 @@ pub const FRAMES_PER_SECOND: u32 = 500;
 pub const FRAMES_BURST: u32 = 2_000;
 /// Most conversations of one user. One more is refused with `too_many_conversations`.
 pub const CONVERSATIONS_PER_USER_MAX: usize = 10_000;
-/// Most members named when a group is made. More are refused with `bad_request`.
+/// Most members of a group, and most users named at once when a conversation is made or users are invited. More names are
+/// refused with `bad_request`, more members with `too_many_members`.
 pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Most users that a message mentions. More are answered with `bad_body`.
+pub const MENTIONS_MAX: usize = 50;
+/// Most characters of a reaction's key. More are answered with `bad_body`.
+pub const REACTION_KEY_CHARS_MAX: usize = 32;
+/// Most members of a room. One more is refused with `too_many_members`. A group has at most `group_members_max`.
+pub const ROOM_MEMBERS_MAX: usize = 100_000;
+/// Most bytes of the JSON text of a conversation's custom object. More are refused with `bad_request`.
+pub const CUSTOM_BYTES_MAX: usize = 8_192;
+/// Most bytes of an avatar's URL. More are refused with `bad_request`.
+pub const AVATAR_BYTES_MAX: usize = 2_048;
 /// Most characters of a title or of a device's name.
 pub const NAME_CHARS_MAX: usize = 128;
 /// Largest custom part of a profile, in bytes of JSON text. A larger one is refused with `bad_request`.
 pub const PROFILE_CUSTOM_BYTES_MAX: usize = 4 * 1024;
-/// Most bytes of an avatar's URL. A longer one is refused with `bad_request`.
-pub const AVATAR_BYTES_MAX: usize = 2_048;
 /// Most contacts of one user, and most blocks. One more is refused with `too_many_contacts`.
 pub const CONTACTS_MAX: usize = 10_000;
 /// Most users asked for in one request. More are refused with `bad_request`.

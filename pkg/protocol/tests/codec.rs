@@ -2,8 +2,8 @@
 
 use lockstep_protocol::{
     Ack, Body, ClientFrame, ClientMsgId, Code, ConversationId, Cursor, Entry, EntryId, Epoch, ErrorFrame, Hello, Kind,
-    Offset, OffsetsVersion, Ref, Resume, Send, Sender, Seq, ServerFrame, Shown, SkipReason, Target, UnixMs, UserId,
-    Welcome, decode_client, decode_server, encode_client, encode_server, limits,
+    Offset, OffsetsVersion, Ref, Renew, Resume, Send, Sender, Seq, ServerFrame, Shown, SkipReason, Target, UnixMs,
+    UserId, Welcome, decode_client, decode_server, encode_client, encode_server, limits,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -208,6 +208,8 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
             feed,
             offsets_version: OffsetsVersion::new(version.into()),
         })),
+        (option::of(seq()), any::<String>())
+            .prop_map(|(reference, token)| ClientFrame::Renew(Renew { reference, token: token.into() })),
         (vec(shown, 0..5), any::<bool>())
             .prop_map(|(conversations, more)| ClientFrame::Resume(Resume { conversations, more })),
         vec(offset(), 0..5).prop_map(|cursors| ClientFrame::Ack(Ack { cursors })),
@@ -220,8 +222,19 @@ fn client_frame() -> impl Strategy<Value = ClientFrame> {
             reference,
             target,
             client_msg_id: ClientMsgId::new(&id).expect("an id"),
+            kind: Kind::Message,
             body,
         })),
+        (conversation(), seq(), name(), any::<bool>()).prop_map(|(conversation, target, key, on)| {
+            let key: String = key.chars().take(32).collect();
+            ClientFrame::Send(Send {
+                reference: None,
+                target: Target::Conversation(conversation),
+                client_msg_id: ClientMsgId::random(),
+                kind: Kind::Reaction,
+                body: Body::reaction(target, &key, on),
+            })
+        }),
     ]
 }
 

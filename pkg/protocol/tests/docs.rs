@@ -73,6 +73,7 @@ fn client_type(frame: &ClientFrame) -> &'static str {
         ClientFrame::Read { .. } => "read",
         ClientFrame::State { .. } => "state",
         ClientFrame::Unread { .. } => "unread",
+        ClientFrame::Renew(_) => "renew",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }
@@ -106,7 +107,10 @@ fn every_frame_has_an_example() {
             }
         };
     }
-    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "resume", "send", "state", "unread"]));
+    assert_eq!(
+        client,
+        BTreeSet::from(["ack", "heartbeat", "hello", "read", "renew", "resume", "send", "state", "unread"])
+    );
     let all = [
         "caught_up",
         "done",
@@ -162,9 +166,9 @@ fn the_limits_are_those_of_the_crate() {
     let values = values!(
         FRAME_BYTES_MAX BODY_BYTES_MAX BODY_DEPTH_MAX CURSORS_PER_FRAME_MAX ENTRIES_PER_FRAME_MAX WINDOW_ENTRIES_MAX
         WINDOW_BYTES_MAX HELLO_TIMEOUT_MS HEARTBEAT_MS ACK_TIMEOUT_MS SENDS_PER_SECOND SENDS_BURST
-        SERVICE_SENDS_PER_SECOND SERVICE_SENDS_BURST FRAMES_PER_SECOND FRAMES_BURST CONVERSATIONS_PER_USER_MAX GROUP_MEMBERS_MAX NAME_CHARS_MAX
-        PROFILE_CUSTOM_BYTES_MAX AVATAR_BYTES_MAX CONTACTS_MAX USERS_PER_REQUEST_MAX UNREAD_CONVERSATIONS_MAX UNREAD_MAX
-        RECEIPTS_MEMBERS_MAX
+        SERVICE_SENDS_PER_SECOND SERVICE_SENDS_BURST FRAMES_PER_SECOND FRAMES_BURST CONVERSATIONS_PER_USER_MAX GROUP_MEMBERS_MAX
+        MENTIONS_MAX REACTION_KEY_CHARS_MAX ROOM_MEMBERS_MAX CUSTOM_BYTES_MAX AVATAR_BYTES_MAX NAME_CHARS_MAX
+        PROFILE_CUSTOM_BYTES_MAX CONTACTS_MAX USERS_PER_REQUEST_MAX UNREAD_CONVERSATIONS_MAX UNREAD_MAX RECEIPTS_MEMBERS_MAX
     );
     let mut expected = String::from("| limit | value | |\n|---|---|---|\n");
     let mut comment = String::new();

@@ -6,7 +6,10 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// Reads a number within a range.
-fn within<T: FromStr + PartialOrd + std::fmt::Display>(text: &str, range: RangeInclusive<T>) -> Result<T, String> {
+pub(super) fn within<T: FromStr + PartialOrd + std::fmt::Display>(
+    text: &str,
+    range: RangeInclusive<T>,
+) -> Result<T, String> {
     let fits = text.parse().ok().filter(|number| range.contains(number));
     fits.ok_or_else(|| format!("it must be a number from {} to {}", range.start(), range.end()))
 }

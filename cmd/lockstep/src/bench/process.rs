@@ -116,12 +116,26 @@ fn program() -> Result<Command> {
     Ok(Command::new(std::env::current_exe().context("this program's own path is not known")?))
 }
 
+/// Sends a request to a server, and returns the whole answer.
+async fn ask(address: SocketAddr, request: &str) -> Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.context("the server's answer cannot be read")?;
+    Ok(answer)
+}
+
+/// Posts JSON to a server as a device, and returns the whole answer.
+pub(super) async fn post(address: SocketAddr, path: &str, token: &str, json: &str) -> Result<String> {
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n");
+    let length = json.len();
+    ask(address, &format!("{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}")).await
+}
+
 /// A counter of a server, as its metrics show it; 0 if it is not there yet.
 pub(super) async fn counter(address: SocketAddr, name: &str) -> Result<f64> {
-    let mut stream = TcpStream::connect(address).await?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.context("the server's metrics cannot be read")?;
+    let answer = ask(address, "GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
     let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(Ok(0.0), |value| value.trim().parse().context("the server's metrics are not as expected"))
 }

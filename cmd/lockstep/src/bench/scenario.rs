@@ -3,6 +3,7 @@
 pub(super) mod catchup;
 pub(super) mod direct;
 pub(super) mod fanout;
+pub(super) mod group;
 pub(super) mod idle;
 pub(super) mod nsq;
 pub(super) mod sends;
@@ -10,6 +11,7 @@ pub(super) mod storm;
 
 mod flight;
 mod sender;
+mod steady;
 
 use anyhow::Result;
 use std::time::{Duration, Instant};

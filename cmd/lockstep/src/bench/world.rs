@@ -99,6 +99,16 @@ impl World {
         self.folder.path().join("data")
     }
 
+    /// A person's id.
+    pub(super) fn user(&self, number: usize) -> &str {
+        self.people[number].user.as_str()
+    }
+
+    /// The token of a person's device.
+    pub(super) fn token(&self, number: usize) -> &str {
+        &self.people[number].token
+    }
+
     /// A person's device. It knows the feed, and what the conversations hold now if `knows_history`.
     pub(super) fn device<H: Handler>(&self, number: usize, knows_history: bool, handler: H) -> Result<Device<H>> {
         let person = &self.people[number];

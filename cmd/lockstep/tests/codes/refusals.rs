@@ -81,6 +81,53 @@ async fn requests_that_are_refused_keep_the_connection() -> Result<()> {
     Ok(())
 }
 
+/// By the socket and by REST, with the same codes.
+#[tokio::test]
+async fn what_is_about_a_message_is_checked() -> Result<()> {
+    let house = House::start(&[]).await?;
+    let mut wire = house.live().await?;
+    wire.send(&house.send("first", "secret")).await?;
+    wire.until("sent").await?;
+    let path = format!("/v1/conversations/{}/messages", house.direct);
+    let post = async |token: &str, name: &str, kind: &str, body: Value| {
+        let (authorization, key) = (format!("Authorization: Bearer {token}"), format!("Idempotency-Key: {name}"));
+        let request = json!({"kind": kind, "body": body});
+        ask(house.server.address(), "POST", &path, &[&authorization, &key], Some(&request)).await
+    };
+    let edit = |target: u64| json!({"type": "edit", "target": target, "body": {"type": "text", "text": "secret too"}});
+    let recall = || json!({"type": "recall", "target": 1});
+    let reaction = || json!({"type": "reaction", "target": 1, "key": "+1", "on": true});
+    let cases = [
+        (&house.ben, "edit", edit(1), Some(Code::NotYours)),
+        (&house.ana, "edit", edit(2), Some(Code::NoSuchTarget)),
+        (&house.ana, "edit", edit(1), None),
+        (&house.ana, "edit", recall(), Some(Code::BadBody)),
+        (&house.ana, "system", json!({"type": "renamed"}), Some(Code::BadRequest)),
+        (&house.ben, "reaction", reaction(), None),
+        (&house.ana, "recall", recall(), None),
+        (&house.ana, "recall", recall(), Some(Code::Recalled)),
+    ];
+    for (number, (token, kind, body, code)) in cases.into_iter().enumerate() {
+        let answer = post(token, &format!("case-{number}"), kind, body).await?;
+        let expected = code.map_or((201, ""), |code| (code.spec().http, code.name()));
+        ensure!((answer.status, &*answer.code()) == expected, "case {number}: {answer:?}");
+    }
+    let mut refused = house.send("again", "x");
+    refused["kind"] = json!("recall");
+    refused["body"] = recall();
+    wire.send(&refused).await?;
+    ensure!(wire.until("error").await?["code"] == Code::Recalled.name());
+
+    let authorization = format!("Authorization: Bearer {}", house.ben);
+    let page = ask(house.server.address(), "GET", &path, &[&authorization], None).await?.json();
+    let entries = page["entries"].as_array().context("a list")?;
+    let found: Vec<_> = entries.iter().map(|entry| (entry["kind"].as_str(), entry["body"].clone())).collect();
+    let stub = json!({"type": "recalled"});
+    let expected = [("message", stub.clone()), ("edit", stub), ("reaction", reaction()), ("recall", recall())];
+    ensure!(found == expected.map(|(kind, body)| (Some(kind), body)), "{page}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn more_than_the_server_takes_is_refused() -> Result<()> {
     let house = House::start(&[("sends_per_second", 1), ("sends_burst", 1), ("conversations_per_user_max", 1)]).await?;

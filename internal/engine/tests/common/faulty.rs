@@ -103,3 +103,56 @@ impl Offsets for SlowOffsets {
         self.store.offsets(user, conversations).await
     }
 }
+
+/// A log whose stretches are held back after they have been read.
+pub struct SlowLog {
+    pub store: SqliteStore,
+    /// Whether they are held back.
+    pub is_slow: AtomicBool,
+    /// Gets a permit when one has been read.
+    pub read: Semaphore,
+    /// Each that is held back takes a permit.
+    pub go_on: Semaphore,
+}
+
+impl SlowLog {
+    pub fn new(store: SqliteStore) -> Self {
+        Self { store, is_slow: AtomicBool::new(false), read: Semaphore::new(0), go_on: Semaphore::new(0) }
+    }
+}
+
+#[async_trait]
+impl MessageLog for SlowLog {
+    fn epoch(&self) -> Epoch {
+        self.store.epoch()
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
+        self.store.append(batch).await
+    }
+
+    async fn ranges(&self, ranges: Vec<Range>) -> Result<Vec<Vec<Entry>>, StoreError> {
+        let found = self.store.ranges(ranges).await;
+        if self.is_slow.load(Ordering::SeqCst) {
+            self.read.add_permits(1);
+            self.go_on.acquire().await.expect("it is never closed").forget();
+        }
+        found
+    }
+
+    async fn bounds(&self, conversations: Vec<ConversationId>) -> Result<Vec<Option<Bounds>>, StoreError> {
+        self.store.bounds(conversations).await
+    }
+
+    fn mark(&self) -> HeadMark {
+        self.store.mark()
+    }
+
+    fn moved_since(&self, mark: HeadMark) -> Option<Vec<Offset>> {
+        self.store.moved_since(mark)
+    }
+
+    async fn raise_floor(&self, conversation: ConversationId, floor: Seq) -> Result<(), StoreError> {
+        self.store.raise_floor(conversation, floor).await
+    }
+}

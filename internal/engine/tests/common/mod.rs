@@ -1,15 +1,17 @@
 //! An engine on the embedded adapters, and devices that are driven by hand.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part")]
 
+pub mod device;
 pub mod faulty;
+pub mod register;
 
 use lockstep_broker_embedded::EmbeddedBroker;
-use lockstep_engine::{Admission, Claim, Connection, Engine, EngineConfig, Ports};
+use lockstep_engine::{Admission, Claim, Connection, Engine, EngineConfig, GroupDraft, Ports};
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Device, DeviceKind, Notice, OffsetsVersion, SendOutcome, Target,
-    UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, ConversationKind, Device, DeviceKind, History, Notice,
+    OffsetsVersion, SendOutcome, Target, UnixMs, UserId,
 };
-use lockstep_ports::{Broker, Wakeup};
+use lockstep_ports::{Broker, Directory, NewConversation, Wakeup};
 use lockstep_store_sql::{SqliteOptions, SqliteStore};
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -87,9 +89,19 @@ impl House {
         self.engine.send(user, id, target, ClientMsgId::random(), Body::text(text)).await
     }
 
+    /// A group whose log is empty and in which nobody has a role.
     pub async fn group(&self, members: &[&Device]) -> ConversationId {
-        let users = members[1..].iter().map(|device| device.user.clone()).collect();
-        self.engine.create_group(&members[0].user, None, users).await.unwrap().id
+        let (id, kind, now) = (ConversationId::generate(), ConversationKind::Group, UnixMs::now());
+        let members = members.iter().map(|device| device.user.clone()).collect();
+        let new = NewConversation { id, kind, title: None, members, now };
+        self.store.create_conversation(new).await.unwrap().unwrap().value.id
+    }
+
+    /// A group or room that the first of them made, and in which newcomers see so much. Its log tells of it.
+    pub async fn club(&self, kind: ConversationKind, history: History, members: &[&Device]) -> ConversationId {
+        let others = members[1..].iter().map(|device| device.user.clone()).collect();
+        let draft = GroupDraft { kind, history: Some(history), ..GroupDraft::group(None, others) };
+        self.engine.create(&members[0].user, draft).await.unwrap().id
     }
 }
 

@@ -1,6 +1,7 @@
 //! The caller's conversations, and who is in them.
 
 use super::caller::Caller;
+use super::groups::GroupRequest;
 use super::page_size;
 use super::people::StateAnswer;
 use crate::http::{JsonBody, Params, PathId, bad_request};
@@ -8,8 +9,11 @@ use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lockstep_engine::ListedConversation;
-use lockstep_model::{Code, Conversation, ConversationId, MemberState, Seq, UnixMs, UserId, limits};
+use lockstep_engine::{ListedConversation, Standing};
+use lockstep_model::{
+    Code, Conversation, ConversationId, ConversationKind, CustomObject, Details, Device, History, Member, MemberState,
+    Role, Seq, UnixMs, UserId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A conversation as lists show it.
@@ -18,6 +22,9 @@ pub(super) struct ConversationAnswer {
     id: ConversationId,
     kind: &'static str,
     title: Option<String>,
+    avatar: Option<String>,
+    custom: Option<CustomObject>,
+    history: History,
     /// For direct ones, the other user.
     peer: Option<UserId>,
     head: Seq,
@@ -25,24 +32,38 @@ pub(super) struct ConversationAnswer {
     created_at: UnixMs,
     active_at: UnixMs,
     member: bool,
+    /// The caller's; null if it is no member.
+    role: Option<Role>,
+    /// How many there are.
+    members: u64,
     /// What the caller keeps about it.
     state: StateAnswer,
 }
 
 impl ConversationAnswer {
-    fn new(conversation: Conversation, peer: Option<UserId>, member: bool, state: MemberState) -> Self {
+    fn new(conversation: Conversation, peer: Option<UserId>, role: Option<Role>, state: MemberState) -> Self {
+        let Details { title, avatar, custom, history } = conversation.details;
         Self {
             id: conversation.id,
             kind: conversation.kind.as_str(),
-            title: conversation.title,
+            title,
+            avatar,
+            custom,
+            history,
             peer,
             head: conversation.bounds.head,
             floor: conversation.bounds.floor,
             created_at: conversation.created_at,
             active_at: conversation.active_at,
-            member,
+            member: role.is_some(),
+            role,
+            members: conversation.member_count,
             state: state.into(),
         }
+    }
+
+    pub(super) fn standing(standing: Standing) -> Self {
+        Self::new(standing.conversation, standing.peer, standing.role, standing.state)
     }
 }
 
@@ -68,10 +89,7 @@ pub(super) async fn list(
     let size = page_size(params.limit)?;
     let after = match &params.cursor {
         None => None,
-        Some(text) => Some(
-            parse_cursor(text)
-                .ok_or_else(|| bad_request("\"cursor\" must be the \"next\" of an earlier answer, as it was"))?,
-        ),
+        Some(text) => Some(parse_cursor(text).ok_or_else(wrong_cursor)?),
     };
     // One more than fits tells whether there is a next page.
     let mut listed = state.engine.conversations(&device.user, after, size + 1).await?;
@@ -80,9 +98,19 @@ pub(super) async fn list(
     let next = listed.last().filter(|_| more).map(write_cursor);
     let conversations = listed
         .into_iter()
-        .map(|one| ConversationAnswer::new(one.conversation, one.peer, one.member, one.state))
+        .map(|one| ConversationAnswer::new(one.conversation, one.peer, one.role, one.state))
         .collect();
     Ok(Json(ListAnswer { conversations, next }))
+}
+
+pub(super) fn wrong_cursor() -> Problem {
+    bad_request("\"cursor\" must be the \"next\" of an earlier answer, as it was")
+}
+
+/// The id comes last, since it may have any characters.
+pub(super) fn parse_member_cursor(text: &str) -> Option<(Seq, UserId)> {
+    let (joined_seq, user) = text.split_once('.')?;
+    Some((Seq::new(joined_seq.parse().ok()?), user.parse().ok()?))
 }
 
 fn write_cursor(last: &ListedConversation) -> String {
@@ -99,11 +127,9 @@ fn parse_cursor(text: &str) -> Option<(UnixMs, ConversationId)> {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum CreateRequest {
     /// A group of the caller and others.
-    Group {
-        #[serde(default)]
-        title: Option<String>,
-        members: Vec<UserId>,
-    },
+    Group(GroupRequest),
+    /// A room, open to join.
+    Room(GroupRequest),
     /// The one conversation with another user.
     Direct { user: UserId },
 }
@@ -115,27 +141,26 @@ pub(super) async fn create(
     JsonBody(request): JsonBody<CreateRequest>,
 ) -> Result<(StatusCode, Json<ConversationAnswer>), Problem> {
     match request {
-        CreateRequest::Group { title, members } => {
-            if let Some(title) = &title {
-                check_title(title)?;
-            }
-            if members.len() > limits::GROUP_MEMBERS_MAX {
-                return Err(bad_request(&format!(
-                    "A group is made with at most {} members",
-                    limits::GROUP_MEMBERS_MAX
-                )));
-            }
-            let made = state.engine.create_group(&device.user, title, members).await?;
-            Ok((StatusCode::CREATED, Json(ConversationAnswer::new(made, None, true, MemberState::default()))))
-        }
+        CreateRequest::Group(group) => create_group(&state, &device, group, ConversationKind::Group).await,
+        CreateRequest::Room(room) => create_group(&state, &device, room, ConversationKind::Room).await,
         CreateRequest::Direct { user } => {
             let was_there = direct_exists(&state, &device.user, &user).await?;
             let direct = state.engine.open_direct(&device.user, &user).await?;
             let status = if was_there { StatusCode::OK } else { StatusCode::CREATED };
             let kept = state.engine.member_state(&device.user, direct.id).await?;
-            Ok((status, Json(ConversationAnswer::new(direct, Some(user), true, kept))))
+            Ok((status, Json(ConversationAnswer::new(direct, Some(user), Some(Role::Member), kept))))
         }
     }
+}
+
+async fn create_group(
+    state: &GatewayState,
+    device: &Device,
+    request: GroupRequest,
+    kind: ConversationKind,
+) -> Result<(StatusCode, Json<ConversationAnswer>), Problem> {
+    let made = state.engine.create(&device.user, request.draft(kind)?).await?;
+    Ok((StatusCode::CREATED, Json(ConversationAnswer::new(made, None, Some(Role::Owner), MemberState::default()))))
 }
 
 /// Two who make it at the same moment may both be told that they made it.
@@ -147,26 +172,26 @@ async fn direct_exists(state: &GatewayState, user: &UserId, peer: &UserId) -> Re
     }
 }
 
-fn check_title(title: &str) -> Result<(), Problem> {
-    let fits = (1..=limits::NAME_CHARS_MAX).contains(&title.chars().count());
-    if fits && !title.chars().any(char::is_control) {
-        return Ok(());
-    }
-    let bound = limits::NAME_CHARS_MAX;
-    Err(bad_request(&format!("\"title\" must have 1 to {bound} characters, none of them a control character")))
-}
-
 #[derive(Deserialize)]
 pub(super) struct MembersParams {
-    cursor: Option<UserId>,
+    cursor: Option<String>,
     limit: Option<u32>,
 }
 
 #[derive(Serialize)]
+pub(super) struct MemberAnswer {
+    user: UserId,
+    role: Role,
+    since: UnixMs,
+}
+
+#[derive(Serialize)]
 pub(super) struct MembersAnswer {
-    members: Vec<UserId>,
+    members: Vec<MemberAnswer>,
+    /// Where the log stood before this was read: changes after it may be known already, and no other is missing.
+    head: Seq,
     /// What to give as `cursor` for the next page; null on the last one.
-    next: Option<UserId>,
+    next: Option<String>,
 }
 
 /// `GET /v1/conversations/{id}/members`, in order of joining.
@@ -177,11 +202,13 @@ pub(super) async fn members(
     Params(params): Params<MembersParams>,
 ) -> Result<Json<MembersAnswer>, Problem> {
     let size = page_size(params.limit)?;
-    let mut members = state.engine.members(&device.user, conversation, params.cursor, size + 1).await?;
+    let after = params.cursor.as_deref().map(|text| parse_member_cursor(text).ok_or_else(wrong_cursor)).transpose()?;
+    let (mut members, head) = state.engine.members(&device.user, conversation, after, size + 1).await?;
     let more = members.len() > size as usize;
     members.truncate(size as usize);
-    let next = members.last().filter(|_| more).cloned();
-    Ok(Json(MembersAnswer { members, next }))
+    let next = members.last().filter(|_| more).map(|last| format!("{}.{}", last.joined_seq, last.user));
+    let answer = |member: Member| MemberAnswer { user: member.user, role: member.role, since: member.joined_at };
+    Ok(Json(MembersAnswer { members: members.into_iter().map(answer).collect(), head, next }))
 }
 
 #[cfg(test)]
@@ -195,13 +222,10 @@ mod tests {
         for wrong in ["", ".", "17", "17.", &format!(".{id}"), &format!("x.{id}"), &format!("-1.{id}"), "17.x"] {
             assert_eq!(parse_cursor(wrong), None, "{wrong}");
         }
-    }
-
-    #[test]
-    fn which_titles_are_taken() {
-        let cases = [("t", true), (&"ü".repeat(128), true), (&"ü".repeat(129), false), ("", false), ("a\nb", false)];
-        for (title, expected) in cases {
-            assert_eq!(check_title(title).is_ok(), expected, "{title}");
+        let ana = UserId::new("ana.b").unwrap();
+        assert_eq!(parse_member_cursor("17.ana.b"), Some((Seq::new(17), ana)));
+        for wrong in ["", ".", "17", "17.", ".ana", "x.ana", "-1.ana"] {
+            assert_eq!(parse_member_cursor(wrong), None, "{wrong}");
         }
     }
 }

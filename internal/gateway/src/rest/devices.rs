@@ -14,6 +14,9 @@ pub(super) struct DeviceAnswer {
     id: DeviceId,
     name: String,
     kind: &'static str,
+    platform: Option<String>,
+    /// Whether it has tokens that may be good.
+    signed_in: bool,
     created_at: UnixMs,
     seen_at: Option<UnixMs>,
     /// Whether it is the caller.
@@ -36,6 +39,8 @@ pub(super) async fn list(
         id: device.id,
         name: device.name,
         kind: device.kind.as_str(),
+        platform: device.platform,
+        signed_in: device.signed_out_at.is_none(),
         created_at: device.created_at,
         seen_at: device.seen_at,
     };

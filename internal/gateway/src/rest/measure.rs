@@ -33,8 +33,8 @@ fn known_method(request: &Request) -> &'static str {
         "GET" => "GET",
         "POST" => "POST",
         "PUT" => "PUT",
-        "PATCH" => "PATCH",
         "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
         _ => "other",
     }
 }

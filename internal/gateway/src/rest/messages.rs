@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use lockstep_engine::{HistoryPage, Slice};
 use lockstep_model::{
-    Body, BodyError, ClientMsgId, Code, ConversationId, Device, Entry, EntryId, Seq, Service, SharedEntry, Target,
-    UnixMs,
+    Body, BodyError, ClientMsgId, Code, Content, ConversationId, Device, Entry, EntryId, Kind, Seq, Service,
+    SharedEntry, Target, UnixMs,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -20,6 +20,8 @@ const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 #[derive(Deserialize)]
 pub(super) struct SendRequest {
+    #[serde(default)]
+    kind: Option<String>,
     body: Box<RawValue>,
 }
 
@@ -54,16 +56,19 @@ pub(super) async fn send(
         };
         Problem::new(code, format!("{error}."))
     })?;
+    let kind = Kind::from_sender(request.kind.as_deref())
+        .ok_or_else(|| bad_request("\"kind\" must be \"message\", \"edit\", \"recall\" or \"reaction\""))?;
+    Content::of(&kind, &body).map_err(|error| Problem::new(Code::BadBody, error.to_string()))?;
     let (now, engine) = (tokio::time::Instant::now(), &state.engine);
     let too_fast = |wait| Problem::from(Code::RateLimited).retry_after(wait);
     let sent = match sending {
         Sending::Device(Device { id, user, .. }) => {
             state.device_rates().admit(&id, now).map_err(too_fast)?;
-            engine.send(user, id, Target::Conversation(conversation), client_msg_id, body).await?
+            engine.send_as(user, id, Target::Conversation(conversation), client_msg_id, kind, body).await?
         }
         Sending::Service(Service { name, .. }) => {
             state.service_rates().admit(&name, now).map_err(too_fast)?;
-            engine.publish(name, conversation, client_msg_id, body).await?
+            engine.publish_as(name, conversation, client_msg_id, kind, body).await?
         }
     };
     let status = if sent.duplicate { StatusCode::OK } else { StatusCode::CREATED };
@@ -161,7 +166,7 @@ fn within_bytes(mut entries: Vec<SharedEntry>, slice: Slice, bytes_max: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_model::{Kind, Sender};
+    use lockstep_model::Sender;
 
     fn entry(seq: u64) -> SharedEntry {
         SharedEntry::new(Entry {

@@ -1,15 +1,21 @@
 //! REST: what a service, a script or a device without a live connection may do, and what operators look at.
 
+mod accounts;
+mod attempts;
 mod caller;
 mod conversations;
 mod devices;
+mod groups;
 mod measure;
 mod messages;
 mod operations;
 mod people;
 mod rates;
 mod reads;
+mod sessions;
+mod sign_ins;
 
+pub(crate) use attempts::Attempts;
 pub(crate) use rates::SendRates;
 
 use crate::{GatewayState, Problem};
@@ -26,11 +32,22 @@ pub(crate) fn routes() -> Router<GatewayState> {
     Router::new()
         .route("/v1/conversations", measured("conversations", get(conversations::list).post(conversations::create)))
         .route(&format!("{conversation}/messages"), measured("messages", post(messages::send).get(messages::history)))
-        .route(&format!("{conversation}/members"), measured("members", get(conversations::members)))
         .merge(people_routes())
         .merge(reads_routes())
+        .route(conversation, measured("conversation", get(groups::show).patch(groups::change)))
+        .route(
+            &format!("{conversation}/members"),
+            measured("members", get(conversations::members).post(groups::invite)),
+        )
+        .route(
+            &format!("{conversation}/members/{{user}}"),
+            measured("member", delete(groups::remove).patch(groups::set_role)),
+        )
+        .route(&format!("{conversation}/join"), measured("join", post(groups::join)))
+        .route(&format!("{conversation}/leave"), measured("leave", post(groups::leave)))
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
+        .merge(accounts())
         .layer(axum::middleware::map_response(not_stored))
         .route("/.well-known/jwks.json", measured("jwks", get(operations::jwks)))
         .route("/healthz", get(operations::healthz))
@@ -61,6 +78,22 @@ fn reads_routes() -> Router<GatewayState> {
         .route("/v1/reads/total", measured("reads", get(reads::total)))
         .route("/v1/conversations/{id}/read", measured("read", put(reads::read)))
         .route("/v1/conversations/{id}/receipts", measured("receipts", get(reads::receipts)))
+}
+
+/// Accounts and sessions.
+fn accounts() -> Router<GatewayState> {
+    let sign_in = "/v1/sign-ins/{id}";
+    Router::new()
+        .route("/v1/users", measured("users", post(accounts::sign_up)))
+        .route("/v1/profile/password", measured("password", put(accounts::change_password)))
+        .route("/v1/sessions", measured("sessions", post(sessions::sign_in).delete(sessions::sign_out_all)))
+        .route("/v1/sessions/external", measured("sessions", post(sessions::sign_in_external)))
+        .route("/v1/sessions/refresh", measured("sessions", post(sessions::refresh)))
+        .route("/v1/sessions/current", measured("sessions", delete(sessions::sign_out)))
+        .route("/v1/sign-ins", measured("sign_ins", get(sign_ins::list)))
+        .route(sign_in, measured("sign_ins", post(sign_ins::poll)))
+        .route(&format!("{sign_in}/approve"), measured("sign_ins", post(sign_ins::approve)))
+        .route(&format!("{sign_in}/refuse"), measured("sign_ins", post(sign_ins::refuse)))
 }
 
 /// The answer to a path that leads nowhere.

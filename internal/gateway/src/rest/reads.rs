@@ -1,6 +1,7 @@
 //! What the caller has not read, and how far others have got.
 
 use super::caller::Caller;
+use super::conversations::{parse_member_cursor, wrong_cursor};
 use super::page_size;
 use super::people::comma_separated;
 use crate::http::{JsonBody, Params, PathId};
@@ -8,7 +9,7 @@ use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use lockstep_model::{ConversationId, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, Unread, UserId, limits};
+use lockstep_model::{ConversationId, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, Unread, limits};
 use serde::{Deserialize, Serialize};
 
 #[derive(Deserialize)]
@@ -67,7 +68,7 @@ pub(super) async fn read(
 
 #[derive(Deserialize)]
 pub(super) struct ReceiptsParams {
-    cursor: Option<UserId>,
+    cursor: Option<String>,
     limit: Option<u32>,
 }
 
@@ -75,7 +76,7 @@ pub(super) struct ReceiptsParams {
 pub(super) struct ReceiptsAnswer {
     receipts: Vec<Receipt>,
     /// What to give as `cursor` for the next page; null on the last one.
-    next: Option<UserId>,
+    next: Option<String>,
 }
 
 /// `GET /v1/conversations/{id}/receipts`, of the members in order of joining.
@@ -86,11 +87,12 @@ pub(super) async fn receipts(
     Params(params): Params<ReceiptsParams>,
 ) -> Result<Json<ReceiptsAnswer>, Problem> {
     let size = page_size(params.limit)?;
-    let mut receipts = state.engine.receipts(&device.user, conversation, params.cursor, size + 1).await?;
+    let after = params.cursor.as_deref().map(|text| parse_member_cursor(text).ok_or_else(wrong_cursor)).transpose()?;
+    let mut receipts = state.engine.receipts(&device.user, conversation, after, size + 1).await?;
     let more = receipts.len() > size as usize;
     receipts.truncate(size as usize);
-    let next = receipts.last().filter(|_| more).map(|receipt| receipt.user.clone());
-    Ok(Json(ReceiptsAnswer { receipts, next }))
+    let next = receipts.last().filter(|_| more).map(|(joined, last)| format!("{joined}.{}", last.user));
+    Ok(Json(ReceiptsAnswer { receipts: receipts.into_iter().map(|(_, receipt)| receipt).collect(), next }))
 }
 
 /// What the caller lets others hear.

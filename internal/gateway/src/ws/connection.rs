@@ -4,7 +4,7 @@ use super::socket::{Incoming, Socket, Stream, WriteError};
 use super::translate;
 use crate::GatewayState;
 use lockstep_engine::{Connection, Mailbox, Wakeup};
-use lockstep_model::{Code, Epoch, Notice, OffsetsVersion};
+use lockstep_model::{Code, Epoch, Notice, OffsetsVersion, Ref};
 use lockstep_session::{Admitted, Effect, Event, Session};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -81,6 +81,7 @@ enum Pause {
     /// So much has gathered that it has to be written.
     Full,
     Hello(Box<Hello>),
+    Renew(Option<Ref>, String),
     Close(Code),
     Settled,
 }
@@ -192,6 +193,7 @@ impl Shell {
             match self.carry_out(&mut told) {
                 Pause::Full => told.writes += u64::from(self.flush().await?),
                 Pause::Hello(hello) => Box::pin(self.authenticate(*hello)).await,
+                Pause::Renew(reference, token) => Box::pin(self.renew(reference, token)).await,
                 Pause::Close(code) => return Err(End::Close(code)),
                 Pause::Settled => break,
             }
@@ -223,6 +225,7 @@ impl Shell {
                 Effect::Authenticate { token, epoch, offsets_version } => {
                     return Pause::Hello(Box::new(Hello { token, epoch, offsets_version }));
                 }
+                Effect::Renew { reference, token } => return Pause::Renew(reference, token),
                 Effect::Close(code) => return Pause::Close(code),
             }
         }
@@ -263,6 +266,17 @@ impl Shell {
         };
         state.meters.connections.decrement(1.0);
         state.meters.closed(code);
+    }
+
+    /// Looks at a fresh token: it has to be a good one of the same device.
+    async fn renew(&mut self, reference: Option<Ref>, token: String) {
+        let Some(connection) = &self.connection else { return };
+        let outcome = match self.state.verify(&token) {
+            Ok(claim) if claim.device != connection.device => Err(Code::RenewalRefused),
+            Ok(claim) => self.state.engine.authorize(&claim).await.map(drop),
+            Err(code) => Err(code),
+        };
+        self.session.handle_renewed(reference, outcome, Instant::now());
     }
 
     /// Verifies the token and lets the device in, or not.
@@ -314,6 +328,6 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         let bytes = size_of_future(run);
-        assert!(bytes <= 1_104, "{bytes} bytes");
+        assert!(bytes <= 1_112, "{bytes} bytes");
     }
 }

@@ -22,6 +22,7 @@ pub(crate) fn request(text: &str) -> Request {
             reference: send.reference,
             target: send.target,
             client_msg_id: send.client_msg_id,
+            kind: send.kind,
             body: send.body,
         },
         Ok(ClientFrame::Ack(ack)) => Request::Ack(ack.cursors),
@@ -30,6 +31,7 @@ pub(crate) fn request(text: &str) -> Request {
             Request::State { reference, conversation, change }
         }
         Ok(ClientFrame::Unread { reference, conversations }) => Request::Unread { reference, conversations },
+        Ok(ClientFrame::Renew(renew)) => Request::Renew { reference: renew.reference, token: renew.token.into() },
         Ok(ClientFrame::Heartbeat) => Request::Heartbeat,
         Err(error) => Request::Malformed { reference: error.reference, code: error.code, detail: error.message },
     }

@@ -5,7 +5,8 @@ use lockstep_auth::{Claim, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Engine, EngineConfig, Ports};
 use lockstep_gateway::{GatewayConfig, GatewayState, router};
-use lockstep_model::{Code, ConversationId, Device, DeviceKind, TokenGeneration, UnixMs, UserId};
+use lockstep_model::{Code, ConversationId, ConversationKind, Device, DeviceKind, TokenGeneration, UnixMs, UserId};
+use lockstep_ports::{Directory, NewConversation};
 use lockstep_store_sql::{SqliteOptions, SqliteStore};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 /// A server without its process.
 pub(crate) struct House {
     pub(crate) engine: Engine,
+    store: SqliteStore,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) address: SocketAddr,
     pub(crate) folder: tempfile::TempDir,
@@ -57,7 +59,7 @@ impl House {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router(state)).await });
-        Self { engine, tokens, address, folder }
+        Self { engine, store, tokens, address, folder }
     }
 
     pub(crate) async fn device(&self, name: &str) -> Device {
@@ -65,9 +67,12 @@ impl House {
         self.engine.create_device(&user(name), "phone", DeviceKind::Main).await.unwrap()
     }
 
+    /// A group whose log is empty and in which nobody has a role.
     pub(crate) async fn group(&self, members: &[&Device]) -> ConversationId {
-        let others = members[1..].iter().map(|device| device.user.clone()).collect();
-        self.engine.create_group(&members[0].user, None, others).await.unwrap().id
+        let (id, kind, now) = (ConversationId::generate(), ConversationKind::Group, UnixMs::now());
+        let members = members.iter().map(|device| device.user.clone()).collect();
+        let new = NewConversation { id, kind, title: None, members, now };
+        self.store.create_conversation(new).await.unwrap().unwrap().value.id
     }
 
     pub(crate) fn token(&self, device: &Device) -> String {

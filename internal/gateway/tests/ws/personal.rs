@@ -193,5 +193,5 @@ async fn large_conversations_are_silent() {
     assert_eq!(ana.until("receipts").await["conversation"], two.group.to_string());
     let all = two.house.engine.receipts(&two.ana.user, large, None, 100).await.unwrap();
     assert_eq!(all.len(), 33);
-    assert_eq!(all.iter().filter(|receipt| receipt.read.is_some_and(|read| read.get() == 1)).count(), 2);
+    assert_eq!(all.iter().filter(|(_, receipt)| receipt.read.is_some_and(|read| read.get() == 1)).count(), 2);
 }

@@ -6,7 +6,9 @@ use lockstep_auth::Tokens;
 use lockstep_engine::{Claim, EngineConfig};
 use lockstep_gateway::GatewayConfig;
 use lockstep_model::{Code, TokenGeneration, UnixMs};
+use lockstep_session::SessionConfig;
 use serde_json::json;
+use std::time::Duration;
 
 #[tokio::test]
 async fn tokens_of_every_wrong_kind() {
@@ -71,4 +73,51 @@ async fn one_more_than_the_server_takes() {
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);
     let _live = house.live(&ana).await;
     assert_eq!(house.hello(&house.token(&ben)).await.closed().await, Code::Overloaded);
+}
+
+#[tokio::test]
+async fn a_fresh_token_on_an_open_connection() {
+    let (age_max, fast) = (Duration::from_millis(700), 1_000_000);
+    let session =
+        SessionConfig { age_max, sends_per_second: fast, frames_per_second: fast, ..SessionConfig::default() };
+    let house = House::with(EngineConfig::default(), GatewayConfig { session, ..GatewayConfig::default() }).await;
+    let (phone, other) = (house.device("ana").await, house.device("ben").await);
+    let renew = |token: &str| json!({"type": "renew", "ref": 9, "token": token});
+    let mut wire = house.live(&phone).await;
+    let expired = house.token_until(&phone, UnixMs::new(UnixMs::now().get() - 61_000));
+    let refused = [
+        "x".to_owned(),
+        expired,
+        house.token(&other),
+        // Another device of the same user.
+        house.token(&house.device("ana").await),
+    ];
+    for token in refused {
+        wire.send(renew(&token)).await;
+        let error = wire.until("error").await;
+        assert_eq!((&error["code"], &error["ref"]), (&json!("renewal_refused"), &json!(9)));
+        assert_eq!((&error["close"], &error["reconnect"]), (&json!(false), &json!(false)));
+    }
+    // A connection that is younger, and not renewed, ends before this one, which is renewed again and again.
+    let mut unrenewed = house.live(&other).await;
+    let mut closed = std::pin::pin!(unrenewed.closed());
+    let code = loop {
+        let renewed = async {
+            wire.send(renew(&house.token(&phone))).await;
+            assert_eq!(wire.until("done").await["ref"], 9);
+        };
+        tokio::select! {
+            biased;
+            () = renewed => {}
+            code = &mut closed => break code,
+        }
+    };
+    assert_eq!(code, Code::SessionAge);
+    // The connection's token is revoked with all others of the device.
+    let mut revoked = house.live(&phone).await;
+    revoked.send(renew(&house.token(&phone))).await;
+    revoked.until("done").await;
+    house.engine.sign_out(phone.id).await.unwrap();
+    let code = revoked.closed().await;
+    assert!(matches!(code, Code::DeviceRemoved | Code::TokenRevoked), "{code}");
 }

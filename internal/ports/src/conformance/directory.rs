@@ -5,7 +5,7 @@ use super::world::{at, nobody, seq};
 use crate::{CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
     Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
-    Intervals, Kind, MemberState, Sender, TokenGeneration, UnixMs, User, UserId,
+    Intervals, Kind, Member, MemberState, Role, Sender, TokenGeneration, UnixMs, User, UserId,
 };
 use tokio::task::JoinSet;
 
@@ -27,6 +27,8 @@ pub async fn directory(stores: &Stores) {
     super::services::services(stores).await;
     super::people::people(stores).await;
     super::reads::reads(stores).await;
+    super::accounts::accounts(stores).await;
+    super::groups::groups(stores).await;
 }
 
 const FIRST_STAY: Interval = Interval { joined_seq: seq_const(0), left_seq: None, visible_from_seq: seq_const(1) };
@@ -187,7 +189,8 @@ async fn groups(stores: &Stores) {
     let created =
         stores.directory.create_conversation(new.clone()).await.expect("create_conversation").expect("all exist");
     let made = &created.value;
-    assert_eq!((made.id, made.kind, &made.title), (new.id, ConversationKind::Group, &new.title));
+    assert_eq!((made.id, made.kind, &made.details.title), (new.id, ConversationKind::Group, &new.title));
+    assert_eq!(made.member_count, 3);
     assert_eq!(
         (made.bounds, made.created_at, made.active_at),
         (Bounds { floor: seq(1), head: seq(0) }, at(30), at(30))
@@ -231,12 +234,9 @@ async fn a_direct_conversation_is_made_once(stores: &Stores) {
     for (user, peer) in [(&one, &other), (&other, &one)] {
         assert_eq!(told(stores, user).await, [change]);
         let listed = stores.directory.conversations_of(user.id.clone(), None, 10).await.expect("conversations_of");
-        let expected = ListedConversation {
-            conversation: made[0].value.clone(),
-            member: true,
-            peer: Some(peer.id.clone()),
-            state: MemberState::default(),
-        };
+        let (conversation, role) = (made[0].value.clone(), Some(Role::Member));
+        let state = MemberState::default();
+        let expected = ListedConversation { conversation, role, peer: Some(peer.id.clone()), state };
         assert_eq!(listed, [expected]);
     }
 }
@@ -275,15 +275,18 @@ async fn the_order_of_members(stores: &Stores) {
         users.push(stores.make_user().await.id);
     }
     let group = stores.make_group(&users.iter().collect::<Vec<_>>(), at(0)).await.id;
-    let page = async |after: Option<&UserId>, count| {
-        stores.directory.members_of(group, after.cloned(), count).await.expect("members_of")
+    let page = async |after: Option<&Member>, count| {
+        let after = after.map(|last: &Member| (last.joined_seq, last.user.clone()));
+        let page = stores.directory.members_of(group, after, count).await.expect("members_of");
+        assert!(page.iter().all(|member| (member.role, member.joined_at) == (Role::Member, at(0))));
+        page
     };
     let all = page(None, 100).await;
-    let mut sorted = all.clone();
+    let mut sorted: Vec<UserId> = all.iter().map(|member| member.user.clone()).collect();
     sorted.sort();
     users.sort();
     assert_eq!(sorted, users, "everybody once");
-    let mut paged: Vec<UserId> = Vec::new();
+    let mut paged: Vec<Member> = Vec::new();
     loop {
         let next = page(paged.last(), 3).await;
         if next.is_empty() {
@@ -311,7 +314,7 @@ async fn the_order_of_conversations(stores: &Stores) {
     let all = page(None, 100).await;
     let times: Vec<UnixMs> = all.iter().map(|listed| listed.conversation.active_at).collect();
     assert_eq!(times, [at(300), at(300), at(300), at(200), at(100)], "the feed is not among them");
-    assert!(all.iter().all(|listed| listed.member && listed.peer.is_none()));
+    assert!(all.iter().all(|listed| listed.role.is_some() && listed.peer.is_none()));
     let mut paged: Vec<ListedConversation> = Vec::new();
     loop {
         let after = paged.last().map(|last| (last.conversation.active_at, last.conversation.id));

@@ -28,7 +28,7 @@ async fn what_is_appended_is_read_back(stores: &Stores) {
     let bodies =
         [r#"{"type":"text","text":"hi"}"#, r#"{ "n": 1.50,"type":"poll" , "u":"\u00e9ü🦀"}"#, r#"{"type":"x"}"#];
     for (number, (json, kind)) in
-        bodies.into_iter().zip([Kind::Message, Kind::from_text("poll"), Kind::Edit]).enumerate()
+        bodies.into_iter().zip([Kind::Message, Kind::from_text("poll"), Kind::System]).enumerate()
     {
         let body = Body::parse(json).expect("a body");
         let append = Append { kind: kind.clone(), body, sent_at: at(number as u64), ..message(&author, group, "") };

@@ -3,9 +3,12 @@
 //! The suites panic at the first breach. They make users, devices and conversations of their own, so that they may run
 //! on a store that holds others, and at the same time. The store must live on after a suite: nothing is cleaned up.
 
+mod accounts;
 mod broker;
 mod directory;
+mod groups;
 mod message_log;
+mod messages;
 mod offsets;
 mod people;
 mod reads;
@@ -15,6 +18,7 @@ mod world;
 pub use broker::{broker, broker_in_order_and_once};
 pub use directory::directory;
 pub use message_log::message_log;
+pub use messages::messages;
 pub use offsets::offsets;
 
 use crate::{Directory, MessageLog, Offsets};
@@ -31,4 +35,8 @@ pub struct Stores {
     pub offsets: Arc<dyn Offsets>,
     /// How many conversations the store lets a user be in: at least 20, and few enough to be made one by one.
     pub conversations_per_user_max: usize,
+    /// How many members the store lets a group have: at least 8, and few enough to be made one by one.
+    pub group_members_max: usize,
+    /// How many members the store lets a room have: more than a group.
+    pub room_members_max: usize,
 }

@@ -4,8 +4,8 @@ use super::Stores;
 use super::world::{Member, at, message, message_of, seq};
 use crate::{Append, Author, SCANNED_MAX};
 use lockstep_model::{
-    ConversationId, Kind, PersonalChange, Receipt, ReceiptSettings, ReceiptSettingsChange, ServiceName, StateChange,
-    UnixMs, Unread, UnreadTotal, UserId,
+    ConversationId, Kind, PersonalChange, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, ServiceName,
+    StateChange, UnixMs, Unread, UnreadTotal, UserId,
 };
 
 pub(super) async fn reads(stores: &Stores) {
@@ -150,8 +150,9 @@ async fn receipts_of_those_who_tell(stores: &Stores) {
     stores.store_cursor(ben.device, group, 4).await;
     stores.store_cursor(laptop.id, group, 6).await;
     stores.offsets.advance(ben.user.clone(), group, seq(3)).await.expect("advance");
-    let receipts = async |after: Option<&UserId>, count| {
-        let mut found = stores.directory.receipts(group, after.cloned(), count).await.expect("receipts");
+    let receipts = async |after: Option<(Seq, UserId)>, count| {
+        let found = stores.directory.receipts(group, after, count).await.expect("receipts");
+        let mut found: Vec<Receipt> = found.into_iter().map(|(_, receipt)| receipt).collect();
         found.sort_by_key(|receipt| receipt.user != ben.user);
         found
     };
@@ -163,7 +164,7 @@ async fn receipts_of_those_who_tell(stores: &Stores) {
     let anas = receipt(&ana, Some(0), Some(0));
     assert_eq!(receipts(None, 10).await, [receipt(&ben, Some(6), Some(3)), anas.clone()]);
     let first = stores.directory.receipts(group, None, 1).await.expect("receipts");
-    let rest = receipts(Some(&first[0].user), 10).await;
+    let rest = receipts(Some((first[0].0, first[0].1.user.clone())), 10).await;
     assert_eq!((first.len(), rest.len()), (1, 1));
     for (delivered, read) in [(true, false), (false, true), (false, false)] {
         let change = ReceiptSettingsChange { delivered: Some(delivered), read: Some(read) };

@@ -3,13 +3,13 @@
 use super::wire::{
     DeviceInfo, DeviceList, GroupInfo, GroupRequest, RemovalInfo, TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
-use super::{aliases, services};
+use super::{accounts, aliases, services};
 use crate::config::TOKEN_TTL_S_MAX;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use lockstep_auth::{Claim, Tokens};
+use lockstep_auth::{Claim, Passwords, Tokens};
 use lockstep_engine::{ChannelDeletion, Engine};
 use lockstep_gateway::{BodyLimits, JsonBody, PathId, Problem, bad_request, no_such_route, wrong_method};
 use lockstep_model::{Device, DeviceId, DeviceKind, UnixMs, UserId};
@@ -24,13 +24,21 @@ pub(crate) struct AdminState {
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) token_ttl: Duration,
     pub(crate) body: BodyLimits,
+    pub(crate) passwords: Arc<Passwords>,
     /// Held while a device is looked up and made, so that two requests for one name make one device.
     making_device: Arc<Mutex<()>>,
 }
 
 impl AdminState {
-    pub(crate) fn new(engine: Engine, tokens: Arc<Tokens>, token_ttl: Duration, body: BodyLimits) -> Self {
-        Self { engine, tokens, token_ttl, body, making_device: Arc::default() }
+    pub(crate) fn new(
+        engine: Engine,
+        tokens: Arc<Tokens>,
+        token_ttl: Duration,
+        body: BodyLimits,
+        passwords: Passwords,
+    ) -> Self {
+        let passwords = Arc::new(passwords);
+        Self { engine, tokens, token_ttl, body, passwords, making_device: Arc::default() }
     }
 }
 
@@ -50,6 +58,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/v1/conversations", post(create_group))
         .merge(aliases::routes())
         .merge(services::routes())
+        .merge(accounts::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)
@@ -135,7 +144,7 @@ async fn create_group(
         None => members.first().cloned().ok_or_else(|| bad_request("\"members\" must name at least one user"))?,
     };
     let made = state.engine.create_group(&creator, request.title, members).await?;
-    Ok((StatusCode::CREATED, Json(GroupInfo { id: made.id.to_string(), title: made.title })))
+    Ok((StatusCode::CREATED, Json(GroupInfo { id: made.id.to_string(), title: made.details.title })))
 }
 
 fn user_id(text: &str) -> Result<UserId, Problem> {

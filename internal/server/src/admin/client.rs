@@ -2,8 +2,9 @@
 
 use super::socket_path;
 use super::wire::{
-    AliasInfo, AliasKey, AliasRequest, DeviceList, GroupInfo, GroupRequest, RemovalInfo, RotateRequest, ServiceInfo,
-    ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
+    AliasInfo, AliasKey, AliasRequest, DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo,
+    RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest,
+    UserInfo, UserRequest,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -74,6 +75,17 @@ impl AdminClient {
     /// See [`token`](Self::token).
     pub async fn ensure_user(&self, user: &str) -> Result<UserInfo, AdminError> {
         self.ask(Method::POST, "/v1/users", Some(&UserRequest { user: user.to_owned() })).await
+    }
+
+    /// Gives a user a password, and makes the user if need be.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn set_password(&self, user: &str, password: &str) -> Result<(), AdminError> {
+        let path = format!("/v1/users/{}/password", percent_encoded(user));
+        let request = PasswordRequest { password: password.to_owned() };
+        self.exchange(Method::PUT, &path, Some(&request)).await.map(drop)
     }
 
     /// The devices of a user.

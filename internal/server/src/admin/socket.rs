@@ -110,6 +110,12 @@ impl axum::serve::Listener for AdminListener {
     }
 }
 
+impl crate::http::Address for unix::SocketAddr {
+    fn peer(&self) -> Option<lockstep_gateway::Peer> {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -117,6 +117,14 @@ pub struct UserRequest {
     pub user: String,
 }
 
+/// Gives a user a password: `PUT /v1/users/{id}/password`. The user is made if need be.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PasswordRequest {
+    /// The password: a secret.
+    pub password: String,
+}
+
 /// A user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct UserInfo {

@@ -1,6 +1,6 @@
 //! Why a configuration is refused: each error names the key, the value, where it came from, and the fix.
 
-use super::{Limits, NsqConfig, TOKEN_TTL_S_MAX};
+use super::{AccountsConfig, Limits, NsqConfig, TOKEN_TTL_S_MAX};
 use figment::error::Kind;
 use figment::value::Value;
 use figment::{Figment, Source};
@@ -98,6 +98,7 @@ fn requirement(key: &str) -> String {
         "log.format" => "\"text\" or \"json\"".to_owned(),
         "log.level" => "a level such as \"info\", or directives such as \"info,lockstep_engine=debug\"".to_owned(),
         key if let Some(requirement) = NsqConfig::requirement(key) => requirement.to_owned(),
+        key if let Some(requirement) = AccountsConfig::requirement(key) => requirement,
         _ => match Limits::default().table().find(|(name, ..)| key.strip_prefix("limits.") == Some(name)) {
             Some((_, _, min, max)) => whole_number(min, max),
             None => "a table".to_owned(),

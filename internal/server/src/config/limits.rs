@@ -70,6 +70,10 @@ limits! {
     connections_max = 100_000, 1..=1_000_000;
     /// Conversations of one user. One more is refused with `too_many_conversations`.
     conversations_per_user_max = 10_000, 1..=1_000_000;
+    /// Members of one group. One more is refused with `too_many_members`.
+    group_members_max = 1_000, 1..=100_000;
+    /// Members of one room. One more is refused with `too_many_members`.
+    room_members_max = 100_000, 1..=1_000_000;
     /// Live entries and signals that wait for one connection. More make it read the log.
     mailbox_max = 1_024, 16..=1_048_576;
     /// Sends that wait for the store. More are answered with `try_again`.

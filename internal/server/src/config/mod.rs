@@ -1,9 +1,11 @@
 //! The one configuration: defaults < `lockstep.toml` < `LOCKSTEP_*` < flags, checked whole before anything is opened.
 
+mod accounts;
 mod error;
 mod limits;
 mod nsq;
 
+pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use error::ConfigError;
 pub use limits::Limits;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
@@ -36,6 +38,8 @@ pub struct Config {
     pub token_ttl_s: u64,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Who may sign up and in.
+    pub accounts: AccountsConfig,
     /// How conversations are called in NSQ.
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
@@ -115,6 +119,7 @@ impl Default for Config {
             data: PathBuf::from("lockstep-data"),
             token_ttl_s: 900,
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
+            accounts: AccountsConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
             limits: Limits::default(),
@@ -155,7 +160,9 @@ impl Config {
             ("nsq_http.names", self.nsq_http.names_are_right()),
             ("log.level", level_is_known && !self.log.level.trim().is_empty()),
         ];
-        if let Some((key, _)) = checks.into_iter().chain(self.nsq.checks()).find(|(_, right)| !right) {
+        if let Some((key, _)) =
+            checks.into_iter().chain(self.nsq.checks()).chain(self.accounts.checks()).find(|(_, right)| !right)
+        {
             return Err(ConfigError::value(figment, key));
         }
         let out_of_bounds = self.limits.table().find(|(_, value, min, max)| !(min..=max).contains(&value));

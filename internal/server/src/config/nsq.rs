@@ -37,6 +37,9 @@ pub struct NsqConfig {
     pub consumers_per_device_max: u64,
     /// Consumers of this server; further conversations live by head signals.
     pub consumers_max: u64,
+    /// Consumers of `_seq` channels of this server: one for each conversation in use, and one for each other nsqd that has it.
+    /// Further conversations live by head signals, and what services publish there waits in nsqd.
+    pub seqs_max: u64,
     /// Consumers opened per second.
     pub consumers_per_second_max: u64,
     /// How long a publish may take, in milliseconds, before devices are told to read the log instead.
@@ -90,6 +93,7 @@ impl Default for NsqConfig {
             events: vec![],
             consumers_per_device_max: 64,
             consumers_max: 20_000,
+            seqs_max: 20_000,
             consumers_per_second_max: 2_000,
             publish_timeout_ms: 250,
             janitor_period_s: 60,
@@ -100,12 +104,14 @@ impl Default for NsqConfig {
 
 impl NsqConfig {
     /// Keys whose values the types leave open, and whether they are right.
-    pub(super) fn checks(&self) -> [(&'static str, bool); 9] {
+    pub(super) fn checks(&self) -> [(&'static str, bool); 10] {
         let is_address = |text: &String| text.parse::<Address>().is_ok();
         let mut nsqds: Vec<_> = self.nsqds.iter().map(|nsqd| &nsqd.tcp).collect();
         nsqds.sort_unstable();
         nsqds.dedup();
         let are_nsqds = self.nsqds.iter().all(|nsqd| is_address(&nsqd.tcp) && is_address(&nsqd.http));
+        // A pinned topic without any channel would grow in nsqd.
+        let (pinned, takes_in) = (self.pinned.len() as u64, self.ingest != Ingest::Off);
         [
             ("nsq.nsqds", are_nsqds && nsqds.len() == self.nsqds.len() && nsqds.len() <= SERVERS_MAX),
             ("nsq.lookupds", self.lookupds.len() <= SERVERS_MAX && self.lookupds.iter().all(is_address)),
@@ -114,6 +120,7 @@ impl NsqConfig {
             ("nsq.events", self.events.is_empty() || !self.nsqds.is_empty()),
             ("nsq.consumers_per_device_max", (1..=10_000).contains(&self.consumers_per_device_max)),
             ("nsq.consumers_max", (1..=1_000_000).contains(&self.consumers_max)),
+            ("nsq.seqs_max", (1..=1_000_000).contains(&self.seqs_max) && (pinned <= self.seqs_max || !takes_in)),
             ("nsq.consumers_per_second_max", (100..=1_000_000).contains(&self.consumers_per_second_max)),
             ("nsq.publish_timeout_ms", (1..=60_000).contains(&self.publish_timeout_ms)),
             ("nsq.janitor_period_s", (1..=3_600).contains(&self.janitor_period_s)),
@@ -136,6 +143,7 @@ impl NsqConfig {
             "nsq.ingest" => "\"off\" or \"live\"",
             "nsq.consumers_per_device_max" => "a whole number from 1 to 10000",
             "nsq.consumers_max" => "a whole number from 1 to 1000000",
+            "nsq.seqs_max" => "a whole number from 1 to 1000000, and not less than there are nsq.pinned",
             "nsq.consumers_per_second_max" => "a whole number from 100 to 1000000",
             "nsq.publish_timeout_ms" => "a whole number from 1 to 60000",
             "nsq.janitor_period_s" => "a whole number from 1 to 3600",

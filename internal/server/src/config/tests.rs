@@ -93,6 +93,46 @@ fn which_events_services_are_told() {
 }
 
 #[test]
+fn who_may_sign_up_and_whose_word_counts() {
+    let dev = || Flags { dev: true, ..Flags::default() };
+    let cases = [
+        ("", Flags::default(), false),
+        ("", dev(), true),
+        ("[accounts]\nsign_up = 'open'", Flags::default(), true),
+        ("[accounts]\nsign_up = 'closed'", dev(), false),
+    ];
+    for (file, flags, open) in cases {
+        let config = Sources { file, flags, ..Sources::default() }.load().unwrap();
+        assert_eq!(config.sign_up_is_open(), open, "{file}");
+    }
+    let set = "[accounts]\nnew_main = 'confirm'\nproxies = ['10.0.0.1', '::1']\n\
+        [[accounts.issuers]]\nissuer = 'https://id.example'\naudience = 'chat'\nalgorithm = 'ES256'\njwks_file = 'keys.json'\n\
+        [[accounts.issuers]]\nissuer = 'other'\naudience = 'chat'\nalgorithm = 'HS256'\nsecret_file = 'secret'\nleeway_s = 60\n";
+    let config = file(set).load().unwrap();
+    let [first, second] = &config.accounts.issuers[..] else { panic!("there are two") };
+    assert_eq!((first.algorithm, first.leeway_s, &*first.user_claim), (IssuerAlgorithm::ES256, 30, "sub"));
+    assert_eq!((second.leeway_s, second.create_users, config.accounts.new_main), (60, true, NewMain::Confirm));
+    assert_eq!(file(&config.to_toml()).load(), Ok(config));
+    let issuer = |change: &str| {
+        let base = "issuer = 'i'\naudience = 'a'\nalgorithm = 'HS256'\nsecret_file = 's'\n";
+        format!("[[accounts.issuers]]\n{base}{change}")
+    };
+    let wrong = [
+        issuer("leeway_s = 61"),
+        issuer("user_claim = ''"),
+        issuer("jwks_file = 'both'"),
+        issuer("").replace("HS256", "RS256"),
+        issuer("").replace("HS256", "none"),
+        issuer("").replace("audience = 'a'", ""),
+        format!("{}\n{}", issuer(""), issuer("")),
+    ];
+    for text in wrong {
+        let sentence = file(&text).load().unwrap_err();
+        assert!(sentence.contains("accounts.issuers"), "{text}: {sentence}");
+    }
+}
+
+#[test]
 fn every_default_lies_within_its_bounds() {
     for (name, value, min, max) in Limits::default().table() {
         assert!((min..=max).contains(&value), "{name}");
@@ -157,12 +197,34 @@ fn wrong_configurations_name_key_value_and_fix() {
             "test.toml sets nsq.events to a list: it must be a list of \"connect\", ",
         ),
         (
+            file("[nsq]\nseqs_max = 0"),
+            "test.toml sets nsq.seqs_max to 0: it must be a whole number from 1 to 1000000, and not less than",
+        ),
+        (
+            file(
+                "[nsq]\nseqs_max = 1\npinned = ['b07e0b16-c06a-8310-ad6d-62bfa14d9be7', '018f0000-0000-7000-8000-000000000001']",
+            ),
+            "test.toml sets nsq.seqs_max to 1: it must be a whole number from 1 to 1000000, and not less than",
+        ),
+        (
             file("[nsq_http]\nlisten = '4151'"),
             "test.toml sets nsq_http.listen to \"4151\": it must be an address and a port, such as 127.0.0.1:4151",
         ),
         (
             file("[nsq_http]\nnames = ['queue:4151']"),
             "test.toml sets nsq_http.names to a list: it must be a list of at most 64 host names or addresses",
+        ),
+        (
+            file("[accounts]\npassword_memory_kib = 1024"),
+            "test.toml sets accounts.password_memory_kib to 1024: it must be a whole number from 7168 to 1048576",
+        ),
+        (
+            file("[accounts]\nsign_up = 'yes'"),
+            "test.toml sets accounts.sign_up to \"yes\": it must be \"open\" or \"closed\"",
+        ),
+        (
+            file("[accounts]\nproxies = ['proxy']"),
+            "test.toml sets accounts.proxies.0 to \"proxy\": it must be a list of at most 64 addresses",
         ),
         (file("data = ''"), "test.toml sets data to \"\": it must be a folder"),
         (file("[log]\nformat = 'xml'"), "test.toml sets log.format to \"xml\": it must be \"text\" or \"json\""),

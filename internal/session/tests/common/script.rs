@@ -2,7 +2,7 @@
 
 use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
 use lockstep_model::{
-    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, Notice,
+    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, LogChange, Notice,
     OffsetsVersion, Page, PersonalChange, Receipt, ReceiptSettings, Receipts, ResumePoint, Sent, Seq, SharedEntry,
     Shown, Skip, SkipReason, StateChange, Target, UnixMs, UserId, unread,
 };
@@ -28,6 +28,11 @@ impl Driver {
             "wait" => self.wait(duration(&mut words)),
             "close" => self.session.close(code(&mut words)),
             "admit" => self.session.handle_admitted(admitted(), self.now),
+            "renewed" => {
+                let reference = Some(Seq::new(number(&mut words)));
+                let refusal = words.next().map(|word| word.parse().expect("a code of the table"));
+                self.session.handle_renewed(reference, refusal.map_or(Ok(()), Err), self.now);
+            }
             "refuse" => self.session.handle_refused(code(&mut words)),
             "wants?" => shown.push(self.session.wants_requests().to_string()),
             "conversations?" => shown.extend(self.session.conversations().map(|it| show::letter(it).to_string())),
@@ -77,6 +82,10 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         }
         // An entry of the feed that tells of another conversation.
         "added" => Notice::Entry(added(id(words), number(words), id(words))),
+        // The entry by which the user leaves, and the one by which somebody else does.
+        "left" => Notice::Entry(left(id(words), number(words), "ann")),
+        "other_left" => Notice::Entry(left(id(words), number(words), "ben")),
+        "unfollowed" => Notice::Unfollowed(offset(id(words), number(words))),
         "head" => Notice::Head(offset(id(words), number(words))),
         "page" => Notice::Page(Box::new(page(words))),
         "overflow" => Notice::Overflowed,
@@ -149,6 +158,7 @@ fn request(verb: &str, words: &mut Words) -> Request {
             reference: Some(Seq::new(number(words))),
             target: Target::Conversation(conversation('a')),
             client_msg_id: ClientMsgId::new("m").expect("an id"),
+            kind: Kind::Message,
             body: Body::text("hi"),
         },
         "read" => {
@@ -160,6 +170,7 @@ fn request(verb: &str, words: &mut Words) -> Request {
             Request::State { reference, conversation: id(words), change }
         }
         "unread" => Request::Unread { reference: Some(Seq::new(number(words))), conversations: vec![id(words)] },
+        "renew" => Request::Renew { reference: Some(Seq::new(number(words))), token: "t".into() },
         "heartbeat" => Request::Heartbeat,
         "malformed" => Request::Malformed { reference: None, code: code(words), detail: "why".into() },
         other => panic!("no verb {other}"),
@@ -179,10 +190,12 @@ fn points(text: &str) -> Vec<ResumePoint> {
     text.split(',').filter(|text| !text.trim().is_empty()).map(point).collect()
 }
 
-/// `a 1..4 head 9`, `a none head 0`, `a skip 1..3 4..5 head 9`; `each 1000` gives the cost of each entry.
+/// `a 1..4 head 9`, `a none head 0`, `a skip 1..3 4..5 head 9`; `each 1000` gives the cost of each entry, `left 3` makes one
+/// of them that by which the user leaves, and `ended` says that nothing follows.
 fn page(words: &mut Words) -> Page {
     let conversation = id(words);
     let (mut skip, mut range, mut head, mut cost) = (None, None, 0, 0);
+    let (mut left_at, mut ended) = (None, false);
     while let Some(word) = words.next() {
         match word {
             "skip" => {
@@ -191,14 +204,20 @@ fn page(words: &mut Words) -> Page {
             }
             "none" => {}
             "head" => head = number(words),
+            "left" => left_at = Some(number(words)),
+            "ended" => ended = true,
             "each" => cost = number(words) as usize,
             word => range = word.split_once("..").map(|(from, to)| (from.parse().unwrap(), to.parse().unwrap())),
         }
     }
     let (from, to) = range.unwrap_or((1, 0));
-    let entries: Vec<_> = (from..=to).map(|seq| entry(conversation, seq, cost)).collect();
+    let at = |seq| match left_at {
+        Some(place) if place == seq => left(conversation, seq, "ann"),
+        _ => entry(conversation, seq, cost),
+    };
+    let entries: Vec<_> = (from..=to).map(at).collect();
     let from = skip.map_or(entries.first().map_or(Seq::ZERO, |entry| entry.seq), |skip| skip.from);
-    Page { conversation, from, skip, entries, head: Seq::new(head) }
+    Page { conversation, from, skip, entries, head: Seq::new(head), ended }
 }
 
 fn added(feed: ConversationId, seq: u64, conversation: ConversationId) -> SharedEntry {
@@ -220,6 +239,11 @@ fn receipts(words: &mut Words) -> Receipts {
 fn settings(feed: ConversationId, seq: u64, told: Option<&str>) -> SharedEntry {
     let settings = ReceiptSettings { delivered: told == Some("delivered"), read: told == Some("read") };
     with_body(feed, seq, Kind::System, PersonalChange::Settings(settings).to_body())
+}
+
+fn left(conversation: ConversationId, seq: u64, member: &str) -> SharedEntry {
+    let member = UserId::new(member).expect("a user id");
+    with_body(conversation, seq, Kind::System, LogChange::MemberLeft { member }.to_body())
 }
 
 fn id(words: &mut Words) -> ConversationId {

@@ -12,6 +12,7 @@ pub(super) fn effect(effect: &Effect) -> String {
         Effect::Authenticate { token, epoch, offsets_version } => {
             format!("authenticate {token} epoch {} v{offsets_version}", epoch.map_or(0, |epoch| epoch.as_bytes()[0]))
         }
+        Effect::Renew { reference, token } => format!("renew {token}{}", number(*reference)),
         Effect::Ask(it) => ask(it),
         Effect::Emit(it) => event(it),
         Effect::Close(code) => format!("close {code}"),
@@ -27,7 +28,10 @@ fn ask(ask: &Ask) -> String {
                 .collect();
             format!("ask resume{all}{}", if *verify { " verify" } else { "" })
         }
-        Ask::Follow(conversation) => format!("ask follow {}", letter(*conversation)),
+        Ask::Follow(Offset { conversation, seq }) if *seq == Seq::ZERO => {
+            format!("ask follow {}", letter(*conversation))
+        }
+        Ask::Follow(Offset { conversation, seq }) => format!("ask follow {} after {seq}", letter(*conversation)),
         Ask::Append { reference, .. } => format!("ask append{}", number(*reference)),
         Ask::Read { conversation, from, count, head } => {
             format!("ask read {} from {from} count {count} head {head}", letter(*conversation))

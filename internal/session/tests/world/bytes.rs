@@ -56,7 +56,11 @@ impl<'a> Source<'a> {
         let kind = *self.0.next()?;
         Some(match kind % 20 {
             0 => Op::Append { log: self.index(6), count: 1 + self.below(12) },
-            1 => Op::Join,
+            1 => match self.below(4) {
+                0 | 1 => Op::Join,
+                2 => Op::Leave { log: self.index(6) },
+                _ => Op::Rejoin { log: self.index(6), history: self.below(8) },
+            },
             2 => Op::Retain { log: self.index(6), count: 1 + self.below(8) },
             3 => Op::Bring { pick: self.index(256), again: false },
             4 => Op::Bring { pick: self.index(256), again: true },

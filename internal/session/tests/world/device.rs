@@ -115,6 +115,7 @@ impl Device {
         assert_eq!(entry.seq.get(), *next, "out of order in {}", entry.conversation);
         *next += 1;
         let log = logs.iter().find(|log| log.conversation == entry.conversation).expect("its log");
+        assert!(log.shows(entry.seq.get()), "{} at {} is outside of all stays", entry.conversation, entry.seq);
         assert!(log.id_at(entry.seq.get()).is_none_or(|id| id == entry.id), "an entry of another log");
         self.copies.entry(entry.conversation).or_default().insert(entry.seq.get(), entry.id);
         self.unacked.push(entry);
@@ -155,7 +156,7 @@ impl Device {
         let nothing = BTreeMap::new();
         for log in logs {
             let copy = self.copies.get(&log.conversation).unwrap_or(&nothing);
-            for seq in log.floor..=log.head() {
+            for seq in (log.floor..=log.head()).filter(|seq| log.shows(*seq)) {
                 assert_eq!(copy.get(&seq).copied(), log.id_at(seq), "{} at {seq}", log.conversation);
             }
         }

@@ -11,19 +11,24 @@ mod stray;
 use crate::common::{Driver, FEED, admitted, conversation, epoch, offset};
 use device::Device;
 use lockstep_model::{
-    Ask, Code, ConversationId, EntryId, Notice, OffsetsVersion, ResumePoint, Sent, Seq, SharedEntry, Shown, UnixMs,
+    Ask, Code, ConversationId, EntryId, Intervals, Notice, OffsetsVersion, ResumePoint, Sent, Seq, SharedEntry, Shown,
+    UnixMs,
 };
 use lockstep_session::{Admitted, Effect, Hello, Request, SessionConfig};
-use log::Log;
+use log::{Log, What};
 use op::{Op, Show};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 pub(crate) struct World {
     driver: Driver,
     config: SessionConfig,
-    /// Those of which the user is a member, the feed first.
+    /// Those of which the user is or was a member, the feed first.
     logs: Vec<Log>,
+    /// The consumers that are open.
+    open: BTreeSet<ConversationId>,
+    /// What the engine knows of the user's stays, which may be old.
+    views: BTreeMap<ConversationId, Intervals>,
     incarnation: u8,
     offsets_version: u64,
     carried: Vec<SharedEntry>,
@@ -49,6 +54,8 @@ impl World {
             driver: Driver::with(config.clone()),
             config,
             logs,
+            open: BTreeSet::new(),
+            views: BTreeMap::new(),
             incarnation: 1,
             offsets_version: 0,
             carried: Vec::new(),
@@ -66,6 +73,8 @@ impl World {
         match *op {
             Op::Append { log, count } => self.append(log % self.logs.len(), count),
             Op::Join => self.join(),
+            Op::Leave { log } => self.leave(log % self.logs.len()),
+            Op::Rejoin { log, history } => self.rejoin(log % self.logs.len(), history),
             Op::Retain { log, count } => {
                 // What the feed tells is kept: who is offline for longer than that takes all anew.
                 let log = 1 + log % (self.logs.len() - 1);
@@ -135,7 +144,15 @@ impl World {
 
     fn append(&mut self, log: usize, count: u64) {
         for _ in 0..count {
-            self.carried.push(self.logs[log].append(self.incarnation, None));
+            self.write(log, What::Message);
+        }
+    }
+
+    /// Appends to a log; the broker carries it to whom it may concern.
+    fn write(&mut self, log: usize, what: What) {
+        let entry = self.logs[log].append(self.incarnation, what);
+        if self.open.contains(&entry.conversation) {
+            self.carried.push(entry);
         }
     }
 
@@ -143,17 +160,34 @@ impl World {
         let letter = ['j', 'k', 'l'].get(self.logs.len() - 3);
         if let Some(joined) = letter.map(|letter| conversation(*letter)) {
             self.logs.push(Log::new(joined));
-            let added = self.logs[0].append(self.incarnation, Some(joined));
-            self.carried.push(added);
+            self.write(0, What::Added(joined));
+        }
+    }
+
+    fn leave(&mut self, log: usize) {
+        if log > 0 && self.logs[log].stays.is_member() {
+            self.logs[log].end_stay();
+            self.write(log, What::Left);
+            self.write(0, What::Removed(self.logs[log].conversation));
+        }
+    }
+
+    fn rejoin(&mut self, log: usize, history: u64) {
+        if !self.logs[log].stays.is_member() {
+            self.logs[log].begin_stay(history);
+            self.write(log, What::Message);
+            self.write(0, What::Added(self.logs[log].conversation));
         }
     }
 
     fn read(&mut self, pick: usize, fewer: u32, stale: bool) {
         let Asked { conversation, from, count, head } = self.reads.remove(pick);
         assert!(head >= from, "a read of nothing");
-        let log = self.log(conversation);
+        let log = self.logs.iter().find(|log| log.conversation == conversation).expect("a log that is followed");
         let head = if stale { log.head().min(head) } else { log.head() };
-        self.answers.push_back(Notice::Page(Box::new(log.page(from, count.saturating_sub(fewer).max(1), head))));
+        let known = self.views.entry(conversation).or_default();
+        let page = log.page(from, count.saturating_sub(fewer).max(1), head, known);
+        self.answers.push_back(Notice::Page(Box::new(page)));
     }
 
     fn answer(&mut self) {
@@ -246,7 +280,9 @@ impl World {
         self.driver.drain();
         let effects = std::mem::take(&mut self.driver.effects);
         let [Effect::Ask(Ask::Resume { shown, verify })] = effects.as_slice() else { panic!("resume: {effects:?}") };
-        let points: Vec<_> = self.logs.iter().map(|log| self.point(log, shown, *verify)).collect();
+        let points: Vec<_> = self.logs.iter().filter_map(|log| self.point(log, shown, *verify, Seq::ZERO)).collect();
+        self.views = self.logs.iter().map(|log| (log.conversation, log.stays.clone())).collect();
+        self.open = self.logs.iter().filter(|log| log.stays.is_member()).map(|log| log.conversation).collect();
         for point in &points {
             self.device.begin(point);
             // The shown cursor wins over the stored one, downwards too.
@@ -257,18 +293,43 @@ impl World {
         self.notice(Notice::Resumed(points));
     }
 
-    fn point(&self, log: &Log, shown: &[Shown], verify: bool) -> ResumePoint {
+    fn point(&self, log: &Log, shown: &[Shown], verify: bool, after: Seq) -> Option<ResumePoint> {
         let shown = shown.iter().find(|it| it.conversation == log.conversation).map(|it| it.cursor);
         let stored = self.stored.get(&log.conversation).copied().unwrap_or(0);
-        let seq = shown.map_or(stored, |cursor| cursor.seq.get());
+        let seq = shown.map_or(stored, |cursor| cursor.seq.get()).max(after.get());
         let is_known = || shown.is_none_or(|it| seq == 0 || (it.entry.is_some() && it.entry == log.id_at(seq)));
-        ResumePoint {
-            conversation: log.conversation,
-            cursor: Seq::new(seq.min(log.head())),
-            floor: Seq::new(log.floor),
-            head: Seq::new(log.head()),
-            reset: verify && !is_known(),
+        let reset = verify && !is_known();
+        let (mut floor, mut head) = (log.floor, log.head());
+        if let Some(left) = log.stays.end().map(Seq::get) {
+            if seq >= left && !reset {
+                return None;
+            }
+            (floor, head) = (floor.min(left + 1), head.min(left));
         }
+        Some(ResumePoint {
+            conversation: log.conversation,
+            cursor: Seq::new(seq.min(head)),
+            floor: Seq::new(floor),
+            head: Seq::new(head),
+            reset,
+        })
+    }
+
+    /// The engine looks whether the user is a member.
+    fn follow(&mut self, conversation: ConversationId, after: Seq) {
+        let log = self.log(conversation);
+        let (end, stays, point) = (log.stays.end(), log.stays.clone(), self.point(log, &[], false, after));
+        self.views.insert(conversation, stays);
+        if end.is_some() {
+            self.open.remove(&conversation);
+            self.carried.retain(|entry| entry.conversation != conversation);
+        } else {
+            self.open.insert(conversation);
+        }
+        self.answers.push_back(match (point, end) {
+            (Some(point), _) => Notice::Followed(Box::new(point)),
+            (None, end) => Notice::Unfollowed(offset(conversation, end.map_or(0, Seq::get))),
+        });
     }
 
     fn log(&self, conversation: ConversationId) -> &Log {
@@ -291,7 +352,7 @@ impl World {
         let mut effects = std::mem::take(&mut self.driver.effects).into_iter();
         while let Some(effect) = effects.next() {
             match effect {
-                Effect::Authenticate { .. } => {}
+                Effect::Authenticate { .. } | Effect::Renew { .. } => {}
                 Effect::Ask(ask) => self.asked(ask),
                 Effect::Emit(event) => self.device.take(event, &self.logs, &self.config),
                 Effect::Close(code) => {
@@ -326,10 +387,7 @@ impl World {
                 let before = self.stored.insert(conversation, seq.get());
                 assert!(before.is_none_or(|before| before < seq.get()), "a cursor that does not rise");
             }
-            Ask::Follow(conversation) => {
-                let point = self.point(self.log(conversation), &[], false);
-                self.answers.push_back(Notice::Followed(Box::new(point)));
-            }
+            Ask::Follow(after) => self.follow(after.conversation, after.seq),
             Ask::Recheck { conversations, offsets_version } => {
                 let head = |it: &ConversationId| Notice::Head(offset(*it, self.log(*it).head()));
                 self.answers.extend(conversations.iter().map(head).collect::<Vec<_>>());

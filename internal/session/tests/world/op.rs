@@ -9,6 +9,15 @@ pub(crate) enum Op {
     },
     /// The user becomes a member of a further conversation.
     Join,
+    /// The user leaves a conversation, or is removed.
+    Leave {
+        log: usize,
+    },
+    /// The user joins again, and sees this much of what was before.
+    Rejoin {
+        log: usize,
+        history: u64,
+    },
     Retain {
         log: usize,
         count: u64,

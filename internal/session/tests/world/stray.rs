@@ -3,7 +3,7 @@
 use super::World;
 use super::op::Stray;
 use crate::common::{FEED, admitted, conversation, entry, offset};
-use lockstep_model::{Body, ClientMsgId, Code, Cursor, Notice, OffsetsVersion, Page, Seq, Target};
+use lockstep_model::{Body, ClientMsgId, Code, Cursor, Kind, Notice, OffsetsVersion, Page, Seq, Target};
 use lockstep_session::{Hello, Request};
 
 impl World {
@@ -12,7 +12,7 @@ impl World {
             let reference = Some(self.device.new_ref());
             let client_msg_id = ClientMsgId::new("m").expect("an id");
             let (target, body) = (Target::Conversation(FEED), Body::text("hi"));
-            self.request(Request::Send { reference, target, client_msg_id, body });
+            self.request(Request::Send { reference, target, client_msg_id, kind: Kind::Message, body });
         }
     }
 
@@ -52,7 +52,7 @@ impl World {
                 self.absorb();
             }
             Stray::Resumed => {
-                let points = self.logs.iter().map(|log| self.point(log, &[], false)).collect();
+                let points = self.logs.iter().filter_map(|log| self.point(log, &[], false, Seq::ZERO)).collect();
                 self.notice(Notice::Resumed(points));
             }
             Stray::Followed { log } => self.stray_followed(log % self.logs.len()),
@@ -68,8 +68,8 @@ impl World {
     /// A conversation that is followed already.
     fn stray_followed(&mut self, log: usize) {
         let log = &self.logs[log];
-        if self.device.next(log.conversation).is_some() {
-            let point = self.point(log, &[], false);
+        let follows = log.stays.is_member() && self.driver.session.conversations().any(|it| it == log.conversation);
+        if let Some(point) = self.point(log, &[], false, Seq::ZERO).filter(|_| follows) {
             self.notice(Notice::Followed(Box::new(point)));
         }
     }
@@ -77,7 +77,7 @@ impl World {
     fn stray_page(&mut self, log: usize) {
         let log = &self.logs[log];
         if !self.device.reading.contains(&log.conversation) {
-            let page: Page = log.page(1, 9, log.head() + 1);
+            let page: Page = log.page(1, 9, log.head() + 1, &mut log.stays.clone());
             self.notice(Notice::Page(Box::new(page)));
         }
     }

@@ -1,12 +1,13 @@
 //! Appends: dedupe, then membership, then the next seq; all rows of all callers of a transaction together.
 
+use super::about::{self, Targets};
 use super::entries::{self, NewEntry};
 use super::job::Batch;
 use super::work::Work;
 use crate::pack::Packed;
 use crate::row::Columns;
 use crate::sql::{ROWS_MAX, RowsScript, RowsSql, Values};
-use lockstep_model::{ClientMsgId, ConversationId, Entry, EntryId, Offset, Sent, Seq, UnixMs, UserId};
+use lockstep_model::{ClientMsgId, Content, ConversationId, Entry, EntryId, Kind, Offset, Sent, Seq, UnixMs, UserId};
 use lockstep_ports::{Append, AppendRefusal, Appended, Author};
 use sha2::{Digest, Sha256};
 use sqlx::sqlite::SqliteRow;
@@ -20,6 +21,8 @@ pub(crate) struct Appends;
 pub(crate) struct AppendRow {
     append: Append,
     content_hash: [u8; 32],
+    /// What the body says; absent if it has not the form that its kind asks for.
+    content: Option<Content>,
 }
 
 /// What becomes of a row if the transaction is committed.
@@ -81,7 +84,20 @@ impl AppendRow {
         hash.update((kind.len() as u64).to_be_bytes());
         hash.update(kind);
         hash.update(append.body.as_json());
-        Self { content_hash: hash.finalize().into(), append }
+        let content = Content::of(&append.kind, &append.body).ok();
+        Self { content_hash: hash.finalize().into(), content, append }
+    }
+
+    pub(super) fn append(&self) -> &Append {
+        &self.append
+    }
+
+    pub(super) fn content(&self) -> Option<&Content> {
+        self.content.as_ref()
+    }
+
+    pub(super) fn is_message(&self) -> bool {
+        self.append.kind == Kind::Message
     }
 
     fn key(&self) -> Key<'_> {
@@ -174,7 +190,8 @@ fn entry(append: Append, seq: Seq) -> Entry {
 
 async fn append(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<RowOutcome>, sqlx::Error> {
     let found = find(work, rows).await?;
-    let outcomes = decide(rows, &found);
+    let mut targets = Targets::find(work, rows).await?;
+    let outcomes = decide(rows, &found, &mut targets);
     let new = rows.iter().zip(&outcomes).filter_map(|(row, outcome)| match outcome {
         RowOutcome::New(seq) => Some((*row, *seq)),
         _ => None,
@@ -235,11 +252,11 @@ async fn find(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Vec<Found>, sq
 }
 
 /// What becomes of each row, as if one came after the other.
-fn decide(rows: &[&AppendRow], found: &[Found]) -> Vec<RowOutcome> {
+fn decide(rows: &[&AppendRow], found: &[Found], targets: &mut Targets) -> Vec<RowOutcome> {
     let mut in_batch: HashMap<Key<'_>, Earlier> = HashMap::with_capacity(rows.len());
     let mut heads: HashMap<ConversationId, Seq> = HashMap::with_capacity(rows.len());
     let mut outcomes = Vec::with_capacity(rows.len());
-    for (row, found) in rows.iter().zip(found) {
+    for (index, (row, found)) in rows.iter().zip(found).enumerate() {
         let Append { conversation, id, sent_at, .. } = row.append;
         if let Some(earlier) = found.earlier.as_ref().or_else(|| in_batch.get(&row.key())) {
             outcomes.push(row.compare(earlier));
@@ -247,7 +264,12 @@ fn decide(rows: &[&AppendRow], found: &[Found]) -> Vec<RowOutcome> {
             outcomes.push(RowOutcome::Refused(AppendRefusal::Blocked));
         } else if let Some(head) = found.head {
             let head = heads.entry(conversation).or_insert(head);
+            if let Err(refusal) = targets.check(index, row, *head) {
+                outcomes.push(RowOutcome::Refused(refusal));
+                continue;
+            }
             *head = head.next();
+            targets.note(row, *head);
             let sent = Sent { conversation, seq: *head, id, sent_at, duplicate: true };
             in_batch.insert(row.key(), Earlier { sent, content_hash: row.content_hash });
             outcomes.push(RowOutcome::New(*head));
@@ -263,6 +285,7 @@ fn decide(rows: &[&AppendRow], found: &[Found]) -> Vec<RowOutcome> {
 async fn store(work: &mut Work<'_>, new: &mut [(&AppendRow, Seq)]) -> Result<(), sqlx::Error> {
     new.sort_unstable_by_key(|(row, seq)| (row.append.conversation, *seq));
     let chunks = new.len().div_ceil(ROWS_MAX);
+    let has_effects = about::has_effects(new);
     for (number, new) in (1..).zip(new.chunks(ROWS_MAX)) {
         let entries: Vec<NewEntry<'_>> = new.iter().map(|(row, seq)| row.entry(*seq)).collect();
         let heads = entries::heads(&entries);
@@ -273,11 +296,15 @@ async fn store(work: &mut Work<'_>, new: &mut [(&AppendRow, Seq)]) -> Result<(),
             1 => heads.iter().for_each(|head| head.bind(values)),
             _ => sends.iter().for_each(|(row, seq)| row.bind_send(*seq, values)),
         };
-        let written = work.execute_script(&STORE, number == chunks, new.len(), bind).await?;
+        let written = work.execute_script(&STORE, number == chunks && !has_effects, new.len(), bind).await?;
         work.moved.extend(heads.iter().map(Offset::from));
         work.tally.entries_appended += new.len() as u64;
         // Each remembered send is also a row of its table's index.
         work.tally.append_rows += written + new.len() as u64;
+    }
+    if has_effects {
+        let written = about::store_effects(work, new).await?;
+        work.tally.append_rows += written;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! New conversations and their members.
+//! New conversations, and users who become members.
 
 use super::entries;
 use super::job::Command;
@@ -6,7 +6,10 @@ use super::people;
 use super::work::Work;
 use crate::row::{Columns, conversation_columns};
 use crate::sql::{self, RowsSql, Values};
-use lockstep_model::{Bounds, Conversation, ConversationId, ConversationKind, Entry, FeedChange, Seq, UserId};
+use lockstep_model::{
+    Bounds, Conversation, ConversationId, ConversationKind, Details, Entry, FeedChange, History, Role, Seq, UnixMs,
+    UserId,
+};
 use lockstep_ports::{Committed, DirectoryRefusal, NewConversation};
 use std::sync::LazyLock;
 
@@ -15,18 +18,19 @@ pub(crate) struct CreateConversation(pub(crate) NewConversation);
 
 static USERS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
-        2,
-        "WITH want (i, user) AS (VALUES {rows}) \
-         SELECT w.i, u.feed, c.head, u.conversation_count FROM want w \
+        3,
+        "WITH want (i, user, conversation) AS (VALUES {rows}) \
+         SELECT w.i, u.feed, c.head, u.conversation_count, EXISTS (SELECT 1 FROM members m \
+           WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) FROM want w \
          CROSS JOIN users u ON u.id = w.user CROSS JOIN conversations c ON c.id = u.feed",
     )
 });
 
 static INSERT_MEMBERS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
-        2,
-        "INSERT INTO members (conversation, joined_seq, user, visible_from_seq) \
-         SELECT column1, 0, column2, 1 FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
+        6,
+        "INSERT INTO members (conversation, joined_seq, user, visible_from_seq, role, joined_at) \
+         SELECT * FROM (VALUES {rows}) WHERE column1 IS NOT NULL",
     )
 });
 
@@ -39,11 +43,26 @@ static COUNT_CONVERSATION: LazyLock<RowsSql> = LazyLock::new(|| {
 });
 
 /// What has to be known of a user who becomes a member.
-#[derive(Clone, Copy)]
-struct Joining {
+#[derive(Debug, Clone)]
+pub(super) struct Joining {
+    pub(super) user: UserId,
     feed: ConversationId,
     feed_head: Seq,
     conversations: u64,
+    pub(super) is_member: bool,
+}
+
+impl Joining {
+    /// Whether the user may be in one more conversation.
+    pub(super) fn has_room(&self, work: &Work<'_>) -> bool {
+        self.conversations < u64::from(work.options.conversations_per_user_max)
+    }
+
+    /// The entry of the user's feed that tells of the conversation.
+    pub(super) fn added(&self, conversation: ConversationId, kind: ConversationKind, now: UnixMs) -> Entry {
+        let change = FeedChange::ConversationAdded { conversation, kind };
+        entries::feed_entry(self.feed, self.feed_head, change, now)
+    }
 }
 
 impl Command for CreateConversation {
@@ -56,72 +75,115 @@ impl Command for CreateConversation {
         if let Some(value) = find(work, new.id).await? {
             return Ok(Ok(Committed { value, entries: vec![] }));
         }
-        let Some(joining) = joining(work, &new.members).await? else {
+        let Some(joining) = joining(work, new.id, &new.members).await? else {
             return Ok(Err(DirectoryRefusal::NoSuchUser));
         };
         if new.kind == ConversationKind::Direct && people::is_blocked(work, &new.members).await? {
             return Ok(Err(DirectoryRefusal::Blocked));
         }
-        if joining.iter().any(|user| user.conversations >= u64::from(work.conversations_per_user_max)) {
+        if joining.iter().any(|user| !user.has_room(work)) {
             return Ok(Err(DirectoryRefusal::TooManyConversations));
         }
-        let conversation = Conversation {
-            id: new.id,
-            kind: new.kind,
-            title: new.title.clone(),
-            bounds: Bounds { floor: Seq::new(1), head: Seq::ZERO },
-            created_at: new.now,
-            active_at: new.now,
-        };
-        store(work, &conversation, &new.members).await?;
-        let change = FeedChange::ConversationAdded { conversation: new.id, kind: new.kind };
-        let told = joining.iter().map(|user| entries::feed_entry(user.feed, user.feed_head, change, new.now));
-        let told: Vec<Entry> = told.collect();
+        let details = Details { title: new.title.clone(), avatar: None, custom: None, history: History::All };
+        let conversation = made(new, details);
+        insert(work, &conversation).await?;
+        let stay = Stay { joined: Seq::ZERO, visible_from: Seq::new(1), now: new.now };
+        insert_members(work, new.id, stay, &joining, |_| Role::Member).await?;
+        let told: Vec<Entry> = joining.iter().map(|user| user.added(new.id, new.kind, new.now)).collect();
         entries::insert(work, &told).await?;
         Ok(Ok(Committed { value: conversation, entries: told }))
     }
 }
 
-async fn find(work: &mut Work<'_>, id: ConversationId) -> Result<Option<Conversation>, sqlx::Error> {
+/// A conversation as it is once it is made, without entries.
+pub(super) fn made(new: &NewConversation, details: Details) -> Conversation {
+    Conversation {
+        id: new.id,
+        kind: new.kind,
+        details,
+        member_count: new.members.len() as u64,
+        bounds: Bounds { floor: Seq::new(1), head: Seq::ZERO },
+        created_at: new.now,
+        active_at: new.now,
+    }
+}
+
+pub(super) async fn find(work: &mut Work<'_>, id: ConversationId) -> Result<Option<Conversation>, sqlx::Error> {
     const FIND: &str = concat!("SELECT ", conversation_columns!(), " FROM conversations c WHERE c.id = ?");
     let rows = sql::fetch(work.connection().await?, FIND, Values::new().blob(id.as_bytes())).await?;
     rows.first().map(|row| Columns::of(row).conversation()).transpose()
 }
 
-/// The users in the order of the members; `None` if one does not exist.
-async fn joining(work: &mut Work<'_>, members: &[UserId]) -> Result<Option<Vec<Joining>>, sqlx::Error> {
-    let mut found: Vec<Option<Joining>> = vec![None; members.len()];
+/// The users in the order in which they are named; `None` if one does not exist.
+pub(super) async fn joining(
+    work: &mut Work<'_>,
+    conversation: ConversationId,
+    users: &[UserId],
+) -> Result<Option<Vec<Joining>>, sqlx::Error> {
+    let mut found: Vec<Option<Joining>> = vec![None; users.len()];
     let bind = |values: &mut Values, index: usize, user: &UserId| {
-        values.int(index as u64).text(user.as_str());
+        values.int(index as u64).text(user.as_str()).blob(conversation.as_bytes());
     };
     let take = |row: &sqlx::sqlite::SqliteRow| {
         let mut columns = Columns::of(row);
-        if let Some(place) = found.get_mut(columns.index()?) {
-            let (feed, feed_head) = (columns.conversation_id()?, columns.seq()?);
-            *place = Some(Joining { feed, feed_head, conversations: columns.int()? });
+        let index = columns.index()?;
+        if let (Some(place), Some(user)) = (found.get_mut(index), users.get(index)) {
+            let (feed, feed_head, conversations) = (columns.conversation_id()?, columns.seq()?, columns.int()?);
+            *place = Some(Joining { user: user.clone(), feed, feed_head, conversations, is_member: columns.flag()? });
         }
         Ok(())
     };
-    work.fetch(&USERS, members, bind, take).await?;
+    work.fetch(&USERS, users, bind, take).await?;
     Ok(found.into_iter().collect())
 }
 
-async fn store(work: &mut Work<'_>, conversation: &Conversation, members: &[UserId]) -> Result<(), sqlx::Error> {
-    const INSERT: &str = "INSERT INTO conversations (id, kind, title, created_at, active_at) VALUES (?, ?, ?, ?, ?)";
+/// Stores a conversation without members and entries.
+pub(super) async fn insert(work: &mut Work<'_>, conversation: &Conversation) -> Result<(), sqlx::Error> {
+    const INSERT: &str = "INSERT INTO conversations \
+         (id, kind, title, avatar, custom, history, member_count, created_at, active_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    let Conversation { id, kind, details, member_count, created_at, active_at, .. } = conversation;
     let mut values = Values::new();
-    values.blob(conversation.id.as_bytes()).text(conversation.kind.as_str());
-    values.optional_text(conversation.title.as_deref());
-    values.int(conversation.created_at.get()).int(conversation.active_at.get());
-    sql::execute(work.connection().await?, INSERT, &mut values).await?;
-    INSERT_MEMBERS
-        .execute(work.connection().await?, members, |values, user| {
-            values.blob(conversation.id.as_bytes()).text(user.as_str());
+    values.blob(id.as_bytes()).text(kind.as_str());
+    bind_details(&mut values, details);
+    values.int(*member_count).int(created_at.get()).int(active_at.get());
+    work.tally.group_rows += sql::execute(work.connection().await?, INSERT, &mut values).await?;
+    Ok(())
+}
+
+/// `title, avatar, custom, history`
+pub(super) fn bind_details(values: &mut Values, details: &Details) {
+    let custom = details.custom.as_ref().map(|custom| custom.to_json());
+    values.optional_text(details.title.as_deref()).optional_text(details.avatar.as_deref());
+    values.optional_text(custom.as_deref()).text(&details.history.to_text());
+}
+
+/// How a stay begins.
+#[derive(Clone, Copy)]
+pub(super) struct Stay {
+    pub(super) joined: Seq,
+    pub(super) visible_from: Seq,
+    pub(super) now: UnixMs,
+}
+
+/// Stores the stays of new members and counts the conversation for them.
+pub(super) async fn insert_members(
+    work: &mut Work<'_>,
+    conversation: ConversationId,
+    stay: Stay,
+    joining: &[Joining],
+    role: impl Fn(&Joining) -> Role + Send + Sync,
+) -> Result<(), sqlx::Error> {
+    let members = INSERT_MEMBERS
+        .execute(work.connection().await?, joining, |values, member| {
+            values.blob(conversation.as_bytes()).int(stay.joined.get()).text(member.user.as_str());
+            values.int(stay.visible_from.get()).text(role(member).as_str()).int(stay.now.get());
         })
         .await?;
-    COUNT_CONVERSATION
-        .execute(work.connection().await?, members, |values, user| {
-            values.text(user.as_str());
+    let users = COUNT_CONVERSATION
+        .execute(work.connection().await?, joining, |values, member| {
+            values.text(member.user.as_str());
         })
         .await?;
+    work.tally.group_rows += members + users;
     Ok(())
 }

@@ -5,9 +5,16 @@ use super::job::Command;
 use super::users::feed_of;
 use super::work::Work;
 use crate::row::{Columns, device_columns};
-use crate::sql::{self, Values};
+use crate::sql::{self, RowsSql, Values};
 use lockstep_model::{ConnectionGeneration, Device, DeviceId, Entry, FeedChange, TokenGeneration, UnixMs, UserId};
 use lockstep_ports::{Committed, Connected, DirectoryRefusal, NewDevice};
+use std::sync::LazyLock;
+
+static FORGET_CURSORS: LazyLock<RowsSql> =
+    LazyLock::new(|| RowsSql::new(1, "DELETE FROM cursors WHERE device IN (VALUES {rows})"));
+/// Their refresh tokens.
+pub(super) static FORGET_TOKENS: LazyLock<RowsSql> =
+    LazyLock::new(|| RowsSql::new(1, "DELETE FROM refresh_tokens WHERE device IN (VALUES {rows})"));
 
 /// [`create_device`](lockstep_ports::Directory::create_device).
 pub(crate) struct CreateDevice(pub(crate) NewDevice);
@@ -45,6 +52,8 @@ impl Command for CreateDevice {
             created_at: new.now,
             seen_at: None,
             removed_at: None,
+            signed_out_at: None,
+            platform: None,
         };
         if feed_of(work, &device.user).await?.is_none() {
             return Ok(Err(DirectoryRefusal::NoSuchUser));
@@ -54,7 +63,7 @@ impl Command for CreateDevice {
         values.blob(device.id.as_bytes()).text(device.user.as_str()).text(&device.name);
         values.text(device.kind.as_str()).int(device.created_at.get());
         sql::execute(work.connection().await?, INSERT, &mut values).await?;
-        let entries = tell(work, &device.user, FeedChange::DeviceLinked { device: device.id }, new.now).await?;
+        let entries = tell(work, &device.user, &[FeedChange::DeviceLinked { device: device.id }], new.now).await?;
         Ok(Ok(Committed { value: device, entries }))
     }
 }
@@ -65,7 +74,7 @@ impl Command for ConnectDevice {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
         const CONNECT: &str = concat!(
-            "UPDATE devices SET connection_generation = connection_generation + 1, seen_at = ? \
+            "UPDATE devices SET connection_generation = connection_generation + 1, seen_at = ?, signed_out_at = NULL \
              WHERE id = ? AND removed_at IS NULL AND token_generation <= ? RETURNING ",
             device_columns!(),
             ", (SELECT u.feed FROM users u WHERE u.id = devices.user), \
@@ -107,24 +116,42 @@ impl Command for RemoveDevice {
             return Ok(removed.map(|value| Committed { value, entries: vec![] }).ok_or(DirectoryRefusal::NoSuchDevice));
         };
         let device = Columns::of(row).device()?;
-        const FORGET: &str = "DELETE FROM cursors WHERE device = ?";
-        sql::execute(work.connection().await?, FORGET, Values::new().blob(device.id.as_bytes())).await?;
-        let entries = tell(work, &device.user, FeedChange::DeviceRemoved { device: device.id }, self.now).await?;
+        forget(work, &[device.id]).await?;
+        let entries = tell(work, &device.user, &[FeedChange::DeviceRemoved { device: device.id }], self.now).await?;
         Ok(Ok(Committed { value: device, entries }))
     }
 }
 
-async fn find(work: &mut Work<'_>, device: DeviceId) -> Result<Option<Device>, sqlx::Error> {
+pub(super) async fn find(work: &mut Work<'_>, device: DeviceId) -> Result<Option<Device>, sqlx::Error> {
     const FIND: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE id = ?");
     let rows = sql::fetch(work.connection().await?, FIND, Values::new().blob(device.as_bytes())).await?;
     rows.first().map(|row| Columns::of(row).device()).transpose()
 }
 
-/// Writes a change into a user's feed.
-async fn tell(work: &mut Work<'_>, user: &UserId, change: FeedChange, now: UnixMs) -> Result<Vec<Entry>, sqlx::Error> {
-    let Some((feed, head)) = feed_of(work, user).await? else { return Ok(vec![]) };
-    let entry = entries::feed_entry(feed, head, change, now);
-    let entries = vec![entry];
-    entries::insert(work, &entries).await?;
-    Ok(entries)
+/// Deletes what belongs to devices that are removed.
+pub(super) async fn forget(work: &mut Work<'_>, devices: &[DeviceId]) -> Result<(), sqlx::Error> {
+    for table in [&*FORGET_CURSORS, &*FORGET_TOKENS] {
+        let bind = |values: &mut Values, device: &DeviceId| {
+            values.blob(device.as_bytes());
+        };
+        table.execute(work.connection().await?, devices, bind).await?;
+    }
+    Ok(())
+}
+
+/// Writes changes into a user's feed.
+pub(super) async fn tell(
+    work: &mut Work<'_>,
+    user: &UserId,
+    changes: &[FeedChange],
+    now: UnixMs,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    let Some((feed, mut head)) = feed_of(work, user).await? else { return Ok(vec![]) };
+    let mut told = Vec::with_capacity(changes.len());
+    for change in changes {
+        told.push(entries::feed_entry(feed, head, *change, now));
+        head = head.next();
+    }
+    entries::insert(work, &told).await?;
+    Ok(told)
 }

@@ -55,15 +55,20 @@ impl<'a> From<&'a Entry> for NewEntry<'a> {
 
 /// The entry of a feed that tells of a change, after the feed's head.
 pub(super) fn feed_entry(feed: ConversationId, head: Seq, change: FeedChange, now: UnixMs) -> Entry {
+    system_entry(feed, head, change.to_body(), now)
+}
+
+/// An entry that the server itself writes after a log's head.
+pub(super) fn system_entry(conversation: ConversationId, head: Seq, body: Body, now: UnixMs) -> Entry {
     Entry {
-        conversation: feed,
+        conversation,
         seq: head.next(),
         id: EntryId::generate(),
         kind: Kind::System,
         sender: Sender::server(),
         sender_device: None,
         client_msg_id: None,
-        body: change.to_body(),
+        body,
         sent_at: now,
     }
 }
@@ -110,8 +115,9 @@ impl From<&Head> for Offset {
     }
 }
 
-/// Stores system entries and moves their heads.
-pub(super) async fn insert(work: &mut Work<'_>, entries: &[Entry]) -> Result<(), sqlx::Error> {
+/// Stores system entries and moves their heads. Says how many rows were written.
+pub(super) async fn insert(work: &mut Work<'_>, entries: &[Entry]) -> Result<u64, sqlx::Error> {
+    let mut written = 0;
     let mut entries: Vec<NewEntry<'_>> = entries.iter().map(NewEntry::from).collect();
     entries.sort_unstable_by_key(|entry| (entry.conversation, entry.seq));
     for entries in entries.chunks(ROWS_MAX) {
@@ -120,8 +126,8 @@ pub(super) async fn insert(work: &mut Work<'_>, entries: &[Entry]) -> Result<(),
             0 => entries.iter().for_each(|entry| entry.bind(values)),
             _ => heads.iter().for_each(|head| head.bind(values)),
         };
-        work.execute_script(&SCRIPT, false, entries.len(), bind).await?;
+        written += work.execute_script(&SCRIPT, false, entries.len(), bind).await?;
         work.moved.extend(heads.iter().map(Offset::from));
     }
-    Ok(())
+    Ok(written)
 }

@@ -58,12 +58,38 @@ impl Command for Maintain {
             Some(row) => sweep(work, Columns::of(row).conversation_id()?).await?,
             None => 0,
         };
+        purge_tokens(work, self.now).await?;
         Ok(Maintained { sends_forgotten, entries_deleted, more: sends_forgotten > 0 || !rows.is_empty() })
     }
 }
 
+/// Deletes refresh tokens that have expired. A device that has none left is signed out.
+async fn purge_tokens(work: &mut Work<'_>, now: UnixMs) -> Result<(), sqlx::Error> {
+    const SIGN_OUT: &str = "UPDATE devices SET signed_out_at = ?1 WHERE signed_out_at IS NULL \
+         AND id IN (SELECT device FROM refresh_tokens WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2) \
+         AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.device = devices.id AND t.expires_at > ?1)";
+    const PURGE: &str = "DELETE FROM refresh_tokens WHERE hash IN \
+         (SELECT hash FROM refresh_tokens WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+    for sql in [SIGN_OUT, PURGE] {
+        sql::execute(work.connection().await?, sql, Values::new().int(now.get()).int(STEP_ROWS)).await?;
+    }
+    Ok(())
+}
+
 /// Deletes the oldest entries below a conversation's floor and says how many.
 async fn sweep(work: &mut Work<'_>, conversation: ConversationId) -> Result<u64, sqlx::Error> {
+    // What belongs to a message goes before it, so that nothing is left of one that is gone.
+    for leave in [
+        "DELETE FROM mentions WHERE conversation = ?1 AND seq < min( \
+           (SELECT floor FROM conversations WHERE id = ?1), \
+           (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)",
+        "DELETE FROM edits WHERE conversation = ?1 AND target < min( \
+           (SELECT floor FROM conversations WHERE id = ?1), \
+           (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)",
+    ] {
+        let id = conversation.as_bytes();
+        sql::execute(work.connection().await?, leave, Values::new().blob(id).int(STEP_ROWS)).await?;
+    }
     // Seqs have no gaps, so the first one says where a step ends.
     const DELETE: &str = "DELETE FROM entries WHERE conversation = ?1 AND seq < min( \
            (SELECT floor FROM conversations WHERE id = ?1), \

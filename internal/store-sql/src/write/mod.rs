@@ -4,34 +4,43 @@
 //! statement fails because of its rows, the transaction is rolled back and done again with a savepoint around every
 //! command, so that only what is at fault fails.
 
+mod about;
+mod accounts;
 mod aliases;
 mod append;
 mod conversations;
 mod cursors;
 mod devices;
 mod entries;
+mod groups;
 mod job;
 mod maintain;
 mod member_state;
+mod members;
 mod offsets;
 mod people;
 mod services;
 mod settings;
+mod sign_outs;
 mod task;
 mod users;
 mod work;
 
+pub(crate) use accounts::{Rotate, SetPassword, SignInDevice, SignUp};
 pub(crate) use aliases::{PutAlias, RemoveAlias};
 pub(crate) use append::{AppendRow, Appends};
 pub(crate) use conversations::CreateConversation;
 pub(crate) use cursors::{Cursors, LowerCursors};
 pub(crate) use devices::{ConnectDevice, CreateDevice, RemoveDevice};
+pub(crate) use groups::{ChangeDetails, CreateGroup};
 pub(crate) use job::{Batch, Call, Command};
 pub(crate) use maintain::{Maintain, RaiseFloor};
 pub(crate) use member_state::ChangeState;
+pub(crate) use members::{AddMembers, Join, Leave, RemoveMember, SetRole};
 pub(crate) use offsets::{Advance, Advances};
 pub(crate) use people::{ChangeProfile, PutBlock, PutContact, RemoveBlock, RemoveContact};
 pub(crate) use services::{PutService, RevokeService, RotateService};
 pub(crate) use settings::ChangeReceiptSettings;
+pub(crate) use sign_outs::{SignOut, SignOutAll};
 pub(crate) use task::{Queued, Writer};
 pub(crate) use users::EnsureUser;

@@ -133,7 +133,7 @@ impl Writer {
     /// One transaction. After an error, which comes with how far it was, it is rolled back.
     async fn attempt(&mut self, jobs: &mut [Box<dyn Job>], carefully: bool) -> Result<(), (Stage, sqlx::Error)> {
         let began = Instant::now();
-        let mut work = Work::new(&mut self.connection, &self.health, self.options.conversations_per_user_max);
+        let mut work = Work::new(&mut self.connection, &self.health, &self.options);
         match execute(&mut work, jobs, carefully).await {
             Ok(()) => {
                 let Work { moved, tally, .. } = work;

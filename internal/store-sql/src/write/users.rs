@@ -22,17 +22,21 @@ impl Command for EnsureUser {
         if let Some(row) = found.first() {
             return Columns::of(row).user();
         }
-        let user = User { id: self.user.clone(), feed: ConversationId::generate(), created_at: self.now };
-        let (feed, kind, now) = (user.feed.as_bytes(), ConversationKind::Feed.as_str(), self.now.get());
-        const FEED: &str = "INSERT INTO conversations (id, kind, created_at, active_at) VALUES (?, ?, ?, ?)";
-        sql::execute(work.connection().await?, FEED, Values::new().blob(feed).text(kind).int(now).int(now)).await?;
-        const USER: &str = "INSERT INTO users (id, feed, created_at) VALUES (?, ?, ?)";
-        sql::execute(work.connection().await?, USER, Values::new().text(user.id.as_str()).blob(feed).int(now)).await?;
-        const MEMBER: &str =
-            "INSERT INTO members (conversation, joined_seq, user, visible_from_seq) VALUES (?, 0, ?, 1)";
-        sql::execute(work.connection().await?, MEMBER, Values::new().blob(feed).text(user.id.as_str())).await?;
-        Ok(user)
+        create(work, &self.user, self.now).await
     }
+}
+
+/// Makes a user who is not there, and the user's feed.
+pub(super) async fn create(work: &mut Work<'_>, id: &UserId, created_at: UnixMs) -> Result<User, sqlx::Error> {
+    let user = User { id: id.clone(), feed: ConversationId::generate(), created_at };
+    let (feed, kind, now) = (user.feed.as_bytes(), ConversationKind::Feed.as_str(), created_at.get());
+    const FEED: &str = "INSERT INTO conversations (id, kind, created_at, active_at) VALUES (?, ?, ?, ?)";
+    sql::execute(work.connection().await?, FEED, Values::new().blob(feed).text(kind).int(now).int(now)).await?;
+    const USER: &str = "INSERT INTO users (id, feed, created_at) VALUES (?, ?, ?)";
+    sql::execute(work.connection().await?, USER, Values::new().text(user.id.as_str()).blob(feed).int(now)).await?;
+    const MEMBER: &str = "INSERT INTO members (conversation, joined_seq, user, visible_from_seq) VALUES (?, 0, ?, 1)";
+    sql::execute(work.connection().await?, MEMBER, Values::new().blob(feed).text(user.id.as_str())).await?;
+    Ok(user)
 }
 
 /// A user's feed and its head.

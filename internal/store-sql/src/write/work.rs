@@ -1,6 +1,7 @@
 //! One transaction in the making.
 
 use crate::health::Health;
+use crate::options::SqliteOptions;
 use crate::sql::{self, RowsScript, RowsSql, Values};
 use crate::stats::Tally;
 use lockstep_model::Offset;
@@ -16,7 +17,7 @@ pub(crate) struct Work<'c> {
     stage: Stage,
     /// Whether nothing comes after the job that runs now.
     pub(crate) last_job: bool,
-    pub(crate) conversations_per_user_max: u32,
+    pub(crate) options: &'c SqliteOptions,
     /// The heads that the transaction moves.
     pub(crate) moved: Vec<Offset>,
     /// The rows that it writes.
@@ -38,13 +39,9 @@ pub(crate) struct Savepoint {
 }
 
 impl<'c> Work<'c> {
-    pub(crate) fn new(
-        connection: &'c mut SqliteConnection,
-        health: &'c Health,
-        conversations_per_user_max: u32,
-    ) -> Self {
+    pub(crate) fn new(connection: &'c mut SqliteConnection, health: &'c Health, options: &'c SqliteOptions) -> Self {
         let (moved, tally) = (Vec::new(), Tally::default());
-        Self { connection, health, stage: Stage::Before, last_job: false, conversations_per_user_max, moved, tally }
+        Self { connection, health, stage: Stage::Before, last_job: false, options, moved, tally }
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -53,6 +50,7 @@ impl<'c> Work<'c> {
 
     /// The connection, for a statement of the transaction.
     pub(crate) async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        self.tally.trips += 1;
         if self.stage == Stage::Before {
             sql::execute(self.connection, sql::BEGIN, &mut Values::new()).await?;
             self.stage = Stage::Open;
@@ -71,6 +69,7 @@ impl<'c> Work<'c> {
         if items.is_empty() {
             return Ok(());
         }
+        self.tally.trips += 1;
         sql.fetch(self.connection, self.stage == Stage::Before, items, bind, take).await?;
         self.stage = Stage::Open;
         Ok(())
@@ -99,6 +98,7 @@ impl<'c> Work<'c> {
     pub(crate) async fn commit(&mut self) -> Result<(), sqlx::Error> {
         if self.stage == Stage::Open {
             self.check_files()?;
+            self.tally.trips += 1;
             sql::execute(self.connection, sql::COMMIT, &mut Values::new()).await?;
             self.stage = Stage::Committed;
         }

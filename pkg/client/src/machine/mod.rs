@@ -7,7 +7,7 @@
 //! [`Machine::handle_timeout`].
 //!
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
-//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `staged` (what waits for the
+//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens), `staged` (what waits for the
 //! store), `backoff`.
 
 mod acks;
@@ -16,10 +16,13 @@ mod handshake;
 mod outbox;
 mod reads;
 mod receive;
+mod renewals;
 mod sends;
 mod staged;
 
-use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Sent, State, StopReason, TokenReason};
+use crate::{
+    Change, Counters, DisconnectReason, Event, OutboxItem, RenewError, SendError, Sent, State, StopReason, TokenReason,
+};
 use acks::Acks;
 use backoff::Backoff;
 use handshake::Phase;
@@ -70,6 +73,13 @@ pub enum Effect {
         /// What became of it.
         outcome: Result<Sent, SendError>,
     },
+    /// A fresh token was taken, or not.
+    Renewed {
+        /// What [`Machine::handle_renew`] gave.
+        reference: Ref,
+        /// What became of it.
+        outcome: Result<(), RenewError>,
+    },
 }
 
 /// Why no connection came about.
@@ -88,6 +98,7 @@ pub enum ConnectError {
 enum Asked {
     Send(u64),
     Read(Offset),
+    Renew,
 }
 
 /// One device's side of the protocol.

@@ -119,10 +119,15 @@ impl Machine {
     }
 
     pub(super) fn handle_done(&mut self, now: Instant, reference: Option<Ref>) {
-        if let Some(Asked::Read(offset)) = reference.and_then(|reference| self.asked.remove(&reference)) {
-            // The server tells the user's other devices, and this one with its next welcome at the latest.
-            self.handle_offsets(None, vec![offset]);
-            self.settle_read(now, offset);
+        let Some(reference) = reference else { return };
+        match self.asked.remove(&reference) {
+            Some(Asked::Read(offset)) => {
+                // The server tells the user's other devices, and this one with its next welcome at the latest.
+                self.handle_offsets(None, vec![offset]);
+                self.settle_read(now, offset);
+            }
+            Some(Asked::Renew) => self.settle_renewal(reference, None),
+            Some(Asked::Send(_)) | None => {}
         }
     }
 

@@ -45,7 +45,7 @@ impl Machine {
         self.sends_paused_until = None;
         for position in self.outbox.sendable(now) {
             let Some(item) = self.outbox.get(position) else { continue };
-            let OutboxItem { client_msg_id, target, body } = item.item.clone();
+            let OutboxItem { client_msg_id, target, kind, body } = item.item.clone();
             if body.as_json().len() > self.limits.body_bytes_max {
                 let spec = Code::BodyTooLarge.spec();
                 let error = SendError::Refused { code: spec.name.to_owned(), message: spec.sentence.to_owned() };
@@ -55,7 +55,7 @@ impl Machine {
             self.counters.resends += u64::from(item.attempts > 0);
             let reference = self.ask(Asked::Send(position));
             self.outbox.set(position, ItemState::InFlight { reference, at: now });
-            self.write(ClientFrame::Send(Send { reference: Some(reference), target, client_msg_id, body }));
+            self.write(ClientFrame::Send(Send { reference: Some(reference), target, client_msg_id, kind, body }));
         }
     }
 
@@ -123,6 +123,11 @@ impl Machine {
                 self.pump_sends(now);
             }
             Asked::Read(offset) => self.handle_read_refusal(now, offset, error),
+            Asked::Renew => {
+                if let Some(reference) = error.reference {
+                    self.settle_renewal(reference, Some(error));
+                }
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Change, LocalStore, State, StoreError};
 use async_trait::async_trait;
-use lockstep_protocol::{ConversationId, Cursor, Entry, Offset, Seq};
+use lockstep_protocol::{Body, Content, ConversationId, Cursor, Entry, Kind, Offset, Seq};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
@@ -54,6 +54,7 @@ impl Inner {
                 state.cursors.insert(entry.conversation, cursor);
                 let history = self.history.entry(entry.conversation).or_default();
                 history.insert(entry.seq, entry.clone());
+                erase_recalled(history, entry);
                 while history.len() > history_max {
                     history.pop_first();
                 }
@@ -87,6 +88,24 @@ impl Inner {
             }
         }
     }
+}
+
+/// What a recall withdraws does not stay: neither the message's body nor those of its edits.
+fn erase_recalled(history: &mut BTreeMap<Seq, Entry>, recall: &Entry) {
+    if recall.kind != Kind::Recall {
+        return;
+    }
+    let Ok(Content::Recall { target }) = Content::of(&recall.kind, &recall.body) else { return };
+    for (seq, entry) in history.range_mut(target..) {
+        let is_edit = || entry.kind == Kind::Edit && content_target(entry) == Some(target);
+        if *seq == target || is_edit() {
+            entry.body = Body::recalled();
+        }
+    }
+}
+
+fn content_target(entry: &Entry) -> Option<Seq> {
+    Content::of(&entry.kind, &entry.body).ok()?.target()
 }
 
 fn raise(offsets: &mut BTreeMap<ConversationId, Seq>, offset: &Offset) {

@@ -8,7 +8,7 @@ pub use sqlite::SqliteStore;
 
 use async_trait::async_trait;
 use lockstep_protocol::{
-    Body, ClientMsgId, ConversationId, Cursor, Entry, Epoch, Offset, OffsetsVersion, Seq, Target, UserId,
+    Body, ClientMsgId, ConversationId, Cursor, Entry, Epoch, Kind, Offset, OffsetsVersion, Seq, Target, UserId,
 };
 use std::collections::BTreeMap;
 
@@ -24,6 +24,8 @@ pub struct OutboxItem {
     pub client_msg_id: ClientMsgId,
     /// Where to.
     pub target: Target,
+    /// What it is.
+    pub kind: Kind,
     /// The content.
     pub body: Body,
 }
@@ -61,7 +63,8 @@ pub enum Change {
     },
     /// The cursors belong to this epoch now.
     Epoch(Epoch),
-    /// Keep an entry and move its conversation's cursor to it. The same again changes nothing.
+    /// Keep an entry and move its conversation's cursor to it. The same again changes nothing. A recall also erases: the
+    /// body of its message, and those of the message's edits, become the stub that the server keeps in their place.
     Entry(Entry),
     /// Move a cursor without an entry.
     Cursor {

@@ -2,7 +2,9 @@
 
 use super::{Change, LocalStore, OutboxItem, State, StoreError};
 use async_trait::async_trait;
-use lockstep_protocol::{Body, ConversationId, Cursor, Entry, Epoch, Offset, OffsetsVersion, Seq, Target};
+use lockstep_protocol::{
+    Body, Content, ConversationId, Cursor, Entry, Epoch, Kind, Offset, OffsetsVersion, Seq, Target,
+};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -11,7 +13,7 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the tables, kept in the file's `user_version`.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 const SCHEMA: &str = "
     CREATE TABLE device (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
     CREATE TABLE cursors (conversation BLOB PRIMARY KEY, seq INTEGER NOT NULL, entry BLOB) WITHOUT ROWID;
@@ -21,7 +23,11 @@ const SCHEMA: &str = "
     CREATE TABLE reads (conversation BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE outbox (position INTEGER PRIMARY KEY AUTOINCREMENT, client_msg_id TEXT NOT NULL UNIQUE,
         conversation BLOB, user TEXT, body TEXT NOT NULL);
-    PRAGMA user_version = 1;
+";
+/// What the second version adds: what is to be sent may be something else than a message.
+const SCHEMA_2: &str = "
+    ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'message';
+    PRAGMA user_version = 2;
 ";
 
 /// A store in an SQLite file. It keeps the whole history: the disk is the bound.
@@ -72,6 +78,10 @@ impl SqliteStore {
             SCHEMA_VERSION => {}
             0 => {
                 tx.execute(SCHEMA).await.map_err(&failed)?;
+                tx.execute(SCHEMA_2).await.map_err(&failed)?;
+            }
+            1 => {
+                tx.execute(SCHEMA_2).await.map_err(&failed)?;
             }
             _ => return Err(StoreError("the store was made by a later version".to_owned())),
         }
@@ -131,14 +141,15 @@ async fn load(db: &mut SqliteConnection) -> sqlx::Result<State> {
     for row in sqlx::query("SELECT conversation, seq FROM reads").fetch_all(&mut *db).await? {
         state.reads.insert(conversation(&row)?, seq(&row)?);
     }
-    let outbox = "SELECT conversation, user, client_msg_id, body FROM outbox ORDER BY position";
+    let outbox = "SELECT conversation, user, client_msg_id, body, kind FROM outbox ORDER BY position";
     for row in sqlx::query(outbox).fetch_all(&mut *db).await? {
         let target = match row.try_get::<Option<&str>, _>(1)? {
             Some(user) => Target::User(parsed(user)?),
             None => Target::Conversation(conversation(&row)?),
         };
         let body = Body::from_stored(row.try_get(3)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
-        state.outbox.push(OutboxItem { client_msg_id: parsed(row.try_get(2)?)?, target, body });
+        let kind = Kind::from_text(row.try_get(4)?);
+        state.outbox.push(OutboxItem { client_msg_id: parsed(row.try_get(2)?)?, target, kind, body });
     }
     Ok(state)
 }
@@ -151,6 +162,10 @@ const RAISE_OFFSET: &str = "INSERT INTO offsets (conversation, seq) VALUES (?, ?
     ON CONFLICT (conversation) DO UPDATE SET seq = max(seq, excluded.seq)";
 const RAISE_READ: &str = "INSERT INTO reads (conversation, seq) VALUES (?, ?) \
     ON CONFLICT (conversation) DO UPDATE SET seq = max(seq, excluded.seq)";
+
+/// Erases a recalled message and its edits.
+const ERASE: &str = "UPDATE entries SET entry = json_set(entry, '$.body', json(?3)) WHERE conversation = ?1 \
+    AND (seq = ?2 OR (seq > ?2 AND entry ->> '$.kind' = 'edit' AND entry ->> '$.body.target' = ?2))";
 
 async fn apply(db: &mut SqliteConnection, change: &Change) -> sqlx::Result<()> {
     match change {
@@ -201,6 +216,14 @@ async fn put_entry(db: &mut SqliteConnection, entry: &Entry) -> sqlx::Result<()>
         .bind(json)
         .execute(&mut *db)
         .await?;
+    if let (Kind::Recall, Ok(Content::Recall { target })) = (&entry.kind, Content::of(&entry.kind, &entry.body)) {
+        sqlx::query(ERASE)
+            .bind(blob(entry.conversation.as_bytes()))
+            .bind(target.get() as i64)
+            .bind(Body::recalled().as_json().to_owned())
+            .execute(&mut *db)
+            .await?;
+    }
     put_cursor(db, entry.conversation, Cursor { seq: entry.seq, entry: Some(entry.id) }).await
 }
 
@@ -224,11 +247,12 @@ async fn add_to_outbox(db: &mut SqliteConnection, item: &OutboxItem) -> sqlx::Re
         Target::Conversation(conversation) => (Some(blob(conversation.as_bytes())), None),
         Target::User(user) => (None, Some(user.as_str().to_owned())),
     };
-    sqlx::query("INSERT OR IGNORE INTO outbox (client_msg_id, conversation, user, body) VALUES (?, ?, ?, ?)")
+    sqlx::query("INSERT OR IGNORE INTO outbox (client_msg_id, conversation, user, body, kind) VALUES (?, ?, ?, ?, ?)")
         .bind(item.client_msg_id.as_str().to_owned())
         .bind(conversation)
         .bind(user)
         .bind(item.body.as_json().to_owned())
+        .bind(item.kind.as_str().to_owned())
         .execute(db)
         .await
         .map(drop)

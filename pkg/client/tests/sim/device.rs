@@ -3,7 +3,7 @@
 use super::server::{Connection, Server};
 use futures_util::FutureExt;
 use lockstep_client::machine::{Effect, Machine, Settings};
-use lockstep_client::protocol::{Body, ClientMsgId, ConversationId, Entry, Offset, Target};
+use lockstep_client::protocol::{Body, ClientMsgId, ConversationId, Entry, Kind, Offset, Target};
 use lockstep_client::{DisconnectReason, Event, LocalStore, MemoryStore, OutboxItem, SendError, Sent};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -62,7 +62,9 @@ impl Device {
         let client_msg_id = ClientMsgId::new(&format!("m{}", self.sends.len())).expect("an id");
         let body = Body::text(client_msg_id.as_str());
         let target = Target::Conversation(conversation);
-        self.machine.handle_send(OutboxItem { client_msg_id: client_msg_id.clone(), target, body }).expect("room");
+        self.machine
+            .handle_send(OutboxItem { client_msg_id: client_msg_id.clone(), target, kind: Kind::Message, body })
+            .expect("room");
         self.sends.push((conversation, client_msg_id));
         self.drain(server);
     }
@@ -142,7 +144,7 @@ impl Device {
                     self.machine.handle_stored(self.now);
                 }
                 Effect::Event(event) => self.take_event(event),
-                Effect::Saved(_) => {}
+                Effect::Saved(_) | Effect::Renewed { .. } => {}
                 Effect::Answer { client_msg_id, outcome } => {
                     self.answers.entry(client_msg_id).or_default().push(outcome);
                 }

@@ -125,6 +125,7 @@ impl Server {
             ClientFrame::Send(send) => self.send(send),
             ClientFrame::Ack(ack) => connection.ack(ack, stored),
             ClientFrame::Read { reference, conversation, seq } => self.read(reference, conversation, seq),
+            ClientFrame::Renew(_) => unreachable!("nobody renews here"),
             ClientFrame::State { .. } | ClientFrame::Unread { .. } | ClientFrame::Heartbeat => {}
         }
     }
@@ -219,7 +220,7 @@ impl Server {
     }
 
     fn send(&mut self, send: Send) {
-        let Send { reference, target, client_msg_id, body } = send;
+        let Send { reference, target, client_msg_id, kind: _, body } = send;
         let conversation = match target {
             Target::Conversation(conversation) => conversation,
             Target::User(_) => panic!("the device sends to conversations only"),

@@ -1,7 +1,7 @@
 //! What must hold for any bytes that come over the wire. Shared with the fuzz target `frames`.
 
 use lockstep_protocol::{
-    ClientFrame, DecodeError, ServerFrame, decode_client, decode_server, encode_client, encode_server,
+    ClientFrame, DecodeError, Renew, ServerFrame, decode_client, decode_server, encode_client, encode_server,
 };
 
 /// All words that sentences of the codec and of serde_json have. A new sentence adds its own.
@@ -15,7 +15,7 @@ const OURS: &str = "\
     integer internally invalid is items JSON key keys kind know leading length levels limit limits line list \
     lone map MAX message missing more most must names NaN nested new_token newtype no not null number object of \
     Offset offsets offsets_version Option or out parsing point quotes range reaction read ReadWire reason recall \
-    reconnect recursion ref Ref reset resume Resume retry_after_ms send sender sender_device SendWire sent \
+    reconnect recursion ref Ref renew Renew reset resume Resume retry_after_ms send sender sender_device SendWire sent \
     sent_at seq sequence server server_time ServerFrame service Shown size skip SkipReason str string struct \
     such surrogate system tagged target text than The the this time to token trailing tuple type u0000 u001F u16 \
     u32 u64 unexpected unicode unit unknown user usize UUID valid value values variant version welcome Welcome \
@@ -47,6 +47,10 @@ fn client(frame: &ClientFrame) {
         let mut other = hello.clone();
         other.token = "another".into();
         assert_eq!(format!("{hello:?}"), format!("{other:?}"), "the log tells one token from another");
+    }
+    if let ClientFrame::Renew(renew) = frame {
+        let other = Renew { token: "another".into(), ..renew.clone() };
+        assert_eq!(format!("{renew:?}"), format!("{other:?}"), "the log tells one token from another");
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-/// What the relay is given. The number names a pair of sockets.
+/// What the relay is given. The number names a conversation.
 enum Work {
     Receiver(u64, SplitSink<WebSocketStream<TcpStream>, Message>),
     Message(u64, Utf8Bytes),
@@ -41,31 +41,32 @@ async fn accept_all(listener: TcpListener) -> Result<()> {
 
 async fn take_part(stream: TcpStream, give: mpsc::UnboundedSender<Work>) -> Result<()> {
     let (socket, role) = accept(stream).await?;
-    let (part, pair) = role.split_once(' ').context("a role has a number")?;
-    let pair = pair.parse()?;
+    let (part, conversation) = role.split_once(' ').context("a role has a number")?;
+    let conversation = conversation.parse()?;
     let (mut sink, mut frames) = socket.split();
     if part == "to" {
-        give.send(Work::Receiver(pair, sink))?;
+        give.send(Work::Receiver(conversation, sink))?;
     } else {
         sink.send(Message::Text(READY)).await?;
     }
     while let Some(frame) = next_text(&mut frames).await? {
-        give.send(Work::Message(pair, frame))?;
+        give.send(Work::Message(conversation, frame))?;
     }
     Ok(())
 }
 
 async fn relay(mut work: mpsc::UnboundedReceiver<Work>) -> Result<()> {
     let mut file: File = tempfile::tempfile()?;
-    let (mut receivers, mut waiting, mut messages) = (HashMap::new(), Vec::new(), Vec::new());
+    let mut receivers: HashMap<u64, Vec<_>> = HashMap::new();
+    let (mut waiting, mut messages) = (Vec::new(), Vec::new());
     while work.recv_many(&mut waiting, 1_024).await > 0 {
         for work in waiting.drain(..) {
             match work {
-                Work::Receiver(pair, mut sink) => {
+                Work::Receiver(conversation, mut sink) => {
                     sink.send(Message::Text(READY)).await?;
-                    receivers.insert(pair, sink);
+                    receivers.entry(conversation).or_default().push(sink);
                 }
-                Work::Message(pair, text) => messages.push((pair, text)),
+                Work::Message(conversation, text) => messages.push((conversation, text)),
             }
         }
         if messages.is_empty() {
@@ -75,9 +76,10 @@ async fn relay(mut work: mpsc::UnboundedReceiver<Work>) -> Result<()> {
             file.write_all(text.as_bytes())?;
         }
         file.sync_data()?;
-        for (pair, text) in messages.drain(..) {
-            let receiver = receivers.get_mut(&pair).context("nobody receives")?;
-            receiver.send(Message::Text(text)).await?;
+        for (conversation, text) in messages.drain(..) {
+            for receiver in receivers.get_mut(&conversation).context("nobody receives")? {
+                receiver.send(Message::Text(text.clone())).await?;
+            }
         }
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! `nsq`: the server on a real nsqd, beside what that nsqd does for bare clients.
 
 use super::flight::{Figures, Flight, measure};
-use super::{ENTRANCE, PATIENCE, direct, fanout};
+use super::steady::{self, Shape};
+use super::{ENTRANCE, PATIENCE, fanout};
 use crate::bench::crowd::{Crowd, passed};
 use crate::bench::device::Door;
 use crate::bench::latency::Latencies;
@@ -235,15 +236,16 @@ async fn side(options: &Options, conversations: usize, progress: &Progress) -> R
 
 /// Sparse sends from one device to another: on nsqd, inside the server, and a bare publish to a bare consumer.
 async fn latency(options: &Options, progress: &Progress) -> Result<(Faults, Vec<(&'static str, Value)>)> {
-    let of = |target| direct::Options {
+    let of = |target| Shape {
         conversations: 1,
+        receivers: 1,
         rate: SPARSE_RATE,
         seconds: options.seconds,
         body_bytes: options.body_bytes,
         target,
     };
-    let (_, on_nsq) = direct::of_server(&of(Target::Nsq), progress).await?;
-    let (_, embedded) = direct::of_server(&of(Target::Embedded), progress).await?;
+    let (_, on_nsq) = steady::of_server(&of(Target::Nsq), progress).await?;
+    let (_, embedded) = steady::of_server(&of(Target::Embedded), progress).await?;
     progress.say(format_args!("measuring a bare publish for {} s", options.seconds));
     let backing = Target::Nsq.start(0).await?;
     let bare = bare::latency(&backing.address()?, SPARSE_RATE, options.seconds, options.body_bytes).await?;

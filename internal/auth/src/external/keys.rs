@@ -1,0 +1,146 @@
+//! The keys of an issuer, read from a file at the start.
+
+use super::Key;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Largest file that is read. A key of a JWK set has some hundred bytes, with certificates some thousand.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// Most keys of one issuer.
+const KEYS_MAX: usize = 64;
+/// A secret has at least as many bits as the hash (RFC 7518, section 3.2).
+const SECRET_BYTES_MIN: usize = 32;
+/// RSA keys have 2048 bits or more (RFC 7518, section 3.3).
+const RSA_BYTES_MIN: usize = 256;
+
+/// Why an issuer's tokens cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerError {
+    /// The file cannot be read.
+    #[error("the issuer's key file {} cannot be read", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Others can read the secret, and so make tokens.
+    #[error("others can read the issuer's secret {} (mode {mode:03o}): run `chmod 600 {0}`", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+    },
+    /// The secret is too short.
+    #[error("the issuer's secret {} is too short: it needs at least {SECRET_BYTES_MIN} bytes", path.display())]
+    ShortSecret {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is no JWK set, or a too large one.
+    #[error("{} is no JWK set of at most {KEYS_MAX} keys: save the issuer's jwks_uri there", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no key of the algorithm.
+    #[error("{} has no key for {algorithm}", path.display())]
+    NoKey {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        algorithm: String,
+    },
+}
+
+/// The keys of one algorithm.
+pub(super) struct Keys {
+    algorithm: Algorithm,
+    keys: Vec<(Option<String>, DecodingKey)>,
+}
+
+impl Keys {
+    pub(super) fn open(key: &Key) -> Result<Self, IssuerError> {
+        let (path, algorithm) = (key.path(), key.algorithm());
+        let keys = match key {
+            Key::Hs256(path) => vec![(None, DecodingKey::from_secret(&secret(path)?))],
+            Key::Rs256(_) | Key::Es256(_) | Key::EdDsa(_) => of_set(path, algorithm)?,
+        };
+        Ok(Self { algorithm, keys })
+    }
+
+    pub(super) fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The key that a token names; a token that names none is taken if there is only one. A secret has no name.
+    pub(super) fn find(&self, id: Option<&str>) -> Option<&DecodingKey> {
+        match (&self.keys[..], id) {
+            ([(None, only)], _) | ([(_, only)], None) => Some(only),
+            (_, None) => None,
+            (keys, Some(id)) => keys.iter().find(|(known, _)| known.as_deref() == Some(id)).map(|(_, key)| key),
+        }
+    }
+}
+
+fn secret(path: &Path) -> Result<Vec<u8>, IssuerError> {
+    let mut bytes = read(path, true)?;
+    while bytes.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+        bytes.pop();
+    }
+    if bytes.len() < SECRET_BYTES_MIN {
+        return Err(IssuerError::ShortSecret { path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+/// The keys of a set that are for signatures by this algorithm. Others may stand beside them.
+fn of_set(path: &Path, algorithm: Algorithm) -> Result<Vec<(Option<String>, DecodingKey)>, IssuerError> {
+    let malformed = || IssuerError::Malformed { path: path.to_owned() };
+    let set: JwkSet = serde_json::from_slice(&read(path, false)?).map_err(|_| malformed())?;
+    if set.keys.len() > KEYS_MAX {
+        return Err(malformed());
+    }
+    let mut keys = Vec::new();
+    for jwk in set.keys.iter().filter(|jwk| is_for(jwk, algorithm)) {
+        keys.push((jwk.common.key_id.clone(), DecodingKey::from_jwk(jwk).map_err(|_| malformed())?));
+    }
+    if keys.is_empty() {
+        return Err(IssuerError::NoKey { path: path.to_owned(), algorithm: format!("{algorithm:?}") });
+    }
+    Ok(keys)
+}
+
+fn is_for(jwk: &Jwk, algorithm: Algorithm) -> bool {
+    let common = &jwk.common;
+    let says_otherwise = common.key_algorithm.is_some_and(|said| said != algorithm.into());
+    let is_for_signatures = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let fits = match (&jwk.algorithm, algorithm) {
+        (AlgorithmParameters::RSA(key), Algorithm::RS256) => {
+            URL_SAFE_NO_PAD.decode(&key.n).is_ok_and(|n| n.len() >= RSA_BYTES_MIN)
+        }
+        (AlgorithmParameters::EllipticCurve(key), Algorithm::ES256) => key.curve == EllipticCurve::P256,
+        (AlgorithmParameters::OctetKeyPair(key), Algorithm::EdDSA) => key.curve == EllipticCurve::Ed25519,
+        _ => false,
+    };
+    fits && is_for_signatures && !says_otherwise
+}
+
+fn read(path: &Path, is_secret: bool) -> Result<Vec<u8>, IssuerError> {
+    let fail = |source| IssuerError::File { path: path.to_owned(), source };
+    let file = File::open(path).map_err(fail)?;
+    let mode = file.metadata().map_err(fail)?.permissions().mode() & 0o777;
+    if is_secret && mode & 0o077 != 0 {
+        return Err(IssuerError::Exposed { path: path.to_owned(), mode });
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(fail)?;
+    Ok(bytes)
+}

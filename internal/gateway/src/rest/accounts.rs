@@ -1,0 +1,83 @@
+//! Users: they sign up, and change their password.
+
+use super::caller::Caller;
+use crate::http::{JsonBody, bad_request};
+use crate::peer::ClientAddress;
+use crate::{GatewayState, Problem};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use lockstep_auth::Password;
+use lockstep_engine::PasswordHash;
+use lockstep_model::{Code, UnixMs, UserId};
+use serde::{Deserialize, Serialize};
+
+#[derive(Deserialize)]
+pub(super) struct SignUpRequest {
+    id: UserId,
+    password: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct UserAnswer {
+    id: UserId,
+    created_at: UnixMs,
+}
+
+/// `POST /v1/users`: 201 with the user, who may sign in now.
+pub(super) async fn sign_up(
+    State(state): State<GatewayState>,
+    ClientAddress(address): ClientAddress,
+    JsonBody(request): JsonBody<SignUpRequest>,
+) -> Result<(StatusCode, Json<UserAnswer>), Problem> {
+    if !state.config.accounts.sign_up_open {
+        return Err(Code::SignUpClosed.into());
+    }
+    let password = new_password("password", request.password)?;
+    state.accounts.admit_address(&address)?;
+    let hash = PasswordHash(state.accounts.passwords.hash(password).await?);
+    let user = state.engine.sign_up(request.id, hash).await?;
+    Ok((StatusCode::CREATED, Json(UserAnswer { id: user.id, created_at: user.created_at })))
+}
+
+#[derive(Deserialize)]
+pub(super) struct PasswordRequest {
+    old: String,
+    new: String,
+}
+
+/// `PUT /v1/profile/password`: 204. All other devices of the user are signed out.
+pub(super) async fn change_password(
+    State(state): State<GatewayState>,
+    Caller(caller): Caller,
+    JsonBody(request): JsonBody<PasswordRequest>,
+) -> Result<StatusCode, Problem> {
+    let new = new_password("new", request.new)?;
+    let old = proven(&state, &caller.user, request.old).await?;
+    let hash = PasswordHash(state.accounts.passwords.hash(new).await?);
+    state.engine.set_password(&caller.user, Some(old), hash, Some(caller.id)).await.map_err(refused)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn new_password(field: &str, text: String) -> Result<Password, Problem> {
+    let (min, max) = (Password::CHARS_MIN, Password::CHARS_MAX);
+    Password::new(text).ok_or_else(|| bad_request(&format!("{field:?} must have {min} to {max} characters")))
+}
+
+/// Checks a user's password. What comes back is the hash that it was compared with.
+pub(super) async fn proven(state: &GatewayState, user: &UserId, password: String) -> Result<PasswordHash, Problem> {
+    state.accounts.admit_user(user)?;
+    // What nobody can have chosen says nothing about the user.
+    let password = Password::new(password).ok_or_else(|| refused(Code::WrongCredentials))?;
+    let stored = state.engine.password(user).await?;
+    let is_right = state.accounts.passwords.verify(password, stored.as_ref().map(|hash| hash.0.as_str())).await?;
+    let hash = stored.filter(|_| is_right).ok_or_else(|| refused(Code::WrongCredentials))?;
+    state.accounts.forgive_user(user);
+    Ok(hash)
+}
+
+/// A refusal of a password names no error of a token.
+pub(super) fn refused(code: Code) -> Problem {
+    let problem = Problem::from(code);
+    if code == Code::WrongCredentials { problem.without_credentials() } else { problem }
+}

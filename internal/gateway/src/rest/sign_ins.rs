@@ -1,0 +1,123 @@
+//! Sign-ins that a main device has to approve.
+
+use super::accounts::refused;
+use super::caller::Caller;
+use super::sessions::attempt;
+use crate::http::{JsonBody, PathId};
+use crate::{GatewayState, Problem};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use lockstep_auth::{hash_of_secret, new_secret};
+use lockstep_engine::{Polled, SignInRequest, WaitingSignIn};
+use lockstep_model::{Code, Device, DeviceKind, SignInId, UnixMs};
+use serde::{Deserialize, Serialize};
+
+/// What whoever has to wait is told: the id, and once the secret that they ask with.
+#[derive(Serialize)]
+pub(super) struct WaitingAnswer {
+    id: SignInId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
+    expires_at: UnixMs,
+}
+
+/// Lets a sign-in wait.
+pub(super) fn wait(state: &GatewayState, request: SignInRequest) -> Result<WaitingAnswer, Problem> {
+    let (secret, hash) = new_secret();
+    let (id, expires_at) = state.engine.await_approval(request, hash).map_err(|wait| {
+        let many = "Too many sign-ins wait for an approval; wait as long as retry_after_ms says.";
+        Problem::new(Code::RateLimited, many).retry_after(wait)
+    })?;
+    Ok(WaitingAnswer { id, secret: Some(secret), expires_at })
+}
+
+#[derive(Deserialize)]
+pub(super) struct PollRequest {
+    secret: String,
+}
+
+/// `POST /v1/sign-ins/{id}`: 202 while nobody has said anything, 201 with the tokens, once, when it was approved.
+pub(super) async fn poll(
+    State(state): State<GatewayState>,
+    PathId(id): PathId<SignInId>,
+    JsonBody(request): JsonBody<PollRequest>,
+) -> Result<Response, Problem> {
+    let secret = hash_of_secret(&request.secret);
+    let request = match state.engine.poll_sign_in(id, &secret)? {
+        Polled::Waiting(expires_at) => {
+            let waiting = WaitingAnswer { id, secret: None, expires_at };
+            return Ok((StatusCode::ACCEPTED, Json(waiting)).into_response());
+        }
+        Polled::Approved(request) => request,
+    };
+    match attempt(&state, &request, false).await {
+        Ok(Some(session)) => Ok((StatusCode::CREATED, Json(session)).into_response()),
+        Ok(None) => Err(Code::Internal.into()),
+        Err(code) => {
+            if code == Code::TryAgain {
+                state.engine.restore_sign_in(id, request, secret);
+            }
+            Err(refused(code))
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(super) struct SignInAnswer {
+    id: SignInId,
+    name: Option<String>,
+    platform: Option<String>,
+    created_at: UnixMs,
+    expires_at: UnixMs,
+}
+
+#[derive(Serialize)]
+pub(super) struct SignInsAnswer {
+    sign_ins: Vec<SignInAnswer>,
+}
+
+/// `GET /v1/sign-ins`: those of the caller's user that wait, oldest first. There are at most five.
+pub(super) async fn list(
+    State(state): State<GatewayState>,
+    Caller(caller): Caller,
+) -> Result<Json<SignInsAnswer>, Problem> {
+    let caller = main_device(caller)?;
+    let answer = |WaitingSignIn { id, name, platform, created_at, expires_at }| SignInAnswer {
+        id,
+        name,
+        platform,
+        created_at,
+        expires_at,
+    };
+    let sign_ins = state.engine.waiting_sign_ins(&caller.user).into_iter().map(answer).collect();
+    Ok(Json(SignInsAnswer { sign_ins }))
+}
+
+/// `POST /v1/sign-ins/{id}/approve`: 204.
+pub(super) async fn approve(
+    State(state): State<GatewayState>,
+    Caller(caller): Caller,
+    PathId(id): PathId<SignInId>,
+) -> Result<StatusCode, Problem> {
+    state.engine.answer_sign_in(&main_device(caller)?.user, id, true)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /v1/sign-ins/{id}/refuse`: 204.
+pub(super) async fn refuse(
+    State(state): State<GatewayState>,
+    Caller(caller): Caller,
+    PathId(id): PathId<SignInId>,
+) -> Result<StatusCode, Problem> {
+    state.engine.answer_sign_in(&main_device(caller)?.user, id, false)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn main_device(caller: Device) -> Result<Device, Problem> {
+    match caller.kind {
+        DeviceKind::Main => Ok(caller),
+        DeviceKind::Sub => Err(Problem::new(Code::Forbidden, "Only a main device may see and answer sign-ins.")),
+    }
+}

@@ -1,0 +1,185 @@
+//! Accounts: passwords, and the sessions of devices.
+
+use crate::{Committed, StoreError};
+use async_trait::async_trait;
+use lockstep_model::{Device, DeviceId, RefreshHash, TokenGeneration, UnixMs, User, UserId};
+
+/// Who may sign in, and which refresh tokens are good. A part of the [`Directory`](crate::Directory).
+///
+/// Every command is one commit, durable on return. What was checked before a command (a password, a device's generation)
+/// is checked again inside it. **Cancellation**: a dropped future may or may not have taken effect; a command that is
+/// given again finds what the first one did.
+#[async_trait]
+pub trait Accounts: Send + Sync + 'static {
+    /// Makes a user with a password, and the user's feed. Refused with `Taken` if the user is there.
+    async fn sign_up(
+        &self,
+        user: UserId,
+        password: PasswordHash,
+        now: UnixMs,
+    ) -> Result<Result<User, AccountRefusal>, StoreError>;
+
+    /// The password of a user; `None` if there is no such user or the user has none.
+    async fn password(&self, user: UserId) -> Result<Option<PasswordHash>, StoreError>;
+
+    /// Gives a user who is there another password, or a first one. With `old` only if that is the password now, else
+    /// `PasswordChanged`.
+    ///
+    /// Signs out all devices of the user but `keep`, as [`sign_out_all`](Self::sign_out_all) does.
+    async fn set_password(
+        &self,
+        change: PasswordChange,
+    ) -> Result<Result<Committed<Vec<Device>>, AccountRefusal>, StoreError>;
+
+    /// Makes a device with its first refresh token, or signs in one that is there. Feed: `device_linked` for a new one.
+    ///
+    /// Signing in a device that is there raises its token generation and forgets its refresh tokens.
+    async fn sign_in(&self, sign_in: SignIn) -> Result<Result<Committed<Device>, AccountRefusal>, StoreError>;
+
+    /// Takes one refresh token for another. The one presented must be among those stored for the device: then it is good
+    /// again, all others of the device but the next one are forgotten if it is used for the first time, and the next one
+    /// is stored. Of next ones that were never used the newest [`NEXT_MAX`] are kept.
+    ///
+    /// One that is not stored is an older one, used again: the device is signed out then ([`Rotated::Reused`]).
+    async fn rotate(&self, rotation: Rotation) -> Result<Result<Rotated, AccountRefusal>, StoreError>;
+
+    /// Ends a device's session: its tokens are forgotten and its token generation is raised. The device is removed too
+    /// (feed: `device_removed`), unless it is the last main device of its user.
+    async fn sign_out(
+        &self,
+        device: DeviceId,
+        now: UnixMs,
+    ) -> Result<Result<Committed<Device>, AccountRefusal>, StoreError>;
+
+    /// Signs out all devices of a user but `keep`, and returns them as they are then. If no main device would remain,
+    /// the one that connected last is not removed.
+    async fn sign_out_all(
+        &self,
+        user: UserId,
+        keep: Option<DeviceId>,
+        now: UnixMs,
+    ) -> Result<Committed<Vec<Device>>, StoreError>;
+}
+
+/// Next refresh tokens of one device that nobody has used. An older one is forgotten: its answer was lost, or somebody
+/// asks again and again.
+pub const NEXT_MAX: usize = 8;
+
+/// A password as it is stored: a PHC string, never the password itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(pub String);
+
+impl std::fmt::Debug for PasswordHash {
+    /// Without the hash: a weak password can be found from it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+/// Another password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PasswordChange {
+    /// Whose.
+    pub user: UserId,
+    /// The password that was proven.
+    pub old: Option<PasswordHash>,
+    /// The password from now on.
+    pub new: PasswordHash,
+    /// The device that stays signed in.
+    pub keep: Option<DeviceId>,
+    /// The time.
+    pub now: UnixMs,
+}
+
+/// How a user has proven to be the one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// By the password that this is the hash of. Refused with `PasswordChanged` if it is another one now.
+    Password(PasswordHash),
+    /// By the word of an outside issuer.
+    Issuer {
+        /// Whether the user is made if need be.
+        create_user: bool,
+    },
+}
+
+/// A device that signs in as a main device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignIn {
+    /// Whose it is.
+    pub user: UserId,
+    /// By what right.
+    pub proof: Proof,
+    /// Its id: a new one, or that of a device that is there.
+    pub device: DeviceId,
+    /// The generation of a device that is there. It is another one if somebody else signs it in or out meanwhile: then the
+    /// command is refused with `OldGeneration`.
+    pub again: Option<TokenGeneration>,
+    /// What people call it.
+    pub name: String,
+    /// What it runs on.
+    pub platform: Option<String>,
+    /// Refuses with `NeedsApproval` while the user has a main device that is signed in.
+    pub alone: bool,
+    /// Its refresh token.
+    pub refresh: RefreshHash,
+    /// Until when that is good.
+    pub refresh_expires_at: UnixMs,
+    /// The time.
+    pub now: UnixMs,
+}
+
+/// A refresh token that is presented, and the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rotation {
+    /// The device that the token names.
+    pub device: DeviceId,
+    /// The generation that the token names.
+    pub token_generation: TokenGeneration,
+    /// What is presented.
+    pub presented: RefreshHash,
+    /// What comes next.
+    pub next: RefreshHash,
+    /// Until when that is good.
+    pub next_expires_at: UnixMs,
+    /// The time.
+    pub now: UnixMs,
+}
+
+/// What became of a refresh token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rotated {
+    /// It was good; the device goes on.
+    Next(Device),
+    /// It was an older one. The device is signed out.
+    Reused(Device),
+}
+
+/// Why a command about accounts was refused. Nothing was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AccountRefusal {
+    /// The user is there already.
+    #[error("there is such a user already")]
+    Taken,
+    /// There is no such user.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// The password is another one now.
+    #[error("the password has been changed")]
+    PasswordChanged,
+    /// There is no such device of this user.
+    #[error("there is no such device")]
+    NoSuchDevice,
+    /// The device has been removed.
+    #[error("the device has been removed")]
+    DeviceRemoved,
+    /// The generation is over.
+    #[error("the generation is over")]
+    OldGeneration,
+    /// A main device has to approve.
+    #[error("a main device has to approve")]
+    NeedsApproval,
+    /// The user has as many devices as are allowed.
+    #[error("the user has too many devices")]
+    TooManyDevices,
+}

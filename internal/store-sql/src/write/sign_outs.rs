@@ -1,0 +1,141 @@
+//! The sessions of devices: how they end.
+
+use super::devices;
+use super::job::Command;
+use super::work::Work;
+use crate::row::{Columns, device_columns};
+use crate::sql::{self, RowsSql, Values};
+use lockstep_model::{ConnectionGeneration, Device, DeviceId, DeviceKind, FeedChange, TokenGeneration, UnixMs, UserId};
+use lockstep_ports::{AccountRefusal, Committed};
+use std::sync::LazyLock;
+
+/// [`sign_out`](lockstep_ports::Accounts::sign_out).
+pub(crate) struct SignOut {
+    pub(crate) device: DeviceId,
+    pub(crate) now: UnixMs,
+}
+
+/// [`sign_out_all`](lockstep_ports::Accounts::sign_out_all).
+pub(crate) struct SignOutAll {
+    pub(crate) user: UserId,
+    pub(crate) keep: Option<DeviceId>,
+    pub(crate) now: UnixMs,
+}
+
+/// A device, whether it is removed too, the time.
+static SIGN_OUT: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        3,
+        "UPDATE devices SET token_generation = token_generation + 1, \
+           connection_generation = connection_generation + v.column2, \
+           removed_at = iif(v.column2, v.column3, NULL), signed_out_at = v.column3 \
+         FROM (VALUES {rows}) AS v WHERE id = v.column1",
+    )
+});
+
+impl Command for SignOut {
+    const OPERATION: &'static str = "sign_out";
+    type Output = Result<Committed<Device>, AccountRefusal>;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
+        let Some(device) = devices::find(work, self.device).await? else {
+            return Ok(Err(AccountRefusal::NoSuchDevice));
+        };
+        if device.removed_at.is_some() {
+            return Ok(Err(AccountRefusal::DeviceRemoved));
+        }
+        let user = device.user.clone();
+        let all = devices_of(work, &user).await?;
+        let is_last_main = all.iter().filter(|one| one.kind == DeviceKind::Main).all(|main| main.id == device.id);
+        let removed = !(device.kind == DeviceKind::Main && is_last_main);
+        let mut ended = end(work, &user, vec![(device, removed)], self.now).await?;
+        let value = ended.value.pop().ok_or(sqlx::Error::RowNotFound)?;
+        Ok(Ok(Committed { value, entries: ended.entries }))
+    }
+}
+
+impl Command for SignOutAll {
+    const OPERATION: &'static str = "sign_out_all";
+    type Output = Committed<Vec<Device>>;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
+        all_but(work, &self.user, self.keep, self.now).await
+    }
+}
+
+/// Signs out all devices of a user but one.
+pub(super) async fn all_but(
+    work: &mut Work<'_>,
+    user: &UserId,
+    keep: Option<DeviceId>,
+    now: UnixMs,
+) -> Result<Committed<Vec<Device>>, sqlx::Error> {
+    let (kept, others): (Vec<_>, Vec<_>) =
+        devices_of(work, user).await?.into_iter().partition(|device| Some(device.id) == keep);
+    let is_main = |device: &&Device| device.kind == DeviceKind::Main;
+    let spared = if kept.iter().any(|device| is_main(&device)) {
+        None
+    } else {
+        let connected = |device: &&Device| (device.seen_at.unwrap_or(device.created_at), device.id);
+        others.iter().filter(is_main).max_by_key(connected).map(|device| device.id)
+    };
+    let ending = others.into_iter().map(|device| {
+        let removed = Some(device.id) != spared;
+        (device, removed)
+    });
+    end(work, user, ending.collect(), now).await
+}
+
+/// Revokes all tokens of a device that stays.
+pub(super) async fn tokens_of(work: &mut Work<'_>, device: Device, now: UnixMs) -> Result<Device, sqlx::Error> {
+    let user = device.user.clone();
+    let mut ended = end(work, &user, vec![(device, false)], now).await?;
+    ended.value.pop().ok_or(sqlx::Error::RowNotFound)
+}
+
+/// Ends the sessions of devices of one user, of which some are removed too.
+async fn end(
+    work: &mut Work<'_>,
+    user: &UserId,
+    ending: Vec<(Device, bool)>,
+    now: UnixMs,
+) -> Result<Committed<Vec<Device>>, sqlx::Error> {
+    if ending.is_empty() {
+        return Ok(Committed { value: vec![], entries: vec![] });
+    }
+    SIGN_OUT
+        .execute(work.connection().await?, &ending, |values, (device, removed)| {
+            values.blob(device.id.as_bytes()).int((*removed).into()).int(now.get());
+        })
+        .await?;
+    let (removed, stay): (Vec<_>, Vec<_>) = ending.iter().partition(|(_, removed)| *removed);
+    let removed: Vec<DeviceId> = removed.into_iter().map(|(device, _)| device.id).collect();
+    let stay: Vec<DeviceId> = stay.into_iter().map(|(device, _)| device.id).collect();
+    devices::forget(work, &removed).await?;
+    devices::FORGET_TOKENS
+        .execute(work.connection().await?, &stay, |values, device| {
+            values.blob(device.as_bytes());
+        })
+        .await?;
+    let changes: Vec<FeedChange> = removed.into_iter().map(|device| FeedChange::DeviceRemoved { device }).collect();
+    let entries = devices::tell(work, user, &changes, now).await?;
+    let value = ending.into_iter().map(|(device, removed)| ended(device, removed, now)).collect();
+    Ok(Committed { value, entries })
+}
+
+/// A device as the statement leaves it.
+fn ended(device: Device, removed: bool, now: UnixMs) -> Device {
+    Device {
+        token_generation: TokenGeneration(device.token_generation.0 + 1),
+        connection_generation: ConnectionGeneration(device.connection_generation.0 + u64::from(removed)),
+        removed_at: removed.then_some(now),
+        signed_out_at: Some(now),
+        ..device
+    }
+}
+
+async fn devices_of(work: &mut Work<'_>, user: &UserId) -> Result<Vec<Device>, sqlx::Error> {
+    const LIST: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE user = ? AND removed_at IS NULL");
+    let rows = sql::fetch(work.connection().await?, LIST, Values::new().text(user.as_str())).await?;
+    rows.iter().map(|row| Columns::of(row).device()).collect()
+}
