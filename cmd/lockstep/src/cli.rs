@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Make conversations.
     #[command(subcommand)]
     Conversation(ConversationCommand),
+    /// Say what users and conversations are called elsewhere, such as in another protocol.
+    #[command(subcommand)]
+    Alias(AliasCommand),
 }
 
 /// How to serve. Settings: defaults < lockstep.toml < LOCKSTEP_* (such as LOCKSTEP_LIMITS__HEARTBEAT_MS) < these.
@@ -224,4 +227,43 @@ pub(crate) enum ConversationCommand {
         #[command(flatten)]
         place: Place,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AliasCommand {
+    /// Make an alias. One that stands for something else has to be removed first.
+    Put {
+        #[command(flatten)]
+        name: AliasName,
+        /// The user that it stands for
+        #[arg(long, required_unless_present = "conversation", conflicts_with = "conversation")]
+        user: Option<String>,
+        /// The conversation that it stands for
+        #[arg(long)]
+        conversation: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print what an alias stands for: user or conversation, and the id.
+    Get {
+        #[command(flatten)]
+        name: AliasName,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Remove an alias.
+    Remove {
+        #[command(flatten)]
+        name: AliasName,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AliasName {
+    /// Whose ids they are, such as another protocol's: 1 to 32 of a-z, 0-9, ., _ and -
+    pub(crate) namespace: String,
+    /// The id there
+    pub(crate) external: String,
 }

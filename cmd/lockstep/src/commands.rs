@@ -2,11 +2,13 @@
 
 use crate::admin;
 use crate::cli::{
-    ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser, UserCommand,
+    AliasCommand, AliasName, ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser,
+    UserCommand,
 };
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use lockstep_server::admin::{
-    GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceTokenRequest, TokenRequest,
+    AliasInfo, AliasKey, AliasRequest, GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceTokenRequest,
+    TokenRequest,
 };
 use std::io::Write;
 
@@ -129,6 +131,34 @@ pub(crate) async fn conversation(command: ConversationCommand) -> Result<()> {
     let request = GroupRequest { title, members, creator: None };
     let group = admin::explain(&data, admin::client(&data).create_group(&request).await)?;
     answer(&group.id)
+}
+
+/// `lockstep alias`.
+///
+/// # Errors
+///
+/// See [`token`]; and if an alias that is asked for is not there.
+pub(crate) async fn alias(command: AliasCommand) -> Result<()> {
+    let key = |name: AliasName| AliasKey { namespace: name.namespace, external: name.external };
+    match command {
+        AliasCommand::Put { name, user, conversation, place } => {
+            let data = place.data_folder()?;
+            let request = AliasRequest { key: key(name), target: AliasInfo { user, conversation } };
+            admin::explain(&data, admin::client(&data).put_alias(&request).await)
+        }
+        AliasCommand::Get { name, place } => {
+            let data = place.data_folder()?;
+            match admin::explain(&data, admin::client(&data).alias(&key(name)).await)? {
+                AliasInfo { user: Some(user), .. } => answer(&format!("user\t{user}")),
+                AliasInfo { conversation: Some(id), .. } => answer(&format!("conversation\t{id}")),
+                AliasInfo { user: None, conversation: None } => bail!("there is no such alias"),
+            }
+        }
+        AliasCommand::Remove { name, place } => {
+            let data = place.data_folder()?;
+            admin::explain(&data, admin::client(&data).remove_alias(&key(name)).await)
+        }
+    }
 }
 
 fn answer(line: &str) -> Result<()> {

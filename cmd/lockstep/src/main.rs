@@ -47,6 +47,7 @@ async fn run(cli: Cli) -> Result<()> {
         Some(Command::Device(command)) => commands::device(command).await,
         Some(Command::Service(command)) => commands::service(command).await,
         Some(Command::Conversation(command)) => commands::conversation(command).await,
+        Some(Command::Alias(command)) => commands::alias(command).await,
     }
 }
 

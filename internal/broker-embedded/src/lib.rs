@@ -94,6 +94,12 @@ impl Broker for EmbeddedBroker {
         }
     }
 
+    fn whisper(&self, topic: ConversationId, notice: &Notice) {
+        if let Some(consumers) = self.topics.get(&topic) {
+            consumers.iter().for_each(|mailbox| mailbox.whisper(notice.clone()));
+        }
+    }
+
     fn has_consumers(&self, topic: ConversationId) -> bool {
         self.topics.contains_key(&topic)
     }

@@ -262,6 +262,12 @@ impl Broker for NsqBroker {
         }
     }
 
+    fn whisper(&self, topic: ConversationId, notice: &Notice) {
+        if let Some(topic) = self.0.topics.get(&topic) {
+            topic.channels.iter().for_each(|channel| channel.whisper(notice));
+        }
+    }
+
     fn has_consumers(&self, topic: ConversationId) -> bool {
         self.0.topics.get(&topic).is_some_and(|topic| topic.is_wanted())
     }

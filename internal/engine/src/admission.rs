@@ -1,12 +1,15 @@
 //! Who is let in.
 
 use crate::api::store_failed;
+use crate::receipts::Telling;
 use crate::{Connection, Engine};
 use lockstep_model::{
-    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, TokenGeneration, UnixMs, UserId,
+    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, ReceiptSettings, TokenGeneration,
+    UnixMs, UserId,
 };
 use lockstep_ports::{Connected, DirectoryRefusal, Mailbox, OffsetsChange};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What a verified token says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +33,8 @@ pub struct Admission {
     pub feed: ConversationId,
     /// The read offsets that changed since the version that the device showed.
     pub offsets: OffsetsChange,
+    /// What the user lets others hear.
+    pub receipts: ReceiptSettings,
 }
 
 impl Engine {
@@ -67,6 +72,7 @@ impl Engine {
         mailbox: Arc<Mailbox>,
     ) -> Result<Admission, Code> {
         let now = UnixMs::now();
+        let settings_changes = self.0.settings_changes.load(Ordering::SeqCst);
         let connected = self.0.ports.directory.connect_device(claim.device, claim.token_generation, now).await;
         let connected: Connected = connected.map_err(unavailable)?.map_err(refused_device)?;
         if connected.device.user != claim.user {
@@ -81,6 +87,7 @@ impl Engine {
             mailbox,
             views: Default::default(),
             watching: Default::default(),
+            receipts: Telling::new(connected.receipts),
         });
         if !self.0.connections.insert(&connection) {
             return Err(Code::Replaced);
@@ -97,6 +104,13 @@ impl Engine {
                 return Err(unavailable(error));
             }
         };
+        let receipts = match self.settings_now(&connection, settings_changes, connected.receipts).await {
+            Ok(receipts) => receipts,
+            Err(code) => {
+                self.0.connections.withdraw(&connection);
+                return Err(code);
+            }
+        };
         self.0.events.emit(EventKind::Connect, || Event::Connect {
             user: connection.user.clone(),
             device: connection.device,
@@ -104,7 +118,24 @@ impl Engine {
             generation: connection.generation,
             at: now,
         });
-        Ok(Admission { connection, epoch: self.epoch(), feed: connected.feed, offsets })
+        Ok(Admission { connection, epoch: self.epoch(), feed: connected.feed, offsets, receipts })
+    }
+
+    /// What the user lets others hear, now that a change reaches the connection: what was read when it came may have
+    /// changed since.
+    async fn settings_now(
+        &self,
+        connection: &Connection,
+        changes_before: u64,
+        read: ReceiptSettings,
+    ) -> Result<ReceiptSettings, Code> {
+        if self.0.settings_changes.load(Ordering::SeqCst) == changes_before {
+            return Ok(read);
+        }
+        let settings = self.0.ports.directory.receipt_settings(connection.user.clone()).await.map_err(unavailable)?;
+        let settings = settings.unwrap_or_default();
+        connection.receipts.set(settings);
+        Ok(settings)
     }
 
     /// Ends a connection's stay: nothing more reaches its mailbox. `topics` are those that its session follows, `reason` is
@@ -149,11 +180,47 @@ fn refused_device(refusal: DirectoryRefusal) -> Code {
     match refusal {
         DirectoryRefusal::OldGeneration => Code::TokenRevoked,
         DirectoryRefusal::NoSuchDevice | DirectoryRefusal::DeviceRemoved => Code::DeviceRemoved,
-        DirectoryRefusal::NoSuchUser | DirectoryRefusal::TooManyConversations => Code::TokenInvalid,
+        DirectoryRefusal::NoSuchUser | DirectoryRefusal::TooManyConversations | DirectoryRefusal::Blocked => {
+            Code::TokenInvalid
+        }
     }
 }
 
 fn unavailable(error: lockstep_ports::StoreError) -> Code {
     store_failed(&error);
     Code::Unavailable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EngineConfig, Ports};
+    use lockstep_broker_embedded::EmbeddedBroker;
+    use lockstep_model::{DeviceKind, ReceiptSettingsChange};
+    use lockstep_store_sql::{SqliteOptions, SqliteStore};
+
+    #[tokio::test]
+    async fn settings_that_change_while_a_device_is_let_in_count() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(folder.path(), SqliteOptions::default()).await.expect("a store");
+        let (log, directory, offsets) = (Arc::new(store.clone()), Arc::new(store.clone()), Arc::new(store));
+        let ports = Ports { log, directory, offsets, broker: Arc::new(EmbeddedBroker::new()), events: None };
+        let engine = Engine::start(ports, EngineConfig::default());
+        let user = UserId::new("ana").expect("a user");
+        engine.ensure_user(user.clone()).await.expect("a user");
+        let device = engine.create_device(&user, "phone", DeviceKind::Main).await.expect("a device").id;
+        let mailbox = Mailbox::new(device, 10);
+        let receipts = Telling::new(ReceiptSettings::default());
+        // Not in the map yet: a change does not reach it.
+        let generation = Default::default();
+        let (views, watching) = Default::default();
+        let connection = Connection { user: user.clone(), device, generation, mailbox, views, watching, receipts };
+        let before = engine.0.settings_changes.load(Ordering::SeqCst);
+        let read = ReceiptSettings::default();
+        assert_eq!(engine.settings_now(&connection, before, read).await, Ok(read));
+        let hide = ReceiptSettingsChange { delivered: None, read: Some(false) };
+        let hidden = engine.change_receipt_settings(&user, hide).await.expect("it is stored");
+        assert_eq!(engine.settings_now(&connection, before, read).await, Ok(hidden));
+        assert_eq!(connection.receipts.settings(), hidden);
+    }
 }

@@ -8,14 +8,17 @@ use crate::lane::{Lane, Reply, Waiting};
 use crate::presence::Presence;
 use crate::publisher::Publisher;
 use crate::reader::Reader;
+use crate::receipts::{Place, Teller};
 use crate::sign_ins::SignIns;
 use crate::signals::Signals;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, SendOutcome, Target, UnixMs, UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, Notice, SendOutcome, Target, UnixMs,
+    UserId,
 };
 use lockstep_ports::{Append, Author, Broker, Directory, Events, MessageLog, Offsets, StoreError};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,6 +56,11 @@ pub(crate) struct Inner {
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) presence: Presence,
     pub(crate) signals: Signals,
+    pub(crate) receipts: Arc<Teller>,
+    /// Rises with every change of what users let others hear.
+    pub(crate) settings_changes: AtomicU64,
+    /// Held while such a change is stored and told, so that connections hear of two in the order of their commits.
+    pub(crate) changing_settings: tokio::sync::Mutex<()>,
     pub(crate) sign_ins: SignIns,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -68,6 +76,7 @@ impl Engine {
         let lane = Lane::start(&ports, Arc::clone(&publisher), &config, &tasks);
         let reader = Reader::start(&ports, &publisher, &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
+        let receipts = Teller::start(Arc::clone(&ports.broker), config.receipts_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
         let (connections, sign_ins) = (Connections::default(), SignIns::default());
         Self(Arc::new(Inner {
@@ -81,6 +90,9 @@ impl Engine {
             cursors,
             presence: Presence::default(),
             signals: Signals::default(),
+            receipts,
+            settings_changes: AtomicU64::new(0),
+            changing_settings: tokio::sync::Mutex::default(),
             sign_ins,
             tasks,
             stopping,
@@ -117,7 +129,11 @@ impl Engine {
             Ask::Read { conversation, from, count, head } => self.read(connection, conversation, from, count, head),
             // Not from a connection that is over: the next one of the device may have shown less meanwhile.
             Ask::Acked { .. } if connection.mailbox.is_closed() => {}
-            Ask::Acked { conversation, seq } => self.0.cursors.note(connection.device, conversation, seq),
+            Ask::Acked { conversation, seq } => {
+                self.0.cursors.note(connection.device, conversation, seq);
+                let place = Place { delivered: Some(seq), read: None };
+                self.0.receipts.note_of(connection, conversation, place);
+            }
             Ask::Resume { shown, verify } => self.spawn(connection, |engine, connection| async move {
                 engine.resume(connection, shown, verify).await;
             }),
@@ -136,6 +152,18 @@ impl Engine {
                 let turn = connection.watching.next_turn();
                 self.spawn(connection, move |engine, connection| async move {
                     engine.watch(connection, reference, turn, users).await;
+                });
+            }
+            Ask::ChangeState { reference, conversation, change } => {
+                self.spawn(connection, move |engine, connection| async move {
+                    let refusal = engine.change_state(&connection.user, conversation, change).await.err();
+                    let _gone = connection.mailbox.answer(Notice::ReadDone { reference, refusal });
+                });
+            }
+            Ask::Unread { reference, conversations } => {
+                self.spawn(connection, move |engine, connection| async move {
+                    let outcome = Box::new(engine.unread(&connection.user, conversations).await);
+                    let _gone = connection.mailbox.answer(Notice::Unread { reference, outcome });
                 });
             }
             Ask::Recheck { conversations, offsets_version } => {

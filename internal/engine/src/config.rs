@@ -10,6 +10,8 @@ pub struct EngineConfig {
     pub heads_period: Duration,
     /// How often acknowledged cursors are stored: at most one row per device and conversation in this time.
     pub cursors_period: Duration,
+    /// How long receipts gather: at most one is told per conversation and user in this time.
+    pub receipts_period: Duration,
     /// Live entries and signals that may wait for one connection; more make it read the log.
     pub mailbox_max: u32,
     /// Appends that may wait for the store; more are answered with `try_again`.
@@ -31,6 +33,7 @@ impl Default for EngineConfig {
         Self {
             heads_period: Duration::from_secs(5),
             cursors_period: Duration::from_secs(1),
+            receipts_period: Duration::from_millis(200),
             mailbox_max: 1_024,
             appends_waiting_max: 16_384,
             appends_per_commit_max: 1_024,

@@ -1,5 +1,6 @@
 //! The connection map: user -> device -> live connection.
 
+use crate::receipts::Telling;
 use dashmap::DashMap;
 use lockstep_model::{Code, ConnectionGeneration, DeviceId, UserId};
 use lockstep_ports::Mailbox;
@@ -22,6 +23,8 @@ pub struct Connection {
     pub(crate) views: crate::resume::Views,
     /// Whose presence it is told.
     pub(crate) watching: crate::presence::Watching,
+    /// What others hear of it.
+    pub(crate) receipts: Telling,
 }
 
 /// All live connections of this process. Guards of the maps never leave this file.

@@ -126,5 +126,6 @@ fn refused(refusal: DirectoryRefusal) -> Code {
         DirectoryRefusal::NoSuchDevice | DirectoryRefusal::DeviceRemoved => Code::NoSuchDevice,
         DirectoryRefusal::OldGeneration => Code::TokenRevoked,
         DirectoryRefusal::TooManyConversations => Code::TooManyConversations,
+        DirectoryRefusal::Blocked => Code::Blocked,
     }
 }

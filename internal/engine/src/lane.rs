@@ -212,6 +212,7 @@ impl Settled {
             }
             Ok(Appended::Already(sent)) => ("duplicate", Ok(Sent { duplicate: true, ..sent })),
             Err(AppendRefusal::NotMember) => ("refused", Err(Code::NoSuchConversation)),
+            Err(AppendRefusal::Blocked) => ("refused", Err(Code::Blocked)),
             Err(AppendRefusal::DuplicateId) => ("refused", Err(Code::DuplicateId)),
             Err(AppendRefusal::NoSuchTarget) => ("refused", Err(Code::NoSuchTarget)),
             Err(AppendRefusal::NotYours) => ("refused", Err(Code::NotYours)),
@@ -249,5 +250,6 @@ pub(crate) fn refused_conversation(refusal: DirectoryRefusal) -> Code {
         DirectoryRefusal::TooManyConversations => Code::TooManyConversations,
         DirectoryRefusal::NoSuchDevice | DirectoryRefusal::DeviceRemoved => Code::NoSuchDevice,
         DirectoryRefusal::OldGeneration => Code::TokenRevoked,
+        DirectoryRefusal::Blocked => Code::Blocked,
     }
 }

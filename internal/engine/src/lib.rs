@@ -21,9 +21,12 @@ mod history;
 mod ingest;
 mod lane;
 mod offsets;
+mod people;
 mod presence;
 mod publisher;
 mod reader;
+mod reads;
+mod receipts;
 mod resume;
 mod retention;
 mod ring;
@@ -42,6 +45,6 @@ pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
 pub use lockstep_ports::{
-    ChannelDeletion, ListedConversation, Mailbox, PasswordHash, Proof, ServiceRefusal, Standing, Wakeup,
+    ChannelDeletion, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof, ServiceRefusal, Standing, Wakeup,
 };
 pub use sign_ins::{Polled, WaitingSignIn};

@@ -1,14 +1,16 @@
 //! Read offsets: one device reads, the user's others hear.
 
 use crate::api::store_failed;
+use crate::receipts::Place;
 use crate::{Connection, Engine};
-use lockstep_model::{ConversationId, Event, EventKind, Notice, Offset, OffsetsVersion, Ref, Seq, UnixMs};
+use lockstep_model::{
+    Code, ConversationId, Event, EventKind, Notice, Offset, OffsetsVersion, Ref, Seq, UnixMs, UserId,
+};
 use lockstep_ports::{OffsetsChange, StoreError};
 use std::sync::Arc;
 
 impl Engine {
-    /// Answers [`lockstep_model::Ask::AdvanceOffset`], and tells all live devices of the user, the reading one too, so
-    /// that their versions stay without gaps.
+    /// Answers [`lockstep_model::Ask::AdvanceOffset`].
     pub(crate) async fn advance_offset(
         &self,
         connection: Arc<Connection>,
@@ -16,25 +18,36 @@ impl Engine {
         conversation: ConversationId,
         seq: Seq,
     ) {
-        let advanced = self.0.ports.offsets.advance(connection.user.clone(), conversation, seq).await;
-        let refusal = match advanced {
-            Ok(advanced) => {
-                if advanced.moved {
-                    let since = OffsetsVersion::new(advanced.version.get() - 1);
-                    let offsets = vec![Offset { conversation, seq: advanced.seq }];
-                    let notice = Notice::Offsets { since, version: advanced.version, offsets };
-                    let devices = self.0.connections.of(&connection.user);
-                    devices.iter().for_each(|device| device.mailbox.signal(notice.clone()));
-                    self.0.events.emit(EventKind::Read, || {
-                        let user = connection.user.clone();
-                        Event::Read { user, conversation, seq: advanced.seq, at: UnixMs::now() }
-                    });
-                }
-                None
-            }
-            Err(error) => Some(store_failed(&error)),
-        };
+        let advanced = self.advance(&connection.user, conversation, seq).await;
+        if let Ok(Some(read)) = advanced {
+            self.0.receipts.note_of(&connection, conversation, Place { delivered: None, read: Some(read) });
+        }
+        let refusal = advanced.err();
         let _gone = connection.mailbox.answer(Notice::ReadDone { reference, refusal });
+    }
+
+    /// Raises a user's offset, and tells all live devices of the user, the reading one too, so that their versions stay
+    /// without gaps. Says where the offset is now if it moved.
+    pub(crate) async fn advance(
+        &self,
+        user: &UserId,
+        conversation: ConversationId,
+        seq: Seq,
+    ) -> Result<Option<Seq>, Code> {
+        let advanced = self.0.ports.offsets.advance(user.clone(), conversation, seq).await;
+        let advanced = advanced.map_err(|error| store_failed(&error))?;
+        if advanced.moved {
+            let since = OffsetsVersion::new(advanced.version.get() - 1);
+            let offsets = vec![Offset { conversation, seq: advanced.seq }];
+            let notice = Notice::Offsets { since, version: advanced.version, offsets };
+            let devices = self.0.connections.of(user);
+            devices.iter().for_each(|device| device.mailbox.signal(notice.clone()));
+            self.0.events.emit(EventKind::Read, || {
+                let user = user.clone();
+                Event::Read { user, conversation, seq: advanced.seq, at: UnixMs::now() }
+            });
+        }
+        Ok(advanced.moved.then_some(advanced.seq))
     }
 
     /// Tells a connection what changed in its user's offsets since a version.

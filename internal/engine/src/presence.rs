@@ -154,6 +154,7 @@ mod tests {
             mailbox,
             views: Default::default(),
             watching: Default::default(),
+            receipts: crate::receipts::Telling::new(Default::default()),
         })
     }
 

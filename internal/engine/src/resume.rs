@@ -61,6 +61,8 @@ impl Engine {
                 return give_up(&connection, &error);
             }
         };
+        let silent = followed.iter().filter(|row| !row.is_small).map(|row| row.conversation);
+        connection.receipts.keep_silent_in(silent);
         let points = followed.into_iter().filter_map(|row| {
             let cursor = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor).unwrap_or_default();
             let reset = foreign.contains(&row.conversation);
@@ -172,6 +174,7 @@ impl Engine {
             }
             Err(error) => return give_up(&connection, &error),
         };
+        connection.receipts.keep_silent_in((!row.is_small).then_some(conversation).into_iter());
         let end = Offset { conversation, seq: row.intervals.end().unwrap_or_default() };
         if !is_member {
             // Whatever the session may still ask for, nothing beyond the stay is read.

@@ -187,6 +187,10 @@ impl Broker for Watched {
     fn signal(&self, signal: &SharedSignal) {
         self.inner.signal(signal);
     }
+
+    fn whisper(&self, topic: ConversationId, notice: &lockstep_model::Notice) {
+        self.inner.whisper(topic, notice);
+    }
     fn has_consumers(&self, topic: ConversationId) -> bool {
         self.inner.has_consumers(topic)
     }

@@ -37,6 +37,7 @@ impl LiveDevice {
             feed: admission.feed,
             offsets: Vec::new(),
             offsets_version: admission.offsets.version,
+            receipts: admission.receipts,
         };
         session.handle_admitted(admitted, Instant::now());
         session.handle_request(Request::Resume { shown: Vec::new(), more: false }, Instant::now());

@@ -2,8 +2,8 @@
 
 use crate::{SharedEntry, SharedSignal};
 use lockstep_protocol::{
-    Body, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Online, Ref, Seq, Shown,
-    SkipReason, Target, UnixMs, UserId,
+    Body, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Seq, Shown,
+    SkipReason, StateChange, Target, UnixMs, Unread, UserId,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
@@ -75,6 +75,22 @@ pub enum Ask {
         /// The users.
         users: Vec<UserId>,
     },
+    /// Change what the user keeps about a conversation. Answered by [`Notice::ReadDone`].
+    ChangeState {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// The conversation.
+        conversation: ConversationId,
+        /// What is to change.
+        change: StateChange,
+    },
+    /// How much of these conversations has the user not read? Answered by [`Notice::Unread`].
+    Unread {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// The conversations.
+        conversations: Vec<ConversationId>,
+    },
     /// Compare all followed conversations with the log's heads and the user's offsets with the store: something may
     /// have been missed. Answered by [`Notice::Heads`] if conversations are named, and by
     /// [`Notice::Offsets`] if some have changed.
@@ -122,7 +138,7 @@ pub enum Notice {
         /// What became of it.
         outcome: Box<SendOutcome>,
     },
-    /// The answer to [`Ask::AdvanceOffset`].
+    /// The answer to [`Ask::AdvanceOffset`] and [`Ask::ChangeState`].
     ReadDone {
         /// The request's ref.
         reference: Option<Ref>,
@@ -140,10 +156,28 @@ pub enum Notice {
     },
     /// What is so now of users that the connection watches.
     Presence(Box<[Online]>),
+    /// The answer to [`Ask::Unread`].
+    Unread {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// What was counted.
+        outcome: Box<Result<Vec<Unread>, Code>>,
+    },
+    /// Another member has got or read more of a conversation: perhaps told late, or not at all.
+    Receipts(Box<Receipts>),
     /// Something was dropped because the connection's queue was full: ask for a [`Ask::Recheck`].
     Overflowed,
     /// The engine cannot go on with this connection.
     Failed(Code),
+}
+
+/// How far members of a conversation have got.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipts {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// At most one of each user.
+    pub receipts: Vec<Receipt>,
 }
 
 /// What became of an append.

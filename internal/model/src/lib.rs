@@ -12,6 +12,7 @@ mod event;
 mod feed;
 mod group;
 mod log_change;
+mod people;
 mod raw_body;
 mod retention;
 mod service;
@@ -19,7 +20,7 @@ mod shared_entry;
 mod signal;
 mod topic;
 
-pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
+pub use connection::{Ask, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, Member, View};
 pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
@@ -27,10 +28,14 @@ pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
-    IdError, Kind, Offset, OffsetsVersion, Online, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target,
-    UnixMs, UserId, limits,
+    IdError, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason,
+    StateChange, Target, UnixMs, Unread, UserId, limits,
 };
 pub use log_change::LogChange;
+pub use people::{
+    Alias, AliasError, AliasName, AliasTarget, Block, Contact, Custom, CustomError, MemberState, PersonalChange,
+    Profile, ProfileChange, ReceiptSettings, ReceiptSettingsChange, UnreadTotal, settings_told, unread,
+};
 pub use raw_body::{RawBodyError, body_of_raw};
 pub use retention::{Retention, RetentionRule};
 pub use service::{Scope, ScopeError, Service};

@@ -2,7 +2,7 @@
 
 use crate::Mailbox;
 use async_trait::async_trait;
-use lockstep_model::{ConversationId, DeviceId, Offset, SharedEntry, SharedSignal};
+use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry, SharedSignal};
 use std::sync::Arc;
 
 /// Moves committed entries to the connections that follow their conversations.
@@ -17,7 +17,7 @@ pub trait Broker: Send + Sync + 'static {
     async fn publish(&self, entries: &[SharedEntry]);
 
     /// Opens a consumer. When this returns, what is published later reaches the mailbox, or the broker will put
-    /// [`Notice::Head`](lockstep_model::Notice::Head) there once it does. Opening it twice changes nothing; a closed
+    /// [`Notice::Head`] there once it does. Opening it twice changes nothing; a closed
     /// mailbox gets none.
     async fn open(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>);
 
@@ -38,6 +38,10 @@ pub trait Broker: Send + Sync + 'static {
     /// Passes a signal to the consumers of its topic in this process, but not to those of the device that it comes from. At
     /// most once: a mailbox that is full drops it.
     fn signal(&self, signal: &SharedSignal);
+
+    /// Tells the consumers of a topic in this process something that is kept nowhere. At most once: a mailbox that is full
+    /// drops it.
+    fn whisper(&self, topic: ConversationId, notice: &Notice);
 
     /// Whether anybody in this process consumes the topic.
     fn has_consumers(&self, topic: ConversationId) -> bool;

@@ -1,19 +1,20 @@
 //! Users, devices, conversations and who is in them.
 
-use crate::{Accounts, Groups, Messages, Services, StoreError};
+use crate::{Accounts, Groups, Messages, People, Reads, Services, StoreError};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
-    Intervals, Member, Role, Seq, TokenGeneration, UnixMs, User, UserId,
+    Intervals, Member, MemberState, ReceiptSettings, Role, Seq, TokenGeneration, UnixMs, User, UserId,
 };
 
-/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Groups`] and [`Messages`] are parts of it.
+/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Groups`], [`Messages`], [`People`] and
+/// [`Reads`] are parts of it.
 ///
 /// Every command is one commit, durable on return. Commands that members have to hear of write system entries into the
 /// users' feeds in the same commit and return them in [`Committed::entries`], in the order to publish. **Cancellation**:
 /// a dropped future may or may not have taken effect; every command may be given again.
 #[async_trait]
-pub trait Directory: Services + Accounts + Groups + Messages {
+pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
     /// Makes a user and the user's feed, or finds the one that is there.
     async fn ensure_user(&self, user: UserId, now: UnixMs) -> Result<User, StoreError>;
 
@@ -51,8 +52,8 @@ pub trait Directory: Services + Accounts + Groups + Messages {
     ) -> Result<Result<Committed<Device>, DirectoryRefusal>, StoreError>;
 
     /// Makes a conversation with its members, all of whom must exist, in which nobody has a role: a direct one. Groups
-    /// and rooms are made by [`Groups::create_group`]. One that exists is returned as it is, without entries. Feeds of the
-    /// members: `conversation_added`.
+    /// and rooms are made by [`Groups::create_group`]. One that exists is returned as it is, without entries; a new one is
+    /// refused if one of the two has blocked the other. Feeds of the members: `conversation_added`.
     async fn create_conversation(
         &self,
         conversation: NewConversation,
@@ -125,6 +126,9 @@ pub enum DirectoryRefusal {
     /// A member is already in as many conversations as are allowed.
     #[error("a member is in too many conversations")]
     TooManyConversations,
+    /// One of the two users of a direct conversation has blocked the other.
+    #[error("one of the users has blocked the other")]
+    Blocked,
 }
 
 /// A device to make.
@@ -164,6 +168,8 @@ pub struct Connected {
     pub device: Device,
     /// Its user's feed.
     pub feed: ConversationId,
+    /// What its user lets others hear.
+    pub receipts: ReceiptSettings,
 }
 
 impl Connected {
@@ -182,6 +188,8 @@ pub struct ListedConversation {
     pub role: Option<Role>,
     /// For direct ones, the other user.
     pub peer: Option<UserId>,
+    /// What the user keeps about it.
+    pub state: MemberState,
 }
 
 /// A conversation that a device follows.
@@ -197,6 +205,8 @@ pub struct Followed {
     pub cursor: Option<Seq>,
     /// When the last entry came.
     pub active_at: UnixMs,
+    /// Whether it has so few members that receipts are told. Never in a feed.
+    pub is_small: bool,
 }
 
 /// A cursor to store.

@@ -3,7 +3,7 @@
 use crate::{Committed, Followed, NewConversation, StoreError};
 use async_trait::async_trait;
 use lockstep_model::{
-    Conversation, ConversationId, CustomObject, DetailsChange, DeviceId, History, Role, UnixMs, UserId,
+    Conversation, ConversationId, CustomObject, DetailsChange, DeviceId, History, MemberState, Role, UnixMs, UserId,
 };
 
 /// Groups and rooms, and the stays of their members (I11, I12).
@@ -108,6 +108,8 @@ pub struct Standing {
     pub role: Option<Role>,
     /// For direct ones, the other user.
     pub peer: Option<UserId>,
+    /// What the user keeps about it.
+    pub state: MemberState,
 }
 
 /// Why a command about a group was refused. Nothing was stored.

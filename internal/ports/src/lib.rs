@@ -19,6 +19,8 @@ mod log;
 mod mailbox;
 mod messages;
 mod offsets;
+mod people;
+mod reads;
 mod services;
 
 #[cfg(feature = "conformance")]
@@ -39,4 +41,6 @@ pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Ran
 pub use mailbox::{Inbox, Mailbox, Wakeup};
 pub use messages::{Expired, Messages};
 pub use offsets::{Advanced, Offsets, OffsetsChange};
+pub use people::{People, PeopleRefusal};
+pub use reads::{Reads, SCANNED_MAX, TOTALLED_MAX};
 pub use services::{ServiceRefusal, Services};

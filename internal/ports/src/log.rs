@@ -21,8 +21,8 @@ pub trait MessageLog: Send + Sync + 'static {
     /// Appends a batch in one commit. The answers stand in the order of the batch; one that is refused does not touch
     /// the others. Two of the batch with the same author and `client_msg_id` are treated as if one came after the other.
     ///
-    /// For each: dedupe first (a resend after leaving still gets its answer), then membership, then what it is about, then the
-    /// next seq. A service
+    /// For each: dedupe first (a resend after leaving still gets its answer), then membership and blocks, then what it is about,
+    /// then the next seq. A service
     /// is no member of anything: it may write into every conversation but users' feeds, which are the server's own.
     ///
     /// An edit, recall or reaction is about a message of the same conversation that its author may see and that is not
@@ -147,6 +147,9 @@ pub enum AppendRefusal {
     /// The user is not a member, there is no such conversation, or it is none that services may write into.
     #[error("the author may not write into the conversation")]
     NotMember,
+    /// One of the two users of the direct conversation has blocked the other.
+    #[error("one of the users has blocked the other")]
+    Blocked,
     /// The author has used the `client_msg_id` for another body or conversation.
     #[error("the author has used this client_msg_id for another message")]
     DuplicateId,

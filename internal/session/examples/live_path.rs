@@ -64,7 +64,18 @@ fn open(conversations: u32, now: Instant) -> Session {
     session.handle_request(Request::Hello(hello), now);
     let user = UserId::new("ann").expect("a user id");
     let (device, feed) = (lockstep_model::DeviceId::generate(), ConversationId::generate());
-    session.handle_admitted(Admitted { user, device, epoch, feed, offsets: Vec::new(), offsets_version: version }, now);
+    session.handle_admitted(
+        Admitted {
+            user,
+            device,
+            epoch,
+            feed,
+            offsets: Vec::new(),
+            offsets_version: version,
+            receipts: Default::default(),
+        },
+        now,
+    );
     session.handle_request(Request::Resume { shown: Vec::new(), more: false }, now);
     let point = |which| ResumePoint {
         conversation: conversation(which),

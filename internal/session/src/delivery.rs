@@ -189,6 +189,7 @@ impl Session {
         if home.feed != entry.conversation {
             return LogChange::ends_stay(entry, &home.user);
         }
+        self.note_settings(entry);
         if let Some(FeedChange::ConversationAdded { conversation, .. }) = FeedChange::of(entry)
             && self.topics.followed(conversation).is_none()
         {

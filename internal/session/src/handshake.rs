@@ -22,8 +22,8 @@ impl Session {
         let Phase::Admission(hello) = &mut self.phase else { return };
         let Hello { reference, epoch, feed, .. } = **hello;
         self.offsets_version = admitted.offsets_version;
-        let user = admitted.user.clone();
-        self.home = Some(Box::new(Home { user, feed: admitted.feed, epoch: admitted.epoch }));
+        let (user, receipts) = (admitted.user.clone(), admitted.receipts);
+        self.home = Some(Box::new(Home { user, feed: admitted.feed, epoch: admitted.epoch, receipts }));
         let verify = epoch != Some(admitted.epoch);
         let shown = feed.map(|cursor| Shown { conversation: admitted.feed, cursor }).into_iter().collect();
         let now = self.since_start(now);

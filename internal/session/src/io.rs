@@ -1,8 +1,9 @@
 //! What goes into a session and what comes out of it.
 
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset, OffsetsVersion, Online, Ref,
-    Sent, Seq, SharedEntry, SharedSignal, Shown, Skip, Target, UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset, OffsetsVersion, Online,
+    ReceiptSettings, Receipts, Ref, Sent, Seq, SharedEntry, SharedSignal, Shown, Skip, StateChange, Target, Unread,
+    UserId,
 };
 
 /// What a device asks, whatever its door's frames look like.
@@ -57,6 +58,22 @@ pub enum Request {
         /// The users.
         users: Vec<UserId>,
     },
+    /// What the user keeps about a conversation is to change.
+    State {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// The conversation.
+        conversation: ConversationId,
+        /// What is to change.
+        change: StateChange,
+    },
+    /// How much is unread?
+    Unread {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// In these conversations.
+        conversations: Vec<ConversationId>,
+    },
     /// A fresh token for this connection.
     Renew {
         /// Repeated in the answer.
@@ -107,6 +124,8 @@ pub struct Admitted {
     pub offsets: Vec<Offset>,
     /// The version that the device has once it took them.
     pub offsets_version: OffsetsVersion,
+    /// What the user lets others hear, and therefore hears of them.
+    pub receipts: ReceiptSettings,
 }
 
 /// What a device is told, whatever its door's frames look like.
@@ -171,6 +190,15 @@ pub enum Event {
         /// The users.
         users: Vec<Online>,
     },
+    /// How much is unread.
+    Unread {
+        /// From the request.
+        reference: Option<Ref>,
+        /// What was counted.
+        conversations: Vec<Unread>,
+    },
+    /// Others have got or read more of a conversation.
+    Receipts(Box<Receipts>),
     /// Are you there?
     Heartbeat,
     /// A request failed; the connection stays.

@@ -21,6 +21,7 @@ mod handshake;
 mod held;
 mod io;
 mod rate;
+mod receipts;
 mod requests;
 mod send_rate;
 mod session;

@@ -8,7 +8,9 @@ use crate::rate::Rate;
 use crate::topics::Topics;
 use crate::window::Window;
 use crate::{Effect, Event, Hello, SendRate, SessionConfig};
-use lockstep_model::{Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, Ref, Shown, UserId};
+use lockstep_model::{
+    Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, ReceiptSettings, Ref, Shown, UserId,
+};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +22,7 @@ pub struct Session {
     pub(crate) started: Instant,
     pub(crate) phase: Phase,
     pub(crate) effects: VecDeque<Effect>,
-    /// Once the device is let in.
+    /// Whose session it is, once the device is let in.
     pub(crate) home: Option<Box<Home>>,
     pub(crate) offsets_version: OffsetsVersion,
     pub(crate) topics: Topics,
@@ -51,6 +53,8 @@ pub(crate) struct Home {
     pub(crate) feed: ConversationId,
     /// The store's identity.
     pub(crate) epoch: Epoch,
+    /// What the user lets others hear, and therefore hears of them.
+    pub(crate) receipts: ReceiptSettings,
 }
 
 /// How far the connection has come.
@@ -142,6 +146,14 @@ impl Session {
                 }
             }
             Notice::Presence(users) => self.emit(Event::Presence { reference: None, users: users.into_vec() }),
+            Notice::Unread { reference, outcome } => {
+                self.answers_waiting = self.answers_waiting.saturating_sub(1);
+                match *outcome {
+                    Ok(conversations) => self.emit(Event::Unread { reference, conversations }),
+                    Err(code) => self.fail(reference, code),
+                }
+            }
+            Notice::Receipts(receipts) => self.handle_receipts(*receipts),
             Notice::Overflowed => self.recheck(),
             Notice::Failed(code) => self.close(code),
         }

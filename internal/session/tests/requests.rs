@@ -18,11 +18,34 @@ fn sends_and_read_offsets_are_answered() {
         "> read 1 a 5\nask advance 1 a 5\n> read_refused 1 try_again\nfailed 1 try_again",
         "> read 1 a 6\nfailed 1 read_beyond\n> entry a 6\nentry a 6\n> read 2 a 6\nask advance 2 a 6",
         "> read 1 x 1\nfailed 1 no_such_conversation",
+        "> state 1 a\nask state 1 a\n> read_done 1\ndone 1",
+        "> state 1 x\nask state 1 x\n> read_refused 1 no_such_conversation\nfailed 1 no_such_conversation",
+        "> unread 1 a\nask unread 1 a\n> counted 1 a 4\nunread 1 a 4",
+        "> unread 1 a\nask unread 1 a\n> uncounted 1 try_again\nfailed 1 try_again",
         "> malformed bad_body\nfailed bad_body",
         "> malformed frame_too_large\nclose frame_too_large",
     ];
     for case in cases {
         check(&format!("{OPEN}{case}"));
+    }
+}
+
+#[test]
+fn receipts_are_told_of_others_as_far_as_the_user_tells() {
+    let open = "> open a 5..5, f 1..1\ncaught_up\n";
+    let cases = [
+        "> receipts a ben 5 3 eve 4 4\nreceipts a ben 5 3 eve 4 4",
+        "> receipts a ann 5 3",
+        "> receipts a ann 5 3 ben 2 1\nreceipts a ben 2 1",
+        "> receipts x ben 5 3",
+        "> settings f 2 delivered\nentry f 2\n> receipts a ben 5 3\nreceipts a ben 5 -",
+        "> settings f 2 read\nentry f 2\n> receipts a ben 5 3\nreceipts a ben - 3",
+        "> settings f 2 nothing\nentry f 2\n> receipts a ben 5 3",
+        // A message of another conversation may look like the feed's.
+        "> settings a 6 nothing\nentry a 6\n> receipts a ben 5 3\nreceipts a ben 5 3",
+    ];
+    for case in cases {
+        check(&format!("{open}{case}"));
     }
 }
 

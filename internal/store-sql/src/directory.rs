@@ -97,8 +97,10 @@ impl Directory for SqliteStore {
         conversation: ConversationId,
     ) -> Result<Option<(Intervals, Bounds)>, StoreError> {
         // Without the index's name all members of a room would be looked through, as their key is in the wanted order.
-        const FIND: &str = "SELECT c.floor, c.head, m.user IS NOT NULL, m.joined_seq, m.left_seq, m.visible_from_seq \
+        const FIND: &str = "SELECT c.floor, c.head, m.user IS NOT NULL, m.joined_seq, m.left_seq, \
+               max(m.visible_from_seq, ifnull(s.delete_before, 0)) \
              FROM conversations c LEFT JOIN members m INDEXED BY members_by_user ON m.user = ?2 AND m.conversation = c.id \
+             LEFT JOIN member_states s ON s.user = ?2 AND s.conversation = c.id \
              WHERE c.id = ?1 ORDER BY m.joined_seq";
         let mut values = Values::new();
         values.blob(conversation.as_bytes()).text(user.as_str());
@@ -145,12 +147,15 @@ impl Directory for SqliteStore {
             "WITH stays AS MATERIALIZED (SELECT conversation, max(left_seq IS NULL) AS lasts, max(left_seq) AS left_seq, \
                max(left_at) AS left_at, max(CASE WHEN left_seq IS NULL THEN role END) AS role \
                FROM members WHERE user = ?1 GROUP BY conversation), \
-             listed AS (SELECT *, CASE WHEN s.lasts THEN c.active_at ELSE ifnull(s.left_at, c.created_at) END AS at \
-               FROM stays s JOIN conversations c ON c.id = s.conversation WHERE c.kind <> 'feed') \
+             listed AS (SELECT s.*, c.*, k.pinned, k.archived, k.muted_until, k.marked_unread, k.delete_before, \
+               CASE WHEN s.lasts THEN c.active_at ELSE ifnull(s.left_at, c.created_at) END AS at \
+               FROM stays s JOIN conversations c ON c.id = s.conversation \
+               LEFT JOIN member_states k ON k.user = ?1 AND k.conversation = c.id WHERE c.kind <> 'feed') \
              SELECT ",
             conversation_columns!(),
             ", c.role, CASE WHEN c.kind = 'direct' THEN \
                (SELECT p.user FROM members p WHERE p.conversation = c.id AND p.user <> ?1 LIMIT 1) END, \
+               c.pinned, c.archived, c.muted_until, c.marked_unread, c.delete_before, \
                CASE WHEN NOT c.lasts THEN c.left_seq END, c.at \
              FROM listed c WHERE ?2 IS NULL OR (c.at, c.id) < (?2, ?3) \
              ORDER BY c.at DESC, c.id DESC LIMIT ?4"
@@ -167,6 +172,7 @@ impl Directory for SqliteStore {
                 conversation: columns.conversation()?,
                 role: columns.optional_role()?,
                 peer: columns.optional_user_id()?,
+                state: columns.member_state()?,
             };
             if let Some(left) = columns.optional_int()?.map(Seq::new) {
                 as_it_was(&mut listed.conversation, left, columns.time()?);

@@ -4,7 +4,7 @@ use crate::pack::Packed;
 use crate::read::Readers;
 use crate::row::Columns;
 use crate::sql::RowsSql;
-use lockstep_model::{Bounds, ConversationId, DeviceId, Interval, Intervals, Seq, UnixMs, UserId};
+use lockstep_model::{Bounds, ConversationId, DeviceId, Interval, Intervals, Seq, UnixMs, UserId, limits};
 use lockstep_ports::{Followed, StoreError};
 use std::cmp::Reverse;
 use std::sync::{Arc, LazyLock};
@@ -15,9 +15,11 @@ static FOLLOWED: LazyLock<RowsSql> = LazyLock::new(|| {
         3,
         "WITH want (i, user, device) AS (VALUES {rows}) \
          SELECT w.i, CAST((SELECT group_concat(concat(c.id, c.floor, ' ', c.head, ' ', c.active_at, ' ', \
-             c.kind = 'feed', ' ', k.seq, ' ', m.joined_seq, ' ', m.left_seq, ' ', m.visible_from_seq, ' '), '') \
+             c.kind = 'feed', ' ', c.member_count, ' ', k.seq, ' ', m.joined_seq, ' ', m.left_seq, ' ', \
+             max(m.visible_from_seq, ifnull(s.delete_before, 0)), ' '), '') \
            FROM members m JOIN conversations c ON c.id = m.conversation \
            LEFT JOIN cursors k ON k.device = w.device AND k.conversation = c.id \
+           LEFT JOIN member_states s ON s.user = m.user AND s.conversation = m.conversation \
            WHERE m.user = w.user) AS BLOB) \
          FROM want w WHERE w.i IS NOT NULL",
     )
@@ -64,13 +66,14 @@ fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
         let bounds = Bounds { floor: Seq::new(packed.int()?), head: Seq::new(packed.int()?) };
         let active_at = UnixMs::new(packed.int()?);
         let feed = packed.int()? == 1;
+        let is_small = packed.int()? <= limits::RECEIPTS_MEMBERS_MAX && !feed;
         let cursor = packed.optional_int()?.map(Seq::new);
         let interval = Interval {
             joined_seq: Seq::new(packed.int()?),
             left_seq: packed.optional_int()?.map(Seq::new),
             visible_from_seq: Seq::new(packed.int()?),
         };
-        let followed = Followed { conversation, bounds, active_at, cursor, intervals: Intervals(vec![]) };
+        let followed = Followed { conversation, bounds, active_at, cursor, intervals: Intervals(vec![]), is_small };
         stays.push(Stay { feed, followed, interval });
     }
     Ok(stays)

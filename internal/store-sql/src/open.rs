@@ -21,6 +21,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0003_accounts.sql"),
     include_str!("../migrations/0004_groups.sql"),
     include_str!("../migrations/0005_messages.sql"),
+    include_str!("../migrations/0006_people.sql"),
+    include_str!("../migrations/0007_reads.sql"),
 ];
 /// `PRAGMA application_id` of our databases: "Lock" (<https://www.sqlite.org/pragma.html#pragma_application_id>).
 const APPLICATION_ID: i64 = 0x4c6f_636b;

@@ -1,9 +1,9 @@
 //! From columns to the model's types. What a disk holds may be wrong: nothing here panics.
 
 use lockstep_model::{
-    Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, CustomObject, Details, Device,
-    DeviceId, DeviceKind, History, Interval, Member, Role, Scope, Seq, Service, ServiceName, TokenGeneration, UnixMs,
-    User, UserId,
+    AliasTarget, Block, Bounds, ConnectionGeneration, Contact, Conversation, ConversationId, ConversationKind, Custom,
+    CustomObject, Details, Device, DeviceId, DeviceKind, History, Interval, Member, MemberState, Profile,
+    ReceiptSettings, Role, Scope, Seq, Service, ServiceName, TokenGeneration, UnixMs, User, UserId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -40,6 +40,22 @@ macro_rules! service_columns {
     };
 }
 pub(crate) use service_columns;
+
+/// The columns that [`Columns::profile`] takes, of a table named `u`.
+macro_rules! profile_columns {
+    () => {
+        "u.id, u.name, u.avatar, u.custom"
+    };
+}
+pub(crate) use profile_columns;
+
+/// The columns that [`Columns::member_state`] takes, of a table named `s`.
+macro_rules! state_columns {
+    () => {
+        "s.pinned, s.archived, s.muted_until, s.marked_unread, s.delete_before"
+    };
+}
+pub(crate) use state_columns;
 
 impl<'r> Columns<'r> {
     pub(crate) fn of(row: &'r SqliteRow) -> Self {
@@ -159,6 +175,52 @@ impl<'r> Columns<'r> {
             rotated_at: self.optional_int()?.map(UnixMs::new),
             revoked_at: self.optional_int()?.map(UnixMs::new),
         })
+    }
+
+    /// See [`profile_columns`].
+    pub(crate) fn profile(&mut self) -> Result<Profile> {
+        let id = self.user_id()?;
+        let (name, avatar) = (self.optional_text()?.map(str::to_owned), self.optional_text()?.map(str::to_owned));
+        Ok(Profile { id, name, avatar, custom: Custom::from_stored(self.text()?.to_owned()) })
+    }
+
+    /// `user, name, created_at`
+    pub(crate) fn contact(&mut self) -> Result<Contact> {
+        let (user, name) = (self.user_id()?, self.optional_text()?.map(str::to_owned));
+        Ok(Contact { user, name, created_at: self.time()? })
+    }
+
+    /// `user, created_at`
+    pub(crate) fn block(&mut self) -> Result<Block> {
+        Ok(Block { user: self.user_id()?, created_at: self.time()? })
+    }
+
+    /// See [`state_columns`]. All are NULL where nothing is kept.
+    pub(crate) fn member_state(&mut self) -> Result<MemberState> {
+        let mut number = || Ok::<_, sqlx::Error>(self.optional_int()?.unwrap_or_default());
+        Ok(MemberState {
+            pinned: number()? != 0,
+            archived: number()? != 0,
+            muted_until: UnixMs::new(number()?),
+            marked_unread: number()? != 0,
+            delete_before: Seq::new(number()?),
+        })
+    }
+
+    /// `tells_delivered, tells_read`
+    pub(crate) fn receipt_settings(&mut self) -> Result<ReceiptSettings> {
+        Ok(ReceiptSettings { delivered: self.flag()?, read: self.flag()? })
+    }
+
+    /// `user, conversation`, of which one is NULL.
+    pub(crate) fn alias_target(&mut self) -> Result<AliasTarget> {
+        match (self.optional_user_id()?, self.optional_blob()?) {
+            (Some(user), _) => Ok(AliasTarget::User(user)),
+            (None, bytes) => {
+                let bytes = bytes.and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| invalid("an alias"))?;
+                Ok(AliasTarget::Conversation(ConversationId::from_bytes(bytes)))
+            }
+        }
     }
 
     /// See [`conversation_columns`].

@@ -108,6 +108,8 @@ codes! {
     TooManyMembers "too_many_members" 0 409 Keep, "The conversation has as many members as the server allows.";
     NoSuchMember "no_such_member" 0 404 Keep, "The user is not a member of the conversation.";
     DirectConversation "direct_conversation" 0 409 Keep, "A direct conversation has its two members, and nothing of it can be changed.";
+    Blocked "blocked" 0 403 Keep, "One of the two users has blocked the other.";
+    TooManyContacts "too_many_contacts" 0 409 Keep, "The user has as many contacts or blocks as the server allows.";
     // REST only.
     BadRequest "bad_request" 0 400 Keep, "The request is malformed, or a value in it is not allowed.";
     NoSuchRoute "no_such_route" 0 404 Keep, "There is nothing at this path.";

@@ -1,9 +1,9 @@
 //! Text to frame and frame to text.
 
-use crate::limits::{CURSORS_PER_FRAME_MAX, SIGNAL_BYTES_MAX, WATCHED_USERS_MAX};
+use crate::limits::{CURSORS_PER_FRAME_MAX, SIGNAL_BYTES_MAX, UNREAD_CONVERSATIONS_MAX, WATCHED_USERS_MAX};
 use crate::{
     Ack, Body, BodyError, ClientFrame, ClientMsgId, Code, Content, ConversationId, Entry, Kind, Offset, Ref, Resume,
-    Send, Seq, ServerFrame, Target, UserId, push_entries, push_entry,
+    Send, Seq, ServerFrame, StateChange, Target, UserId, push_entries, push_entry,
 };
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -62,6 +62,18 @@ struct ReadWire {
     seq: Seq,
 }
 
+#[derive(Serialize, Deserialize)]
+struct StateWire {
+    conversation: ConversationId,
+    #[serde(flatten)]
+    change: StateChange,
+}
+
+#[derive(Serialize, Deserialize)]
+struct UnreadWire {
+    conversations: Vec<ConversationId>,
+}
+
 /// Reads a frame of a device. Unknown fields are ignored.
 ///
 /// # Errors
@@ -100,6 +112,15 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
             let users = fields::<WatchWire<'_>>(text, reference)?.users.into_owned();
             at_most(users.len(), WATCHED_USERS_MAX, "users", reference)?;
             Ok(ClientFrame::Watch { reference, users })
+        }
+        "state" => {
+            let StateWire { conversation, change } = fields(text, reference)?;
+            Ok(ClientFrame::State { reference, conversation, change })
+        }
+        "unread" => {
+            let UnreadWire { conversations } = fields(text, reference)?;
+            at_most(conversations.len(), UNREAD_CONVERSATIONS_MAX, "conversations", reference)?;
+            Ok(ClientFrame::Unread { reference, conversations })
         }
         _ => Err(fail(Code::UnknownType, reference, Code::UnknownType.spec().sentence)),
     }
@@ -208,6 +229,12 @@ pub fn encode_client(frame: &ClientFrame) -> String {
         }
         ClientFrame::Signal { reference, conversation, body } => encode_signal(*reference, *conversation, body),
         ClientFrame::Watch { reference, users } => text("watch", *reference, WatchWire { users: Cow::Borrowed(users) }),
+        ClientFrame::State { reference, conversation, change } => {
+            text("state", *reference, StateWire { conversation: *conversation, change: *change })
+        }
+        ClientFrame::Unread { reference, conversations } => {
+            text("unread", *reference, UnreadWire { conversations: conversations.clone() })
+        }
         ClientFrame::Heartbeat => r#"{"type":"heartbeat"}"#.to_owned(),
     }
 }
@@ -298,8 +325,8 @@ pub fn decode_server(text: &str) -> Result<Option<ServerFrame>, DecodeError> {
         "entry" => ServerFrame::Entry(fields(text, None)?),
         "signal" => ServerFrame::Signal(fields(text, None)?),
         "entries" => ServerFrame::Entries { entries: fields::<Entries>(text, None)?.entries },
-        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "presence" | "heartbeat"
-        | "error" => fields(text, None)?,
+        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "presence" | "unread"
+        | "receipts" | "heartbeat" | "error" => fields(text, None)?,
         _ => return Ok(None),
     };
     Ok(Some(frame))

@@ -1,8 +1,8 @@
 //! The frames. Field names here are the names on the wire; `docs/protocol.md` shows an example of each.
 
 use crate::{
-    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Kind, OffsetsVersion, Seq,
-    UnixMs, UserId,
+    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Kind, OffsetsVersion, Receipt,
+    Seq, StateChange, UnixMs, Unread, UserId,
 };
 use compact_str::CompactString;
 use serde::de::value::MapAccessDeserializer;
@@ -49,6 +49,22 @@ pub enum ClientFrame {
         reference: Option<Ref>,
         /// At most [`crate::limits::WATCHED_USERS_MAX`].
         users: Vec<UserId>,
+    },
+    /// What the user keeps about a conversation for all own devices.
+    State {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// The conversation.
+        conversation: ConversationId,
+        /// What is to change.
+        change: StateChange,
+    },
+    /// How much is unread?
+    Unread {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// At most [`crate::limits::UNREAD_CONVERSATIONS_MAX`].
+        conversations: Vec<ConversationId>,
     },
     /// A fresh token for a connection that is open.
     Renew(Renew),
@@ -306,6 +322,21 @@ pub enum ServerFrame {
         reference: Option<Ref>,
         /// The users.
         users: Vec<Online>,
+    },
+    /// The answer to `unread`.
+    Unread {
+        /// From the request.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+        /// In the order of the question, without those that the user never was in.
+        conversations: Vec<Unread>,
+    },
+    /// Others have got or read more of a conversation. Kept nowhere: one that is missed is made good by asking.
+    Receipts {
+        /// The conversation.
+        conversation: ConversationId,
+        /// At most one of each user.
+        receipts: Vec<Receipt>,
     },
     /// Are you there? The device answers with a heartbeat.
     Heartbeat,

@@ -18,6 +18,7 @@ mod ids;
 pub mod limits;
 #[cfg(feature = "openapi")]
 mod openapi;
+mod personal;
 mod service;
 
 pub use body::{Body, BodyError};
@@ -33,4 +34,5 @@ pub use frame::{
 pub use ids::{
     ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, SignInId, UnixMs, UserId,
 };
+pub use personal::{Receipt, StateChange, Unread};
 pub use service::ServiceName;

@@ -58,3 +58,15 @@ pub const SIGNALS_BURST: u32 = 3;
 pub const WATCHED_USERS_MAX: usize = 100;
 /// Most characters of a title or of a device's name.
 pub const NAME_CHARS_MAX: usize = 128;
+/// Largest custom part of a profile, in bytes of JSON text. A larger one is refused with `bad_request`.
+pub const PROFILE_CUSTOM_BYTES_MAX: usize = 4 * 1024;
+/// Most contacts of one user, and most blocks. One more is refused with `too_many_contacts`.
+pub const CONTACTS_MAX: usize = 10_000;
+/// Most users asked for in one request. More are refused with `bad_request`.
+pub const USERS_PER_REQUEST_MAX: usize = 100;
+/// Most conversations in one `unread` frame, and in one request for reads. More are answered with `bad_frame`.
+pub const UNREAD_CONVERSATIONS_MAX: usize = 100;
+/// How far unread messages are counted. Where there are more, the answer says `more`.
+pub const UNREAD_MAX: u64 = 999;
+/// Most members of a conversation in which receipts are told to live devices. In larger ones they are asked for.
+pub const RECEIPTS_MEMBERS_MAX: u64 = 32;

@@ -73,6 +73,8 @@ fn client_type(frame: &ClientFrame) -> &'static str {
         ClientFrame::Read { .. } => "read",
         ClientFrame::Signal { .. } => "signal",
         ClientFrame::Watch { .. } => "watch",
+        ClientFrame::State { .. } => "state",
+        ClientFrame::Unread { .. } => "unread",
         ClientFrame::Renew(_) => "renew",
         ClientFrame::Heartbeat => "heartbeat",
     }
@@ -91,6 +93,8 @@ fn server_type(frame: &ServerFrame) -> &'static str {
         ServerFrame::Done { .. } => "done",
         ServerFrame::Signal(_) => "signal",
         ServerFrame::Presence { .. } => "presence",
+        ServerFrame::Unread { .. } => "unread",
+        ServerFrame::Receipts { .. } => "receipts",
         ServerFrame::Heartbeat => "heartbeat",
         ServerFrame::Error(_) => "error",
     }
@@ -109,7 +113,19 @@ fn every_frame_has_an_example() {
     }
     assert_eq!(
         client,
-        BTreeSet::from(["ack", "heartbeat", "hello", "read", "renew", "resume", "send", "signal", "watch"])
+        BTreeSet::from([
+            "ack",
+            "heartbeat",
+            "hello",
+            "read",
+            "renew",
+            "resume",
+            "send",
+            "signal",
+            "state",
+            "unread",
+            "watch",
+        ])
     );
     let all = [
         "caught_up",
@@ -120,10 +136,12 @@ fn every_frame_has_an_example() {
         "heartbeat",
         "offsets",
         "presence",
+        "receipts",
         "reset",
         "sent",
         "signal",
         "skip",
+        "unread",
         "welcome",
     ];
     assert_eq!(server, BTreeSet::from(all));
@@ -168,7 +186,8 @@ fn the_limits_are_those_of_the_crate() {
         WINDOW_BYTES_MAX HELLO_TIMEOUT_MS HEARTBEAT_MS ACK_TIMEOUT_MS SENDS_PER_SECOND SENDS_BURST
         SERVICE_SENDS_PER_SECOND SERVICE_SENDS_BURST FRAMES_PER_SECOND FRAMES_BURST CONVERSATIONS_PER_USER_MAX GROUP_MEMBERS_MAX
         MENTIONS_MAX REACTION_KEY_CHARS_MAX ROOM_MEMBERS_MAX CUSTOM_BYTES_MAX AVATAR_BYTES_MAX SIGNAL_BYTES_MAX SIGNALS_PER_SECOND
-        SIGNALS_BURST WATCHED_USERS_MAX NAME_CHARS_MAX
+        SIGNALS_BURST WATCHED_USERS_MAX NAME_CHARS_MAX PROFILE_CUSTOM_BYTES_MAX CONTACTS_MAX USERS_PER_REQUEST_MAX
+        UNREAD_CONVERSATIONS_MAX UNREAD_MAX RECEIPTS_MEMBERS_MAX
     );
     let mut expected = String::from("| limit | value | |\n|---|---|---|\n");
     let mut comment = String::new();

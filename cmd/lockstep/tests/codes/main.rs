@@ -63,6 +63,8 @@ const HERE: &[(&str, &str, &[Code])] = &[
 const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::TokenExpired, "internal/gateway/tests/ws/tokens.rs", "tokens_of_every_wrong_kind"),
     (Code::TokenRevoked, "internal/gateway/tests/ws/tokens.rs", "tokens_of_an_older_generation_and_of_removed_devices"),
+    (Code::Blocked, "internal/server/tests/people.rs", "a_block_stops_direct_messages_both_ways"),
+    (Code::TooManyContacts, "internal/server/tests/people.rs", "more_contacts_than_a_user_may_have_are_refused"),
     (Code::NoSuchService, "internal/server/tests/admin.rs", "services_are_made_changed_and_revoked"),
     (Code::UnsupportedMediaType, "internal/server/tests/doors.rs", "bodies_are_plain_json"),
     (Code::OriginRefused, "internal/server/tests/doors.rs", "websockets_are_for_own_and_listed_pages_and_for_programs"),

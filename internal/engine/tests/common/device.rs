@@ -64,6 +64,7 @@ impl SessionDevice {
         let hello = Hello { reference: None, token: String::new(), epoch, feed: None, offsets_version };
         self.session.handle_request(Request::Hello(hello), Instant::now());
         let admitted = Admitted {
+            receipts: Default::default(),
             user: device.user.clone(),
             device: device.id,
             epoch: house.engine.epoch(),

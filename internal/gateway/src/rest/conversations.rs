@@ -4,6 +4,7 @@ use super::caller::Caller;
 use super::groups::GroupRequest;
 use super::openapi::schemas::{CustomSchema, HistorySchema, RoleSchema};
 use super::page_size;
+use super::people::StateAnswer;
 use crate::http::{JsonBody, Params, PathId, bad_request};
 use crate::{GatewayState, Problem};
 use axum::Json;
@@ -11,8 +12,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use lockstep_engine::{ListedConversation, Standing};
 use lockstep_model::{
-    Code, Conversation, ConversationId, ConversationKind, CustomObject, Details, Device, History, Member, Role, Seq,
-    UnixMs, UserId,
+    Code, Conversation, ConversationId, ConversationKind, CustomObject, Details, Device, History, Member, MemberState,
+    Role, Seq, UnixMs, UserId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -41,10 +42,12 @@ pub(super) struct ConversationAnswer {
     role: Option<Role>,
     /// How many there are.
     members: u64,
+    /// What the caller keeps about it.
+    state: StateAnswer,
 }
 
 impl ConversationAnswer {
-    fn new(conversation: Conversation, peer: Option<UserId>, role: Option<Role>) -> Self {
+    fn new(conversation: Conversation, peer: Option<UserId>, role: Option<Role>, state: MemberState) -> Self {
         let Details { title, avatar, custom, history } = conversation.details;
         Self {
             id: conversation.id,
@@ -61,11 +64,12 @@ impl ConversationAnswer {
             member: role.is_some(),
             role,
             members: conversation.member_count,
+            state: state.into(),
         }
     }
 
     pub(super) fn standing(standing: Standing) -> Self {
-        Self::new(standing.conversation, standing.peer, standing.role)
+        Self::new(standing.conversation, standing.peer, standing.role, standing.state)
     }
 }
 
@@ -104,17 +108,19 @@ pub(super) async fn list(
     let more = listed.len() > size as usize;
     listed.truncate(size as usize);
     let next = listed.last().filter(|_| more).map(write_cursor);
-    let conversations =
-        listed.into_iter().map(|one| ConversationAnswer::new(one.conversation, one.peer, one.role)).collect();
+    let conversations = listed
+        .into_iter()
+        .map(|one| ConversationAnswer::new(one.conversation, one.peer, one.role, one.state))
+        .collect();
     Ok(Json(ListAnswer { conversations, next }))
 }
 
-fn wrong_cursor() -> Problem {
+pub(super) fn wrong_cursor() -> Problem {
     bad_request("\"cursor\" must be the \"next\" of an earlier answer, as it was")
 }
 
 /// The id comes last, since it may have any characters.
-fn parse_member_cursor(text: &str) -> Option<(Seq, UserId)> {
+pub(super) fn parse_member_cursor(text: &str) -> Option<(Seq, UserId)> {
     let (joined_seq, user) = text.split_once('.')?;
     Some((Seq::new(joined_seq.parse().ok()?), user.parse().ok()?))
 }
@@ -158,7 +164,8 @@ pub(super) async fn create(
             let was_there = direct_exists(&state, &device.user, &user).await?;
             let direct = state.engine.open_direct(&device.user, &user).await?;
             let status = if was_there { StatusCode::OK } else { StatusCode::CREATED };
-            Ok((status, Json(ConversationAnswer::new(direct, Some(user), Some(Role::Member)))))
+            let kept = state.engine.member_state(&device.user, direct.id).await?;
+            Ok((status, Json(ConversationAnswer::new(direct, Some(user), Some(Role::Member), kept))))
         }
     }
 }
@@ -170,7 +177,7 @@ async fn create_group(
     kind: ConversationKind,
 ) -> Result<(StatusCode, Json<ConversationAnswer>), Problem> {
     let made = state.engine.create(&device.user, request.draft(kind)?).await?;
-    Ok((StatusCode::CREATED, Json(ConversationAnswer::new(made, None, Some(Role::Owner)))))
+    Ok((StatusCode::CREATED, Json(ConversationAnswer::new(made, None, Some(Role::Owner), MemberState::default()))))
 }
 
 /// Two who make it at the same moment may both be told that they made it.

@@ -10,7 +10,9 @@ mod measure;
 mod messages;
 mod openapi;
 mod operations;
+mod people;
 mod rates;
+mod reads;
 mod requests;
 mod routes;
 mod sessions;
@@ -27,7 +29,7 @@ use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use lockstep_model::Code;
 use measure::measured;
 use routes::Routes;
@@ -60,6 +62,8 @@ fn with_token() -> Routes<GatewayState> {
     Routes::new()
         .route("/v1/conversations", measured("conversations", get(conversations::list).post(conversations::create)))
         .route(&format!("{conversation}/messages"), measured("messages", post(messages::send).get(messages::history)))
+        .merge(people_routes())
+        .merge(reads_routes())
         .route(conversation, measured("conversation", get(groups::show).patch(groups::change)))
         .route(
             &format!("{conversation}/members"),
@@ -86,6 +90,29 @@ fn open() -> Routes<GatewayState> {
         .route("/v1/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
         .route("/v1/ws", get(crate::ws::upgrade))
+}
+
+fn people_routes() -> Routes<GatewayState> {
+    let contact = put(people::put_contact).delete(people::remove_contact);
+    let block = put(people::put_block).delete(people::remove_block);
+    Routes::new()
+        .route("/v1/profile", measured("profile", get(people::own_profile).patch(people::change_profile)))
+        .route("/v1/users", measured("users", get(people::profiles)))
+        .route("/v1/users/{id}", measured("users", get(people::profile)))
+        .route("/v1/contacts", measured("contacts", get(people::contacts)))
+        .route("/v1/contacts/{user}", measured("contacts", contact))
+        .route("/v1/blocks", measured("blocks", get(people::blocks)))
+        .route("/v1/blocks/{user}", measured("blocks", block))
+        .route("/v1/conversations/{id}/state", measured("state", patch(people::change_state)))
+}
+
+fn reads_routes() -> Routes<GatewayState> {
+    Routes::new()
+        .route("/v1/profile/settings", measured("settings", get(reads::settings).patch(reads::change_settings)))
+        .route("/v1/reads", measured("reads", get(reads::unread)))
+        .route("/v1/reads/total", measured("reads", get(reads::total)))
+        .route("/v1/conversations/{id}/read", measured("read", put(reads::read)))
+        .route("/v1/conversations/{id}/receipts", measured("receipts", get(reads::receipts)))
 }
 
 /// Accounts and sessions.

@@ -296,6 +296,7 @@ impl Shell {
                     feed: admission.feed,
                     offsets: admission.offsets.offsets,
                     offsets_version: admission.offsets.version,
+                    receipts: admission.receipts,
                 };
                 let sends = self.state.device_rates().of(&admitted.device, Instant::now());
                 self.session.share_sends(sends);

@@ -30,6 +30,10 @@ pub(crate) fn request(text: &str) -> Request {
         Ok(ClientFrame::Read { reference, conversation, seq }) => Request::Read { reference, conversation, seq },
         Ok(ClientFrame::Signal { reference, conversation, body }) => Request::Signal { reference, conversation, body },
         Ok(ClientFrame::Watch { reference, users }) => Request::Watch { reference, users },
+        Ok(ClientFrame::State { reference, conversation, change }) => {
+            Request::State { reference, conversation, change }
+        }
+        Ok(ClientFrame::Unread { reference, conversations }) => Request::Unread { reference, conversations },
         Ok(ClientFrame::Renew(renew)) => Request::Renew { reference: renew.reference, token: renew.token.into() },
         Ok(ClientFrame::Heartbeat) => Request::Heartbeat,
         Err(error) => Request::Malformed { reference: error.reference, code: error.code, detail: error.message },
@@ -63,6 +67,8 @@ pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(
             duplicate: sent.duplicate,
         },
         Event::Done { reference } => ServerFrame::Done { reference },
+        Event::Unread { reference, conversations } => ServerFrame::Unread { reference, conversations },
+        Event::Receipts(told) => ServerFrame::Receipts { conversation: told.conversation, receipts: told.receipts },
         Event::Heartbeat => ServerFrame::Heartbeat,
         Event::Failed { reference, code, detail, retry_after_ms } => {
             let mut frame = ErrorFrame::of(code, reference);
@@ -93,7 +99,7 @@ pub(crate) fn goodbye(code: Code) -> String {
 }
 
 fn welcome(reference: Option<Ref>, admitted: Admitted, limits: &ClientLimits, mut write: impl FnMut(&str)) {
-    let Admitted { user, device, epoch, feed, offsets, offsets_version } = admitted;
+    let Admitted { user, device, epoch, feed, offsets, offsets_version, .. } = admitted;
     let server_time = UnixMs::now();
     let frame = Welcome { reference, epoch, user, device, feed, server_time, limits: *limits };
     write(&encode_server(&ServerFrame::Welcome(Box::new(frame))));

@@ -5,6 +5,7 @@ mod frames;
 mod handshake;
 mod house;
 mod lives;
+mod personal;
 mod rates;
 mod strangers;
 mod tokens;

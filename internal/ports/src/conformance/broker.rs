@@ -3,8 +3,8 @@
 
 use crate::{Broker, ChannelDeletion, Inbox, Mailbox, Wakeup};
 use lockstep_model::{
-    Body, Code, ConversationId, DeviceId, Entry, EntryId, Kind, Notice, Offset, Sender, Seq, SharedEntry, SharedSignal,
-    Signal, UnixMs, UserId,
+    Body, Code, ConversationId, DeviceId, Entry, EntryId, Kind, Notice, Offset, Receipts, Sender, Seq, SharedEntry,
+    SharedSignal, Signal, UnixMs, UserId,
 };
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
@@ -24,6 +24,7 @@ pub async fn broker(broker: Arc<dyn Broker>) {
     a_closed_mailbox_gets_no_consumer_and_is_let_go(&*broker).await;
     head_signals_reach_the_consumers(&*broker).await;
     signals_reach_the_others(&*broker).await;
+    whispers_reach_the_consumers(&*broker).await;
     deleting_channels_closes_a_device_and_no_other(&*broker).await;
     consumers_are_counted(&*broker).await;
     who_stays_open_loses_nothing_while_others_come_and_go(broker).await;
@@ -201,6 +202,19 @@ async fn signals_reach_the_others(broker: &dyn Broker) {
         broker.close(&[topic, other], &listener.mailbox).await;
     }
     broker.signal(&signal);
+}
+
+async fn whispers_reach_the_consumers(broker: &dyn Broker) {
+    let (topic, nobodys) = (ConversationId::generate(), ConversationId::generate());
+    let told = |conversation| Notice::Receipts(Box::new(Receipts { conversation, receipts: vec![] }));
+    let mut one = Listener::open(broker, &[topic]).await;
+    let mut gone = Listener::open(broker, &[topic]).await;
+    broker.close(&[topic], &gone.mailbox).await;
+    [nobodys, topic].into_iter().for_each(|topic| broker.whisper(topic, &told(topic)));
+    one.until("a whisper", |notices| notices.contains(&told(topic))).await;
+    gone.take();
+    assert!(!one.notices.contains(&told(nobodys)) && gone.notices.is_empty());
+    broker.close(&[topic], &one.mailbox).await;
 }
 
 async fn consumers_are_counted(broker: &dyn Broker) {

@@ -5,7 +5,7 @@ use super::world::{at, nobody, seq};
 use crate::{CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
     Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
-    Intervals, Kind, Member, Role, Sender, TokenGeneration, UnixMs, User, UserId,
+    Intervals, Kind, Member, MemberState, Role, Sender, TokenGeneration, UnixMs, User, UserId,
 };
 use tokio::task::JoinSet;
 
@@ -25,6 +25,8 @@ pub async fn directory(stores: &Stores) {
     what_a_device_follows(stores).await;
     cursors(stores).await;
     super::services::services(stores).await;
+    super::people::people(stores).await;
+    super::reads::reads(stores).await;
     super::accounts::accounts(stores).await;
     super::groups::groups(stores).await;
 }
@@ -233,7 +235,8 @@ async fn a_direct_conversation_is_made_once(stores: &Stores) {
         assert_eq!(told(stores, user).await, [change]);
         let listed = stores.directory.conversations_of(user.id.clone(), None, 10).await.expect("conversations_of");
         let (conversation, role) = (made[0].value.clone(), Some(Role::Member));
-        let expected = ListedConversation { conversation, role, peer: Some(peer.id.clone()) };
+        let state = MemberState::default();
+        let expected = ListedConversation { conversation, role, peer: Some(peer.id.clone()), state };
         assert_eq!(listed, [expected]);
     }
 }

@@ -5,7 +5,7 @@ use super::world::{Member, at, message, nobody, seq};
 use crate::{Actor, AppendRefusal, Committed, GroupRefusal, NewConversation, NewGroup, Standing};
 use lockstep_model::{
     Conversation, ConversationId, ConversationKind, CustomObject, DetailsChange, Entry, FeedChange, History, Interval,
-    LogChange, Role, UserId,
+    LogChange, MemberState, Role, UserId,
 };
 
 /// Checks a directory's groups against their contract.
@@ -165,7 +165,10 @@ async fn what_is_made(stores: &Stores) {
     assert_eq!(made.entries[..2], log);
     for (user, role) in [(&one, Role::Owner), (&other, Role::Member)] {
         let standing = stores.directory.standing(user.id.clone(), id).await.expect("standing").expect("it is there");
-        assert_eq!(standing, Standing { conversation: made.value.clone(), role: Some(role), peer: None });
+        assert_eq!(
+            standing,
+            Standing { conversation: made.value.clone(), role: Some(role), peer: None, state: MemberState::default() }
+        );
     }
     let stranger = stores.directory.standing(nobody(), id).await.expect("standing").expect("it is there");
     assert_eq!(stranger.role, None);

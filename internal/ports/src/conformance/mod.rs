@@ -10,6 +10,8 @@ mod groups;
 mod message_log;
 mod messages;
 mod offsets;
+mod people;
+mod reads;
 mod services;
 mod world;
 

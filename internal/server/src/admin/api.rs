@@ -3,7 +3,7 @@
 use super::wire::{
     DeviceInfo, DeviceList, GroupInfo, GroupRequest, RemovalInfo, TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
-use super::{accounts, services};
+use super::{accounts, aliases, services};
 use crate::config::TOKEN_TTL_S_MAX;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
@@ -56,6 +56,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/v1/users/{id}/devices", get(list_devices))
         .route("/v1/devices/{id}", delete(remove_device))
         .route("/v1/conversations", post(create_group))
+        .merge(aliases::routes())
         .merge(services::routes())
         .merge(accounts::routes())
         .fallback(no_such_route)

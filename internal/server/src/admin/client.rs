@@ -2,8 +2,9 @@
 
 use super::socket_path;
 use super::wire::{
-    DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceList,
-    ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
+    AliasInfo, AliasKey, AliasRequest, DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo,
+    RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest,
+    UserInfo, UserRequest,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -148,6 +149,33 @@ impl AdminClient {
     /// See [`token`](Self::token).
     pub async fn revoke_service(&self, name: &str) -> Result<ServiceInfo, AdminError> {
         self.ask(Method::DELETE, &format!("/v1/services/{}", percent_encoded(name)), None::<&()>).await
+    }
+
+    /// Makes an alias. The same again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn put_alias(&self, request: &AliasRequest) -> Result<(), AdminError> {
+        self.exchange(Method::POST, "/v1/aliases", Some(request)).await.map(drop)
+    }
+
+    /// What an alias stands for.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn alias(&self, key: &AliasKey) -> Result<AliasInfo, AdminError> {
+        self.ask(Method::POST, "/v1/aliases/find", Some(key)).await
+    }
+
+    /// Removes an alias. Removing it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn remove_alias(&self, key: &AliasKey) -> Result<(), AdminError> {
+        self.exchange(Method::POST, "/v1/aliases/remove", Some(key)).await.map(drop)
     }
 
     async fn ask<A: DeserializeOwned>(

@@ -3,6 +3,7 @@
 //! Whoever can open the socket could also read the database beside it, so that it asks for no other credentials.
 
 mod accounts;
+mod aliases;
 mod api;
 mod client;
 mod services;
@@ -14,8 +15,9 @@ pub use client::{AdminClient, AdminError};
 pub use socket::SocketError;
 pub(crate) use socket::{AdminListener, AdminSocket};
 pub use wire::{
-    DeviceInfo, DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo, RotateRequest, ServiceInfo,
-    ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
+    AliasInfo, AliasKey, AliasRequest, DeviceInfo, DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo,
+    RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest,
+    UserInfo, UserRequest,
 };
 
 use std::path::{Path, PathBuf};

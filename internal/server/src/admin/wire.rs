@@ -194,3 +194,34 @@ pub struct DeviceInfo {
     #[serde(default)]
     pub seen_at: Option<u64>,
 }
+
+/// An id elsewhere: asked for by `POST /v1/aliases/find`, removed by `POST /v1/aliases/remove`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasKey {
+    /// Whose ids they are, such as another protocol's.
+    pub namespace: String,
+    /// The id there.
+    pub external: String,
+}
+
+/// What an alias stands for: one of the two, or nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasInfo {
+    /// A user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// A conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+}
+
+/// Makes an alias: `POST /v1/aliases`. What it is to stand for must exist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasRequest {
+    /// The id elsewhere.
+    #[serde(flatten)]
+    pub key: AliasKey,
+    /// What it is to stand for.
+    #[serde(flatten)]
+    pub target: AliasInfo,
+}

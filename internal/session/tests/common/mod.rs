@@ -100,6 +100,7 @@ pub(crate) fn offset(conversation: ConversationId, seq: u64) -> Offset {
 
 pub(crate) fn admitted() -> Admitted {
     Admitted {
+        receipts: Default::default(),
         user: UserId::new("ann").expect("a user id"),
         device: lockstep_model::DeviceId::from_bytes([9; 16]),
         epoch: epoch(1),

@@ -3,8 +3,8 @@
 use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
 use lockstep_model::{
     Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, DeviceId, EntryId, FeedChange, Kind, LogChange,
-    Notice, OffsetsVersion, Online, Page, ResumePoint, Sent, Seq, SharedEntry, SharedSignal, Shown, Signal, Skip,
-    SkipReason, Target, UnixMs, UserId,
+    Notice, OffsetsVersion, Online, Page, PersonalChange, Receipt, ReceiptSettings, Receipts, ResumePoint, Sent, Seq,
+    SharedEntry, SharedSignal, Shown, Signal, Skip, SkipReason, StateChange, Target, UnixMs, UserId, unread,
 };
 use lockstep_session::{Hello, Request};
 use std::time::Duration;
@@ -115,6 +115,14 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         "unsent" => Notice::Sent { reference: Some(Seq::new(number(words))), outcome: Box::new(Err(code(words))) },
         "read_done" => Notice::ReadDone { reference: Some(Seq::new(number(words))), refusal: None },
         "read_refused" => Notice::ReadDone { reference: Some(Seq::new(number(words))), refusal: Some(code(words)) },
+        "counted" => {
+            let reference = Some(Seq::new(number(words)));
+            let counted = unread(id(words), Seq::ZERO, Seq::new(9), number(words), 0, false);
+            Notice::Unread { reference, outcome: Box::new(Ok(vec![counted])) }
+        }
+        "uncounted" => Notice::Unread { reference: Some(Seq::new(number(words))), outcome: Box::new(Err(code(words))) },
+        "receipts" => Notice::Receipts(Box::new(receipts(words))),
+        "settings" => Notice::Entry(settings(id(words), number(words), words.next())),
         _ => return None,
     })
 }
@@ -173,6 +181,11 @@ fn request(verb: &str, words: &mut Words) -> Request {
             Request::Signal { reference, conversation: id(words), body: Body::text("hi") }
         }
         "watch" => Request::Watch { reference: Some(Seq::new(number(words))), users: vec![user("eve")] },
+        "state" => {
+            let (reference, change) = (Some(Seq::new(number(words))), StateChange::default());
+            Request::State { reference, conversation: id(words), change }
+        }
+        "unread" => Request::Unread { reference: Some(Seq::new(number(words))), conversations: vec![id(words)] },
         "renew" => Request::Renew { reference: Some(Seq::new(number(words))), token: "t".into() },
         "heartbeat" => Request::Heartbeat,
         "malformed" => Request::Malformed { reference: None, code: code(words), detail: "why".into() },
@@ -234,6 +247,22 @@ fn page(words: &mut Words) -> Page {
 fn added(feed: ConversationId, seq: u64, conversation: ConversationId) -> SharedEntry {
     let change = FeedChange::ConversationAdded { conversation, kind: ConversationKind::Group };
     with_body(feed, seq, Kind::System, change.to_body())
+}
+
+/// `a ben 5 3`: how far somebody has got and read.
+fn receipts(words: &mut Words) -> Receipts {
+    let (conversation, mut receipts) = (id(words), Vec::new());
+    while let Some(user) = words.next() {
+        let [delivered, read] = [number(words), number(words)].map(|seq| Some(Seq::new(seq)));
+        receipts.push(Receipt { user: UserId::new(user).expect("a user"), delivered, read });
+    }
+    Receipts { conversation, receipts }
+}
+
+/// An entry of the feed that tells what is told from now on: `delivered`, `read` or nothing.
+fn settings(feed: ConversationId, seq: u64, told: Option<&str>) -> SharedEntry {
+    let settings = ReceiptSettings { delivered: told == Some("delivered"), read: told == Some("read") };
+    with_body(feed, seq, Kind::System, PersonalChange::Settings(settings).to_body())
 }
 
 fn left(conversation: ConversationId, seq: u64, member: &str) -> SharedEntry {

@@ -42,6 +42,13 @@ fn ask(ask: &Ask) -> String {
         }
         Ask::Signal { conversation, .. } => format!("ask signal {}", letter(*conversation)),
         Ask::Watch { reference, users } => format!("ask watch{} {}", number(*reference), users.len()),
+        Ask::ChangeState { reference, conversation, .. } => {
+            format!("ask state{} {}", number(*reference), letter(*conversation))
+        }
+        Ask::Unread { reference, conversations } => {
+            let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
+            format!("ask unread{}{all}", number(*reference))
+        }
         Ask::Recheck { conversations, offsets_version } => {
             let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
             format!("ask recheck{all} v{offsets_version}")
@@ -71,6 +78,18 @@ fn event(event: &Event) -> String {
         Event::Done { reference } => format!("done{}", number(*reference)),
         Event::Signal(signal) => format!("signal {}", letter(signal.conversation)),
         Event::Presence { reference, users } => format!("presence{} {}", number(*reference), users.len()),
+        Event::Unread { reference, conversations } => {
+            let all: String =
+                conversations.iter().map(|it| format!(" {} {}", letter(it.conversation), it.unread)).collect();
+            format!("unread{}{all}", number(*reference))
+        }
+        Event::Receipts(told) => {
+            let place = |seq: Option<Seq>| seq.map_or("-".to_owned(), |seq| seq.to_string());
+            let receipts = told.receipts.iter();
+            let all: String =
+                receipts.map(|it| format!(" {} {} {}", it.user, place(it.delivered), place(it.read))).collect();
+            format!("receipts {}{all}", letter(told.conversation))
+        }
         Event::Heartbeat => "heartbeat".into(),
         Event::Failed { reference, code, retry_after_ms, .. } => failed(*reference, *code, *retry_after_ms),
     }

@@ -99,7 +99,8 @@ impl Device {
                 assert!(!code.closes(), "{code} without a close");
                 assert!(reference.is_none_or(|it| self.requests.remove(&it)), "a refusal of nothing");
             }
-            Event::Sent { reference, .. } | Event::Done { reference } => {
+            Event::Receipts(told) => assert!(!told.receipts.is_empty(), "receipts of nobody"),
+            Event::Sent { reference, .. } | Event::Done { reference } | Event::Unread { reference, .. } => {
                 assert!(reference.is_some_and(|it| self.requests.remove(&it)), "an answer to nothing");
             }
         }

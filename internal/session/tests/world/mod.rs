@@ -406,6 +406,8 @@ impl World {
             }
             Ask::Signal { .. } => {}
             Ask::Watch { reference, .. } => self.owe(Notice::Watched { reference, outcome: Box::new(Ok(vec![])) }),
+            Ask::ChangeState { reference, .. } => self.owe(Notice::ReadDone { reference, refusal: None }),
+            Ask::Unread { reference, .. } => self.owe(Notice::Unread { reference, outcome: Box::new(Ok(Vec::new())) }),
             Ask::Resume { .. } => panic!("resumed twice"),
         }
     }

@@ -39,13 +39,13 @@ struct Earlier {
 }
 
 /// Where a row stands: the send that it repeats, and the head of its conversation if its author may write there: a user
-/// (absent for services) who is a member, or a service unless it is a user's feed. All in one row, which [`Found::take`]
-/// unpacks.
+/// (absent for services) who is a member, or a service unless it is a user's feed. Also whether a block lies on it. All in
+/// one row, which [`Found::take`] unpacks.
 static FIND: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         5,
         "WITH want (i, client_msg_id, sender, conversation, user) AS (VALUES {rows}) \
-         SELECT CAST(group_concat(concat(w.i, ' ', c.head, ' ', s.seq, ' ', s.sent_at, ' ', \
+         SELECT CAST(group_concat(concat(w.i, ' ', c.head, ' ', c.blocked, ' ', s.seq, ' ', s.sent_at, ' ', \
            s.conversation, s.entry_id, s.content_hash), '') AS BLOB) FROM want w \
          LEFT JOIN sends s ON s.client_msg_id = w.client_msg_id AND s.sender = w.sender \
          LEFT JOIN conversations c ON c.id = w.conversation AND CASE WHEN w.user IS NULL THEN c.kind <> 'feed' ELSE EXISTS \
@@ -209,13 +209,16 @@ struct Found {
     earlier: Option<Earlier>,
     /// The conversation's head, if the author may write there.
     head: Option<Seq>,
+    /// Whether one of the two users of a direct conversation has blocked the other.
+    blocked: bool,
 }
 
 impl Found {
     /// See [`FIND`].
     fn take(packed: &mut Packed<'_>) -> Result<Self, sqlx::Error> {
-        let (head, seq, sent_at) = (packed.optional_int()?, packed.optional_int()?, packed.optional_int()?);
-        let mut found = Self { earlier: None, head: head.map(Seq::new) };
+        let (head, blocked) = (packed.optional_int()?, packed.optional_int()?);
+        let (seq, sent_at) = (packed.optional_int()?, packed.optional_int()?);
+        let mut found = Self { earlier: None, head: head.map(Seq::new), blocked: blocked == Some(1) };
         if let (Some(seq), Some(sent_at)) = (seq.map(Seq::new), sent_at.map(UnixMs::new)) {
             let conversation = ConversationId::from_bytes(packed.bytes()?);
             let sent = Sent { conversation, seq, id: EntryId::from_bytes(packed.bytes()?), sent_at, duplicate: true };
@@ -257,6 +260,8 @@ fn decide(rows: &[&AppendRow], found: &[Found], targets: &mut Targets) -> Vec<Ro
         let Append { conversation, id, sent_at, .. } = row.append;
         if let Some(earlier) = found.earlier.as_ref().or_else(|| in_batch.get(&row.key())) {
             outcomes.push(row.compare(earlier));
+        } else if found.blocked && row.append.author.user().is_some() {
+            outcomes.push(RowOutcome::Refused(AppendRefusal::Blocked));
         } else if let Some(head) = found.head {
             let head = heads.entry(conversation).or_insert(head);
             if let Err(refusal) = targets.check(index, row, *head) {

@@ -2,6 +2,7 @@
 
 use super::entries;
 use super::job::Command;
+use super::people;
 use super::work::Work;
 use crate::row::{Columns, conversation_columns};
 use crate::sql::{self, RowsSql, Values};
@@ -77,6 +78,9 @@ impl Command for CreateConversation {
         let Some(joining) = joining(work, new.id, &new.members).await? else {
             return Ok(Err(DirectoryRefusal::NoSuchUser));
         };
+        if new.kind == ConversationKind::Direct && people::is_blocked(work, &new.members).await? {
+            return Ok(Err(DirectoryRefusal::Blocked));
+        }
         if joining.iter().any(|user| !user.has_room(work)) {
             return Ok(Err(DirectoryRefusal::TooManyConversations));
         }

@@ -77,7 +77,9 @@ impl Command for ConnectDevice {
             "UPDATE devices SET connection_generation = connection_generation + 1, seen_at = ?, signed_out_at = NULL \
              WHERE id = ? AND removed_at IS NULL AND token_generation <= ? RETURNING ",
             device_columns!(),
-            ", (SELECT u.feed FROM users u WHERE u.id = devices.user)"
+            ", (SELECT u.feed FROM users u WHERE u.id = devices.user), \
+               (SELECT u.tells_delivered FROM users u WHERE u.id = devices.user), \
+               (SELECT u.tells_read FROM users u WHERE u.id = devices.user)"
         );
         let mut values = Values::new();
         values.int(self.now.get()).blob(self.device.as_bytes()).int(self.token_generation.0);
@@ -85,7 +87,7 @@ impl Command for ConnectDevice {
         if let Some(row) = rows.first() {
             let mut columns = Columns::of(row);
             let (device, feed) = (columns.device()?, columns.conversation_id()?);
-            return Ok(Ok(Connected { device, feed }));
+            return Ok(Ok(Connected { device, feed, receipts: columns.receipt_settings()? }));
         }
         Ok(Err(match find(work, self.device).await? {
             None => DirectoryRefusal::NoSuchDevice,

@@ -1,0 +1,51 @@
+//! What is unread, and how far others have got.
+
+use crate::{Committed, StoreError};
+use async_trait::async_trait;
+use lockstep_model::{
+    ConversationId, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, UnixMs, Unread, UnreadTotal, UserId,
+};
+
+/// Unread messages (I6) and receipts. Both are computed from the log, the offsets and the cursors whenever they are asked
+/// for.
+#[async_trait]
+pub trait Reads: Send + Sync + 'static {
+    /// How much of these conversations a user has not read: messages after the read offset that the user may see, that
+    /// others wrote and that were not recalled. In the order asked, without those that the user never was in. Exact up to
+    /// 999 unless more than [`SCANNED_MAX`] entries follow the offset: of those the first are counted, and it says that
+    /// there are more.
+    async fn unread(&self, user: UserId, conversations: Vec<ConversationId>) -> Result<Vec<Unread>, StoreError>;
+
+    /// The sum over the user's conversations that are neither archived nor muted at `now`: over the most recently active
+    /// [`TOTALLED_MAX`] of those in which something follows the read offset, and as far as [`SCANNED_MAX`] entries in all.
+    async fn unread_total(&self, user: UserId, now: UnixMs) -> Result<UnreadTotal, StoreError>;
+
+    /// How far the members of a conversation have got, as far as each tells: at most `count` in order of joining, those
+    /// after `after`, each with where the member's stay began. Delivered is the highest stored cursor of any device.
+    async fn receipts(
+        &self,
+        conversation: ConversationId,
+        after: Option<(Seq, UserId)>,
+        count: u32,
+    ) -> Result<Vec<(Seq, Receipt)>, StoreError>;
+
+    /// How many members a conversation has now; 0 if there is no such conversation.
+    async fn member_count(&self, conversation: ConversationId) -> Result<u64, StoreError>;
+
+    /// What a user lets others hear; absent if there is no such user.
+    async fn receipt_settings(&self, user: UserId) -> Result<Option<ReceiptSettings>, StoreError>;
+
+    /// Changes that, as one commit; absent if there is no such user. Feed: `settings_changed`. The same again writes
+    /// nothing.
+    async fn change_receipt_settings(
+        &self,
+        user: UserId,
+        change: ReceiptSettingsChange,
+        now: UnixMs,
+    ) -> Result<Option<Committed<ReceiptSettings>>, StoreError>;
+}
+
+/// Entries that are looked at to count what is unread. A user who never reads cannot make a question cost more.
+pub const SCANNED_MAX: u64 = 10_000;
+/// Conversations that the total is made over.
+pub const TOTALLED_MAX: u64 = 1_000;
