@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What is to change of a user's state of a conversation. What is absent stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct StateChange {
     /// Whether it stands above the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,6 +26,7 @@ pub struct StateChange {
 
 /// How much of a conversation a user has not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Unread {
     /// The conversation.
     pub conversation: ConversationId,
@@ -50,6 +52,7 @@ fn is_false(flag: &bool) -> bool {
 
 /// How far another member has got.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Receipt {
     /// Who.
     pub user: UserId,

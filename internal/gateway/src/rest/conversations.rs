@@ -151,7 +151,7 @@ pub(super) enum CreateRequest {
     responses(
         (status = 200, description = "It was there.", body = ConversationAnswer),
         (status = 201, description = "It was made.", body = ConversationAnswer)),
-    extensions(("x-codes" = json!(["no_such_user", "too_many_conversations", "too_many_members"]))))]
+    extensions(("x-codes" = json!(["no_such_user", "blocked", "too_many_conversations", "too_many_members"]))))]
 pub(super) async fn create(
     State(state): State<GatewayState>,
     Caller(device): Caller,

@@ -49,7 +49,8 @@ pub(super) struct SentAnswer {
     responses(
         (status = 200, description = "It was on disk already.", body = SentAnswer),
         (status = 201, description = "It is on disk.", body = SentAnswer)),
-    extensions(("x-codes" = json!(["no_such_conversation", "out_of_scope", "duplicate_id", "bad_body", "no_such_target", "not_yours",
+    extensions(("x-codes" = json!([
+        "no_such_conversation", "out_of_scope", "duplicate_id", "bad_body", "blocked", "no_such_target", "not_yours",
         "recalled"]))))]
 pub(super) async fn send(
     State(state): State<GatewayState>,

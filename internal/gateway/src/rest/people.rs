@@ -1,6 +1,7 @@
 //! Profiles, contacts, blocks, and what the caller keeps about conversations.
 
 use super::caller::Caller;
+use super::openapi::schemas::CustomSchema;
 use super::page_size;
 use crate::http::{JsonBody, Params, PathId, bad_request};
 use crate::{GatewayState, Problem};
@@ -13,12 +14,14 @@ use lockstep_model::{
 };
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ProfileAnswer {
     id: UserId,
     name: Option<String>,
     avatar: Option<String>,
+    #[schema(value_type = CustomSchema)]
     custom: Box<RawValue>,
 }
 
@@ -32,6 +35,9 @@ impl TryFrom<Profile> for ProfileAnswer {
 }
 
 /// `GET /v1/profile`: the caller's own.
+#[utoipa::path(get, path = "/v1/profile", security(("device" = [])),
+    responses((status = 200, description = "It.", body = ProfileAnswer)),
+    extensions(("x-codes" = json!(["no_such_user"]))))]
 pub(super) async fn own_profile(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -40,13 +46,16 @@ pub(super) async fn own_profile(
 }
 
 /// What is to change: an absent field stays, null removes.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ProfileRequest {
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     name: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, example = "https://example.com/ana.png")]
     avatar: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<CustomSchema>)]
     custom: Option<Option<Box<RawValue>>>,
 }
 
@@ -55,7 +64,10 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> R
     T::deserialize(deserializer).map(Some)
 }
 
-/// `PATCH /v1/profile`.
+/// `PATCH /v1/profile`: what is absent stays, null removes.
+#[utoipa::path(patch, path = "/v1/profile", request_body = ProfileRequest, security(("device" = [])),
+    responses((status = 200, description = "As it is now.", body = ProfileAnswer)),
+    extensions(("x-codes" = json!(["no_such_user"]))))]
 pub(super) async fn change_profile(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -93,7 +105,10 @@ fn check_name(name: Option<&str>) -> Result<(), Problem> {
     Err(wrong("name", &format!("it must have 1 to {bound} characters, none of them a control character")))
 }
 
-/// `GET /v1/users/{id}`: anybody's.
+/// `GET /v1/users/{id}`: anybody's profile.
+#[utoipa::path(get, path = "/v1/users/{id}", security(("device" = [])), params(("id" = UserId, Path)),
+    responses((status = 200, description = "It.", body = ProfileAnswer)),
+    extensions(("x-codes" = json!(["no_such_user"]))))]
 pub(super) async fn profile(
     State(state): State<GatewayState>,
     Caller(_): Caller,
@@ -102,17 +117,22 @@ pub(super) async fn profile(
     state.engine.profile(&user).await?.try_into().map(Json)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UsersParams {
+    /// At most 100 users, separated by commas.
+    #[param(example = "ana,ben")]
     ids: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct UsersAnswer {
     users: Vec<ProfileAnswer>,
 }
 
-/// `GET /v1/users?ids=a,b`: those that exist, in the order asked.
+/// `GET /v1/users?ids=a,b`: the profiles of those that exist, in the order asked.
+#[utoipa::path(get, path = "/v1/users", security(("device" = [])), params(UsersParams),
+    responses((status = 200, description = "They.", body = UsersAnswer)))]
 pub(super) async fn profiles(
     State(state): State<GatewayState>,
     Caller(_): Caller,
@@ -138,13 +158,17 @@ pub(super) fn comma_separated<T: std::str::FromStr<Err = lockstep_model::IdError
     parsed.map_err(|error: lockstep_model::IdError| wrong(name, &error.to_string()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
+    /// The `next` of the page before.
     cursor: Option<UserId>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ContactAnswer {
     user: UserId,
     name: Option<String>,
@@ -157,7 +181,7 @@ impl From<Contact> for ContactAnswer {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ContactsAnswer {
     contacts: Vec<ContactAnswer>,
     /// What to give as `cursor` for the next page; null on the last one.
@@ -165,6 +189,8 @@ pub(super) struct ContactsAnswer {
 }
 
 /// `GET /v1/contacts`, in the order of their ids.
+#[utoipa::path(get, path = "/v1/contacts", security(("device" = [])), params(ListParams),
+    responses((status = 200, description = "A page.", body = ContactsAnswer)))]
 pub(super) async fn contacts(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -178,12 +204,18 @@ pub(super) async fn contacts(
     Ok(Json(ContactsAnswer { contacts: contacts.into_iter().map(ContactAnswer::from).collect(), next }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ContactRequest {
+    /// What the caller calls the user.
+    #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
 }
 
 /// `PUT /v1/contacts/{user}`: the whole contact; without a name it has none.
+#[utoipa::path(put, path = "/v1/contacts/{user}", request_body = ContactRequest, security(("device" = [])),
+    params(("user" = UserId, Path)),
+    responses((status = 200, description = "The contact.", body = ContactAnswer)),
+    extensions(("x-codes" = json!(["no_such_user", "too_many_contacts"]))))]
 pub(super) async fn put_contact(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -195,6 +227,8 @@ pub(super) async fn put_contact(
 }
 
 /// `DELETE /v1/contacts/{user}`: removing one again changes nothing.
+#[utoipa::path(delete, path = "/v1/contacts/{user}", security(("device" = [])), params(("user" = UserId, Path)),
+    responses((status = 204, description = "The user is no contact.")))]
 pub(super) async fn remove_contact(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -204,7 +238,7 @@ pub(super) async fn remove_contact(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct BlockAnswer {
     user: UserId,
     created_at: UnixMs,
@@ -216,7 +250,7 @@ impl From<Block> for BlockAnswer {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct BlocksAnswer {
     blocks: Vec<BlockAnswer>,
     /// What to give as `cursor` for the next page; null on the last one.
@@ -224,6 +258,8 @@ pub(super) struct BlocksAnswer {
 }
 
 /// `GET /v1/blocks`, in the order of their ids.
+#[utoipa::path(get, path = "/v1/blocks", security(("device" = [])), params(ListParams),
+    responses((status = 200, description = "A page.", body = BlocksAnswer)))]
 pub(super) async fn blocks(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -238,6 +274,9 @@ pub(super) async fn blocks(
 }
 
 /// `PUT /v1/blocks/{user}`: blocking again changes nothing.
+#[utoipa::path(put, path = "/v1/blocks/{user}", security(("device" = [])), params(("user" = UserId, Path)),
+    responses((status = 200, description = "The block.", body = BlockAnswer)),
+    extensions(("x-codes" = json!(["no_such_user", "too_many_contacts"]))))]
 pub(super) async fn put_block(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -247,6 +286,8 @@ pub(super) async fn put_block(
 }
 
 /// `DELETE /v1/blocks/{user}`: ending it again changes nothing.
+#[utoipa::path(delete, path = "/v1/blocks/{user}", security(("device" = [])), params(("user" = UserId, Path)),
+    responses((status = 204, description = "The user is not blocked.")))]
 pub(super) async fn remove_block(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -257,7 +298,7 @@ pub(super) async fn remove_block(
 }
 
 /// What the caller keeps about a conversation.
-#[derive(Serialize, utoipa::ToSchema)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct StateAnswer {
     pinned: bool,
     archived: bool,
@@ -273,7 +314,11 @@ impl From<MemberState> for StateAnswer {
     }
 }
 
-/// `PATCH /v1/conversations/{id}/state`: what is absent stays.
+/// `PATCH /v1/conversations/{id}/state`: changes what the caller keeps about it; what is absent stays.
+#[utoipa::path(patch, path = "/v1/conversations/{id}/state", request_body = StateChange, security(("device" = [])),
+    params(("id" = ConversationId, Path)),
+    responses((status = 200, description = "The whole state.", body = StateAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation"]))))]
 pub(super) async fn change_state(
     State(state): State<GatewayState>,
     Caller(device): Caller,

@@ -11,18 +11,24 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use lockstep_model::{ConversationId, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, Unread, limits};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UnreadParams {
+    /// At most 100 conversations, separated by commas.
+    #[param(example = "b07e0b16-c06a-8310-ad6d-62bfa14d9be7")]
     conversations: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct UnreadAnswer {
     conversations: Vec<Unread>,
 }
 
-/// `GET /v1/reads?conversations=...`: without those that the caller never was in.
+/// `GET /v1/reads?conversations=...`: how much is unread, without those that the caller never was in.
+#[utoipa::path(get, path = "/v1/reads", security(("device" = [])), params(UnreadParams),
+    responses((status = 200, description = "Each that was asked for.", body = UnreadAnswer)))]
 pub(super) async fn unread(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -32,7 +38,7 @@ pub(super) async fn unread(
     Ok(Json(UnreadAnswer { conversations: state.engine.unread(&device.user, asked).await? }))
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct TotalAnswer {
     unread: u64,
     more: bool,
@@ -41,6 +47,8 @@ pub(super) struct TotalAnswer {
 }
 
 /// `GET /v1/reads/total`: over all conversations that are neither archived nor muted.
+#[utoipa::path(get, path = "/v1/reads/total", security(("device" = [])),
+    responses((status = 200, description = "The sums.", body = TotalAnswer)))]
 pub(super) async fn total(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -50,12 +58,16 @@ pub(super) async fn total(
     Ok(Json(answer))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ReadRequest {
     seq: Seq,
 }
 
 /// `PUT /v1/conversations/{id}/read`: a lower seq than before changes nothing.
+#[utoipa::path(put, path = "/v1/conversations/{id}/read", request_body = ReadRequest, security(("device" = [])),
+    params(("id" = ConversationId, Path)),
+    responses((status = 204, description = "It is read up to there, or further.")),
+    extensions(("x-codes" = json!(["no_such_conversation", "read_beyond"]))))]
 pub(super) async fn read(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -66,13 +78,17 @@ pub(super) async fn read(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ReceiptsParams {
+    /// The `next` of the page before.
     cursor: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ReceiptsAnswer {
     receipts: Vec<Receipt>,
     /// What to give as `cursor` for the next page; null on the last one.
@@ -80,6 +96,10 @@ pub(super) struct ReceiptsAnswer {
 }
 
 /// `GET /v1/conversations/{id}/receipts`, of the members in order of joining.
+#[utoipa::path(get, path = "/v1/conversations/{id}/receipts", security(("device" = [])),
+    params(("id" = ConversationId, Path), ReceiptsParams),
+    responses((status = 200, description = "A page.", body = ReceiptsAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation"]))))]
 pub(super) async fn receipts(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -96,12 +116,12 @@ pub(super) async fn receipts(
 }
 
 /// What the caller lets others hear.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SettingsAnswer {
     receipts: ReceiptsSetting,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ReceiptsSetting {
     delivered: bool,
     read: bool,
@@ -113,7 +133,10 @@ impl From<ReceiptSettings> for SettingsAnswer {
     }
 }
 
-/// `GET /v1/profile/settings`.
+/// `GET /v1/profile/settings`: what the caller lets others hear.
+#[utoipa::path(get, path = "/v1/profile/settings", security(("device" = [])),
+    responses((status = 200, description = "The settings.", body = SettingsAnswer)),
+    extensions(("x-codes" = json!(["no_such_user"]))))]
 pub(super) async fn settings(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -122,19 +145,22 @@ pub(super) async fn settings(
 }
 
 /// What is to change: what is absent stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct SettingsRequest {
     #[serde(default)]
     receipts: ReceiptsChange,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, ToSchema)]
 struct ReceiptsChange {
     delivered: Option<bool>,
     read: Option<bool>,
 }
 
-/// `PATCH /v1/profile/settings`.
+/// `PATCH /v1/profile/settings`: what is absent stays.
+#[utoipa::path(patch, path = "/v1/profile/settings", request_body = SettingsRequest, security(("device" = [])),
+    responses((status = 200, description = "All of them.", body = SettingsAnswer)),
+    extensions(("x-codes" = json!(["no_such_user"]))))]
 pub(super) async fn change_settings(
     State(state): State<GatewayState>,
     Caller(device): Caller,

@@ -44,7 +44,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         self
     }
 
-    pub(crate) fn paths(self) -> Vec<String> {
+    /// Each path once, however many routes have it.
+    pub(crate) fn paths(mut self) -> Vec<String> {
+        self.paths.sort_unstable();
+        self.paths.dedup();
         self.paths
     }
 

@@ -78,7 +78,8 @@ impl Operation<'_> {
         let (mut path, mut headers, mut query) = (self.path.to_owned(), Vec::new(), Vec::new());
         for parameter in self.parameters().filter(|parameter| parameter["required"] == true) {
             let name = parameter["name"].as_str().unwrap();
-            let value = plain(&self.value_of(&parameter["schema"], known));
+            let example = parameter.get("example").cloned();
+            let value = plain(&example.unwrap_or_else(|| self.value_of(&parameter["schema"], known)));
             match parameter["in"].as_str().unwrap() {
                 "path" => path = path.replace(&format!("{{{name}}}"), &value),
                 "header" => headers.push(format!("{name}: {value}")),

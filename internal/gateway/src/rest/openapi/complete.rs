@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What any token may be refused with, and what any operation that asks the store may meet.
-const WITH_TOKEN: [Code; 5] =
-    [Code::TokenInvalid, Code::TokenExpired, Code::TokenRevoked, Code::Unavailable, Code::Internal];
+const WITH_TOKEN: [Code; 6] =
+    [Code::TokenInvalid, Code::TokenExpired, Code::TokenRevoked, Code::TryAgain, Code::Unavailable, Code::Internal];
 /// What any body may be refused with.
 const WITH_BODY: [Code; 5] =
     [Code::BadJson, Code::BadRequest, Code::BodyTooLarge, Code::RequestTimeout, Code::UnsupportedMediaType];
@@ -21,22 +21,22 @@ pub(super) fn complete(document: &mut Value) {
     let Some(paths) = document["paths"].as_object_mut() else { return };
     for item in paths.values_mut() {
         let Some(operations) = item.as_object_mut() else { continue };
-        for (method, operation) in operations {
+        for operation in operations.values_mut() {
             if let Some(operation) = operation.as_object_mut() {
-                complete_operation(method, operation);
+                complete_operation(operation);
             }
         }
     }
 }
 
-fn complete_operation(method: &str, operation: &mut Map<String, Value>) {
+fn complete_operation(operation: &mut Map<String, Value>) {
     let tag = operation.get("tags").and_then(|tags| tags[0].as_str()).unwrap_or_default();
     let id = format!("{tag}_{}", operation["operationId"].as_str().unwrap_or_default());
     operation.insert("operationId".to_owned(), id.into());
     if let Some(summary) = operation.get("summary").and_then(Value::as_str) {
         operation.insert("summary".to_owned(), bare(summary).into());
     }
-    let codes = codes_of(method, operation);
+    let codes = codes_of(operation);
     let names: Vec<_> = codes.iter().map(|code| code.name()).collect();
     if !names.is_empty() {
         operation.insert(CODES.to_owned(), json!(names));
@@ -52,7 +52,7 @@ fn complete_operation(method: &str, operation: &mut Map<String, Value>) {
 }
 
 /// The codes that the operation names, and those that follow from what it takes.
-fn codes_of(method: &str, operation: &Map<String, Value>) -> Vec<Code> {
+fn codes_of(operation: &Map<String, Value>) -> Vec<Code> {
     let named = operation.get(CODES).and_then(Value::as_array).into_iter().flatten();
     let mut codes: Vec<Code> = named.filter_map(|name| name.as_str()?.parse().ok()).collect();
     let tag = operation.get("tags").and_then(|tags| tags[0].as_str()).unwrap_or_default();
@@ -62,9 +62,6 @@ fn codes_of(method: &str, operation: &Map<String, Value>) -> Vec<Code> {
     let schemes = security_schemes(operation);
     if !schemes.is_empty() {
         codes.extend(WITH_TOKEN);
-        if method != "get" {
-            codes.push(Code::TryAgain);
-        }
     }
     if schemes.contains("device") {
         codes.push(Code::DeviceRemoved);
@@ -141,30 +138,26 @@ mod tests {
     #[test]
     fn codes_follow_from_what_an_operation_takes() {
         let cases = [
-            (json!({}), "post", "rate_limited"),
-            (json!({"tags": ["operations"]}), "get", ""),
-            (json!({"x-codes": ["forbidden"]}), "get", "rate_limited forbidden"),
-            (json!({"parameters": []}), "get", "rate_limited bad_request"),
+            (json!({}), "rate_limited"),
+            (json!({"tags": ["operations"]}), ""),
+            (json!({"x-codes": ["forbidden"]}), "rate_limited forbidden"),
+            (json!({"parameters": []}), "rate_limited bad_request"),
             (
                 json!({"requestBody": {}}),
-                "post",
                 "rate_limited body_too_large bad_json bad_request request_timeout unsupported_media_type",
             ),
             (
                 json!({"security": [{"device": []}]}),
-                "get",
-                "rate_limited token_invalid token_expired token_revoked service_token device_removed unavailable internal",
+                "rate_limited token_invalid token_expired token_revoked service_token device_removed try_again unavailable internal",
             ),
             (
                 json!({"security": [{"device": []}, {"service": []}]}),
-                "put",
                 "rate_limited token_invalid token_expired token_revoked device_removed try_again unavailable internal",
             ),
         ];
-        for (operation, method, expected) in cases {
-            let found: BTreeSet<_> =
-                codes_of(method, operation.as_object().unwrap()).into_iter().map(Code::name).collect();
-            assert_eq!(found, expected.split_whitespace().collect(), "{method} {operation}");
+        for (operation, expected) in cases {
+            let found: BTreeSet<_> = codes_of(operation.as_object().unwrap()).into_iter().map(Code::name).collect();
+            assert_eq!(found, expected.split_whitespace().collect(), "{operation}");
         }
     }
 }

@@ -8,7 +8,7 @@ mod complete;
 mod page;
 pub(super) mod schemas;
 
-use super::{accounts, conversations, devices, groups, messages, operations, sessions, sign_ins};
+use super::{accounts, conversations, devices, groups, messages, operations, people, reads, sessions, sign_ins};
 use crate::problem::Wire;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -48,6 +48,23 @@ use utoipa::{Modify, OpenApi};
         groups::leave,
         messages::send,
         messages::history,
+        people::own_profile,
+        people::change_profile,
+        people::profile,
+        people::profiles,
+        people::contacts,
+        people::put_contact,
+        people::remove_contact,
+        people::blocks,
+        people::put_block,
+        people::remove_block,
+        people::change_state,
+        reads::unread,
+        reads::total,
+        reads::read,
+        reads::receipts,
+        reads::settings,
+        reads::change_settings,
         devices::list,
         devices::remove,
         operations::jwks,
