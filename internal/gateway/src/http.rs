@@ -7,7 +7,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
 use lockstep_model::{Code, IdError};
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -87,6 +91,21 @@ where
     }
 }
 
+/// Reads a struct inside a body from an object alone: serde would fill its fields from a list too, by position.
+pub(crate) fn object<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
 /// A `bad_request` with a sentence, which gets its full stop here.
 pub fn bad_request(detail: &str) -> Problem {
     Problem::new(Code::BadRequest, format!("{}.", detail.trim_end_matches('.')))
@@ -156,7 +175,6 @@ fn without_values(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
     use lockstep_model::UserId;
-    use serde::Deserialize;
 
     #[test]
     fn sentences_do_not_repeat_values() {
@@ -182,6 +200,30 @@ mod tests {
         for (json, expected) in cases {
             let sentence = without_values(&serde_json::from_str::<Wanted>(json).unwrap_err());
             assert!(sentence.contains(expected) && !sentence.contains("secret"), "{json}: {sentence}");
+        }
+    }
+
+    #[test]
+    fn a_list_is_no_object() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Outer {
+            #[serde(deserialize_with = "object")]
+            inner: Inner,
+        }
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Inner {
+            one: Option<u8>,
+        }
+        let cases = [
+            (r#"{"inner":{"one":1}}"#, Some(Some(1))),
+            (r#"{"inner":{"other":1}}"#, Some(None)),
+            (r#"{"inner":[1]}"#, None),
+            (r#"{"inner":null}"#, None),
+            (r#"{"inner":{"one":"x"}}"#, None),
+        ];
+        for (json, expected) in cases {
+            let found = serde_json::from_str::<Outer>(json).ok().map(|outer| outer.inner.one);
+            assert_eq!(found, expected, "{json}");
         }
     }
 

@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::conversations::{parse_member_cursor, wrong_cursor};
 use super::page_size;
 use super::people::comma_separated;
-use crate::http::{JsonBody, Params, PathId};
+use crate::http::{JsonBody, Params, PathId, object};
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
@@ -147,7 +147,7 @@ pub(super) async fn settings(
 /// What is to change: what is absent stays.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct SettingsRequest {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     receipts: ReceiptsChange,
 }
 

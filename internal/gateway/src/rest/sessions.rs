@@ -5,7 +5,7 @@ use super::caller::Caller;
 use super::sign_ins::{self, WaitingAnswer};
 use crate::accounts::SessionAnswer;
 use crate::client_address::ClientNetwork;
-use crate::http::{JsonBody, Params, bad_request};
+use crate::http::{JsonBody, Params, bad_request, object};
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
@@ -33,6 +33,7 @@ pub(super) struct DeviceRequest {
 pub(super) struct PasswordSignIn {
     user: UserId,
     password: String,
+    #[serde(deserialize_with = "object")]
     device: DeviceRequest,
 }
 
@@ -57,6 +58,7 @@ pub(super) async fn sign_in(
 #[derive(Deserialize, ToSchema)]
 pub(super) struct ExternalSignIn {
     token: String,
+    #[serde(deserialize_with = "object")]
     device: DeviceRequest,
 }
 
