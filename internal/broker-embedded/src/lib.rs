@@ -7,7 +7,7 @@
 use async_trait::async_trait;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
-use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry};
+use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry, SharedSignal};
 use lockstep_ports::{Broker, ChannelDeletion, Mailbox};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -84,6 +84,13 @@ impl Broker for EmbeddedBroker {
             if let Some(consumers) = self.topics.get(&head.conversation) {
                 consumers.iter().for_each(|mailbox| mailbox.signal(Notice::Head(*head)));
             }
+        }
+    }
+
+    fn signal(&self, signal: &SharedSignal) {
+        if let Some(consumers) = self.topics.get(&signal.conversation) {
+            let others = consumers.iter().filter(|mailbox| mailbox.device() != signal.device);
+            others.for_each(|mailbox| mailbox.whisper(Notice::Signal(signal.clone())));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::topic::{Topic, topic_name};
 use crate::{envelope::Sealer, identity, lookup};
 use async_trait::async_trait;
 use dashmap::DashMap;
-use lockstep_model::{ConversationId, DeviceId, Offset, SharedEntry};
+use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry, SharedSignal};
 use lockstep_nsq_client::http::HttpSettings;
 use lockstep_nsq_client::{Lookup, SettingsError};
 use lockstep_ports::{Broker, ChannelDeletion, Mailbox, MessageLog};
@@ -252,6 +252,13 @@ impl Broker for NsqBroker {
             if let Some(topic) = self.0.topics.get(&head.conversation) {
                 topic.channels.iter().for_each(|channel| channel.signal_head(head.seq));
             }
+        }
+    }
+
+    fn signal(&self, signal: &SharedSignal) {
+        if let Some(topic) = self.0.topics.get(&signal.conversation) {
+            let others = topic.channels.iter().filter(|channel| channel.device != signal.device);
+            others.for_each(|channel| channel.whisper(&Notice::Signal(signal.clone())));
         }
     }
 

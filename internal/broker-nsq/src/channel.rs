@@ -77,6 +77,12 @@ impl Channel {
         inner.mailboxes.iter().for_each(|mailbox| mailbox.deliver(entries));
     }
 
+    /// Puts something before the connections that nobody misses.
+    pub(crate) fn whisper(&self, notice: &Notice) {
+        let inner = self.lock();
+        inner.mailboxes.iter().for_each(|mailbox| mailbox.whisper(notice.clone()));
+    }
+
     /// Tells the connections how far the log reaches.
     pub(crate) fn signal_head(&self, head: Seq) {
         let notice = Notice::Head(lockstep_model::Offset { conversation: self.topic, seq: head });

@@ -80,10 +80,12 @@ impl Engine {
             generation: connected.generation(),
             mailbox,
             views: Default::default(),
+            watching: Default::default(),
         });
         if !self.0.connections.insert(&connection) {
             return Err(Code::Replaced);
         }
+        self.0.presence.changed(&self.0.connections, &connection.user);
         // Read after the connection is in the map: what changes from here on is signalled to it.
         let offsets_max = self.0.config.conversations_per_user_max as u32 + 1;
         let offsets = self.0.ports.offsets.changed_since(connection.user.clone(), since, offsets_max);
@@ -91,6 +93,7 @@ impl Engine {
             Ok(offsets) => offsets,
             Err(error) => {
                 self.0.connections.withdraw(&connection);
+                self.0.presence.changed(&self.0.connections, &connection.user);
                 return Err(unavailable(error));
             }
         };
@@ -115,7 +118,9 @@ impl Engine {
             reason,
             at: UnixMs::now(),
         });
+        self.0.presence.forget(connection);
         self.0.connections.remove(connection);
+        self.0.presence.changed(&self.0.connections, &connection.user);
     }
 
     /// How many connections there are.

@@ -5,9 +5,11 @@ use crate::cursors::Cursors;
 use crate::events::Emitter;
 use crate::ingest::answered;
 use crate::lane::{Lane, Reply, Waiting};
+use crate::presence::Presence;
 use crate::publisher::Publisher;
 use crate::reader::Reader;
 use crate::sign_ins::SignIns;
+use crate::signals::Signals;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
     Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, SendOutcome, Target, UnixMs, UserId,
@@ -49,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) lane: Lane,
     pub(crate) reader: Reader,
     pub(crate) cursors: Arc<Cursors>,
+    pub(crate) presence: Presence,
+    pub(crate) signals: Signals,
     pub(crate) sign_ins: SignIns,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -75,6 +79,8 @@ impl Engine {
             lane,
             reader,
             cursors,
+            presence: Presence::default(),
+            signals: Signals::default(),
             sign_ins,
             tasks,
             stopping,
@@ -121,6 +127,15 @@ impl Engine {
             Ask::AdvanceOffset { reference, conversation, seq } => {
                 self.spawn(connection, move |engine, connection| async move {
                     engine.advance_offset(connection, reference, conversation, seq).await;
+                });
+            }
+            Ask::Signal { conversation, body } => self.spawn(connection, move |engine, connection| async move {
+                engine.signal(connection, conversation, body).await;
+            }),
+            Ask::Watch { reference, users } => {
+                let turn = connection.watching.next_turn();
+                self.spawn(connection, move |engine, connection| async move {
+                    engine.watch(connection, reference, turn, users).await;
                 });
             }
             Ask::Recheck { conversations, offsets_version } => {

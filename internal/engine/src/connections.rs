@@ -20,6 +20,8 @@ pub struct Connection {
     pub mailbox: Arc<Mailbox>,
     /// What the user may see of conversations that are not wholly visible.
     pub(crate) views: crate::resume::Views,
+    /// Whose presence it is told.
+    pub(crate) watching: crate::presence::Watching,
 }
 
 /// All live connections of this process. Guards of the maps never leave this file.
@@ -89,6 +91,11 @@ impl Connections {
     /// The live connections of a user.
     pub(crate) fn of(&self, user: &UserId) -> Vec<Arc<Connection>> {
         self.users.get(user).map(|devices| devices.clone()).unwrap_or_default()
+    }
+
+    /// Whether a device of the user is connected.
+    pub(crate) fn is_online(&self, user: &UserId) -> bool {
+        self.users.contains_key(user)
     }
 
     /// Closes a device's connection, and those of the device that are being let in.

@@ -21,12 +21,15 @@ mod history;
 mod ingest;
 mod lane;
 mod offsets;
+mod presence;
 mod publisher;
 mod reader;
 mod resume;
+mod retention;
 mod ring;
 mod services;
 mod sign_ins;
+mod signals;
 
 pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
 pub use admission::{Admission, Claim};

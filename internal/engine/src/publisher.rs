@@ -22,10 +22,9 @@ impl Publisher {
     /// Publishes new entries, in seq order per conversation. Conversations that nobody here follows are left to the log.
     pub(crate) async fn publish(&self, mut entries: Vec<SharedEntry>) {
         self.events.committed(&entries);
-        entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::Recall)
-            .for_each(|entry| self.rings.erase(entry.conversation));
+        for recall in entries.iter().filter(|entry| entry.kind == Kind::Recall) {
+            self.rings.erase(recall.conversation);
+        }
         entries.retain(|entry| self.broker.has_consumers(entry.conversation));
         if entries.is_empty() {
             return;

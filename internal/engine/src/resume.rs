@@ -201,6 +201,7 @@ impl Engine {
                     lockstep_model::Offset { conversation, seq: bounds.unwrap_or_default().head }
                 });
                 let _gone = connection.mailbox.answer(Notice::Heads(heads.collect()));
+                self.0.presence.retell(&self.0.connections, &connection);
             }
             self.tell_offsets(&connection, offsets_version).await
         };

@@ -179,6 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_before_an_erasure_does_not_come_back() {
+        let rings = Rings::new(9, usize::MAX);
+        let began = rings.erasures();
+        rings.push(&entries(1..=2));
+        rings.erase(ROOM);
+        assert_eq!((read(&rings, 1, 9, 0), rings.bytes.load(Ordering::Relaxed)), (None, 0));
+        rings.push_read(&entries(1..=2), began);
+        assert_eq!(read(&rings, 1, 9, 0), None);
+        rings.push_read(&entries(1..=2), rings.erasures());
+        assert_eq!(read(&rings, 1, 9, 0), Some((vec![1, 2], 2)));
+    }
+
+    #[test]
     fn the_budget_is_kept() {
         let cost = entries(1..=1)[0].cost_bytes();
         let rings = Rings::new(100, 10 * cost);

@@ -7,8 +7,8 @@ use common::{House, claim, soon, user};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{DeviceWanted, EngineConfig, PasswordHash, Proof, Refresh, SignInOutcome, SignInRequest};
 use lockstep_model::{
-    Code, ConversationId, Device, DeviceId, FeedChange, Notice, Offset, RefreshHash, SharedEntry, TokenGeneration,
-    UnixMs,
+    Code, ConversationId, Device, DeviceId, FeedChange, Notice, Offset, RefreshHash, SharedEntry, SharedSignal,
+    TokenGeneration, UnixMs,
 };
 use lockstep_ports::{Broker, ChannelDeletion, Mailbox};
 use std::sync::Arc;
@@ -183,6 +183,9 @@ impl Broker for Watched {
     }
     fn signal_heads(&self, heads: &[Offset]) {
         self.inner.signal_heads(heads);
+    }
+    fn signal(&self, signal: &SharedSignal) {
+        self.inner.signal(signal);
     }
     fn has_consumers(&self, topic: ConversationId) -> bool {
         self.inner.has_consumers(topic)

@@ -81,7 +81,7 @@ impl Stage {
         for author in 0..AUTHORS {
             devices.push(house.device(&format!("author{author}")).await);
         }
-        let room = house.group(&devices.iter().collect::<Vec<_>>()).await;
+        let room = house.silent_group(&devices.iter().collect::<Vec<_>>()).await;
         let mut authors = Vec::new();
         for device in &devices {
             authors.push(house.resume(device).await);

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use utoipa::ToSchema;
 
 /// How often a device may refresh its tokens: far more often than they end.
 const REFRESHES: Attempt = Attempt { burst: 30, per_minute: 6 };
@@ -32,8 +33,6 @@ pub struct AccountsConfig {
     pub per_user: Attempt,
     /// How often one address may try to sign up or in. More are refused with `rate_limited`.
     pub per_address: Attempt,
-    /// Addresses of proxies, whose word about their clients' addresses counts.
-    pub proxies: Vec<IpAddr>,
 }
 
 /// How often something may be tried.
@@ -55,7 +54,6 @@ impl Default for AccountsConfig {
             passwords: PasswordSettings::default(),
             per_user: Attempt { burst: 10, per_minute: 6 },
             per_address: Attempt { burst: 60, per_minute: 60 },
-            proxies: Vec::new(),
         }
     }
 }
@@ -74,13 +72,16 @@ pub(crate) struct Accounts {
 }
 
 /// The answer to whoever is signed in.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct SessionAnswer {
     user: UserId,
     device: DeviceId,
+    #[schema(examples("main", "sub"))]
     kind: &'static str,
+    /// A secret: what opens the device.
     access_token: String,
     expires_in_ms: u64,
+    /// A secret: what gives the next tokens.
     refresh_token: String,
     refresh_expires_at: UnixMs,
 }

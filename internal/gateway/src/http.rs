@@ -64,7 +64,12 @@ where
         let BodyLimits { bytes_max, timeout } = BodyLimits::from_ref(state);
         let (parts, body) = request.into_parts();
         if !is_json(&parts.headers) {
-            return Err(bad_request("Send the header \"Content-Type: application/json\""));
+            let fix = "Send the header \"Content-Type: application/json\".";
+            return Err(Problem::new(Code::UnsupportedMediaType, fix));
+        }
+        if !is_plain(&parts.headers) {
+            let fix = "Send the body as it is, without a Content-Encoding.";
+            return Err(Problem::new(Code::UnsupportedMediaType, fix).with_accepted_codings());
         }
         let reading = read_whole(body, declared_length(&parts.headers), bytes_max);
         let bytes = match tokio::time::timeout(timeout, reading).await {
@@ -87,6 +92,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else { return false };
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Whether no coding has to be undone (RFC 9110, section 8.4): a small body could become a large one.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    codings.all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 fn declared_length(headers: &HeaderMap) -> usize {
@@ -184,5 +195,23 @@ mod tests {
             assert_eq!(is_json(&headers), expected, "{value}");
         }
         assert!(!is_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn which_codings_are_plain() {
+        let cases: [(&[&str], bool); 8] = [
+            (&[], true),
+            (&["identity"], true),
+            (&[" Identity "], true),
+            (&["gzip"], false),
+            (&["identity", "gzip"], false),
+            (&["identity, br"], false),
+            (&["x-unknown"], false),
+            (&[""], false),
+        ];
+        for (values, expected) in cases {
+            let headers = values.iter().map(|value| (header::CONTENT_ENCODING, value.parse().unwrap()));
+            assert_eq!(is_plain(&HeaderMap::from_iter(headers)), expected, "{values:?}");
+        }
     }
 }

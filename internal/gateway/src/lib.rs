@@ -4,26 +4,34 @@
 //! services, scripts and operators; live devices hold a WebSocket. Both check the token here and leave every other
 //! decision to the session and the engine.
 //!
-//! No token, body or id of a user or device is ever logged or used as a metric's label.
+//! No token, body or id of a user or device is ever logged or used as a metric's label. Clients' addresses are logged at
+//! the level `debug` alone.
 
 mod accounts;
+mod client_address;
 mod http;
-mod peer;
+mod origins;
 mod problem;
 mod rest;
 mod state;
 mod ws;
 
 pub use accounts::{AccountsConfig, Attempt};
+pub use client_address::{Peer, TrustedProxies};
 pub use http::{BodyLimits, JsonBody, PathId, bad_request};
-pub use peer::Peer;
+pub use origins::Origins;
 pub use problem::Problem;
-pub use rest::{no_such_route, wrong_method};
+pub use rest::{Rate, RequestRates, no_such_route, wrong_method};
 pub use state::{GatewayConfig, GatewayState};
 
 use axum::Router;
 
 /// All routes of the native doors.
 pub fn router(state: GatewayState) -> Router {
-    rest::routes().route("/v1/ws", axum::routing::get(ws::upgrade)).with_state(state)
+    rest::router(&state).with_state(state)
+}
+
+/// The paths of all routes, as the OpenAPI document writes them.
+pub fn paths() -> Vec<String> {
+    rest::paths()
 }

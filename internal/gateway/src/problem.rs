@@ -8,6 +8,7 @@ use lockstep_protocol::Advice;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// An error answer: `application/problem+json` with `type`, `title`, `status`, `detail` and `code`.
 #[derive(Debug, Clone)]
@@ -16,17 +17,25 @@ pub struct Problem {
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
     challenge: Option<&'static str>,
+    tells_codings: bool,
 }
 
-#[derive(Serialize)]
-struct Wire<'a> {
+/// Problem details (RFC 9457).
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub(crate) struct Wire<'a> {
     /// `/problems/` and the code: a relative reference (RFC 9457, section 3.1.1) that never changes.
     #[serde(rename = "type")]
     kind: String,
+    /// What the code means, the same each time.
     title: &'static str,
+    /// The status of the answer.
     status: u16,
+    /// What is wrong with this request.
     detail: &'a str,
+    /// What programs act on; it never changes.
     code: &'static str,
+    /// After how long the same request may succeed, if that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_ms: Option<u64>,
 }
@@ -40,12 +49,18 @@ impl Problem {
         };
         // RFC 6750, section 3.1. RFC 9110, section 11.6.1: a 401 without a challenge is malformed.
         let challenge = (code.spec().http == 401).then_some(r#"Bearer realm="lockstep", error="invalid_token""#);
-        Self { code, detail: detail.into(), retry_after, challenge }
+        Self { code, detail: detail.into(), retry_after, challenge, tells_codings: false }
     }
 
     /// Says when the same request may succeed.
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// The body's coding was the reason (RFC 9110, section 15.5.16).
+    pub(crate) fn with_accepted_codings(mut self) -> Self {
+        self.tells_codings = true;
         self
     }
 
@@ -80,6 +95,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(challenge) = self.challenge {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.tells_codings {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         if let Some(wait_ms) = retry_after_ms {
             // Whole seconds (RFC 9110, section 10.2.3), never too few.

@@ -1,9 +1,9 @@
 //! What every handler shares.
 
 use crate::accounts::Accounts;
-use crate::rest::SendRates;
+use crate::rest::{Rate, Rates, RequestRates, Requests};
 use crate::ws::Meters;
-use crate::{AccountsConfig, BodyLimits};
+use crate::{AccountsConfig, BodyLimits, Origins, TrustedProxies};
 use axum::extract::FromRef;
 use lockstep_auth::{Issuers, Tokens};
 use lockstep_engine::{Claim, Engine};
@@ -30,10 +30,14 @@ pub struct GatewayConfig {
     pub write_timeout: Duration,
     /// The bounds of a REST request's body.
     pub request: BodyLimits,
-    /// Sends per second that a service may keep up. More are refused with `rate_limited`.
-    pub service_sends_per_second: u32,
-    /// Sends that a service may make at once before the rate counts.
-    pub service_sends_burst: u32,
+    /// Whose pages may use this server.
+    pub origins: Origins,
+    /// Whose word on a client's address counts.
+    pub trusted_proxies: TrustedProxies,
+    /// How fast requests of REST may come. More are refused with `rate_limited`.
+    pub requests: RequestRates,
+    /// How fast a service may send. More are refused with `rate_limited`.
+    pub service_sends: Rate,
     /// Who may sign up and in, and how often.
     pub accounts: AccountsConfig,
 }
@@ -46,8 +50,10 @@ impl Default for GatewayConfig {
             frame_bytes_max: limits::FRAME_BYTES_MAX,
             write_timeout: Duration::from_secs(30),
             request: BodyLimits { bytes_max: 256 * 1024, timeout: Duration::from_secs(10) },
-            service_sends_per_second: limits::SERVICE_SENDS_PER_SECOND,
-            service_sends_burst: limits::SERVICE_SENDS_BURST,
+            origins: Origins::default(),
+            trusted_proxies: TrustedProxies::default(),
+            requests: RequestRates::default(),
+            service_sends: Rate { per_second: limits::SERVICE_SENDS_PER_SECOND, burst: limits::SERVICE_SENDS_BURST },
             accounts: AccountsConfig::default(),
         }
     }
@@ -78,8 +84,9 @@ pub struct Shared {
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
     writable: Arc<dyn Fn() -> bool + Send + Sync>,
     remark: Arc<dyn Fn() -> Option<String> + Send + Sync>,
-    device_rates: Arc<SendRates<DeviceId>>,
-    service_rates: Arc<SendRates<ServiceName>>,
+    requests: Arc<Requests>,
+    device_rates: Arc<Rates<DeviceId>>,
+    service_rates: Arc<Rates<ServiceName>>,
     /// What signing up and in needs.
     pub(crate) accounts: Arc<Accounts>,
 }
@@ -93,8 +100,9 @@ impl GatewayState {
         stopping: CancellationToken,
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
-        let device_rates = SendRates::new(config.session.sends_per_second, config.session.sends_burst);
-        let service_rates = SendRates::new(config.service_sends_per_second, config.service_sends_burst);
+        let sends = Rate { per_second: config.session.sends_per_second, burst: config.session.sends_burst };
+        let (device_rates, service_rates) = (Rates::new(sends), Rates::new(config.service_sends));
+        let requests = Arc::new(Requests::new(config.requests));
         let accounts = Accounts::new(&config.accounts, &tokens);
         let client_limits = ClientLimits {
             heartbeat_ms: config.session.heartbeat.as_millis() as u64,
@@ -116,6 +124,7 @@ impl GatewayState {
             metrics: Arc::new(metrics),
             writable: Arc::new(|| true),
             remark: Arc::new(|| None),
+            requests,
             device_rates: Arc::new(device_rates),
             service_rates: Arc::new(service_rates),
             accounts: Arc::new(accounts),
@@ -161,13 +170,18 @@ impl GatewayState {
         (self.metrics)()
     }
 
-    /// How fast devices send by REST.
-    pub(crate) fn device_rates(&self) -> &SendRates<DeviceId> {
+    /// How fast requests of REST come.
+    pub(crate) fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    /// How fast devices send, by REST and by their sessions.
+    pub(crate) fn device_rates(&self) -> &Rates<DeviceId> {
         &self.device_rates
     }
 
     /// How fast services send.
-    pub(crate) fn service_rates(&self) -> &SendRates<ServiceName> {
+    pub(crate) fn service_rates(&self) -> &Rates<ServiceName> {
         &self.service_rates
     }
 }

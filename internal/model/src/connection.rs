@@ -1,9 +1,9 @@
 //! What passes between one connection's session machine and the engine.
 
-use crate::SharedEntry;
+use crate::{SharedEntry, SharedSignal};
 use lockstep_protocol::{
-    Body, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Ref, Seq, Shown, SkipReason,
-    Target, UnixMs,
+    Body, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Online, Ref, Seq, Shown,
+    SkipReason, Target, UnixMs, UserId,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
@@ -60,6 +60,21 @@ pub enum Ask {
         /// The place.
         seq: Seq,
     },
+    /// Pass a signal to whoever follows a conversation. Not answered.
+    Signal {
+        /// The conversation.
+        conversation: ConversationId,
+        /// What it says.
+        body: Body,
+    },
+    /// Tell who of these users is there, now and whenever that changes; instead of those named before. Answered by
+    /// [`Notice::Watched`].
+    Watch {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// The users.
+        users: Vec<UserId>,
+    },
     /// Compare all followed conversations with the log's heads and the user's offsets with the store: something may
     /// have been missed. Answered by [`Notice::Heads`] if conversations are named, and by
     /// [`Notice::Offsets`] if some have changed.
@@ -114,6 +129,17 @@ pub enum Notice {
         /// Why it was refused, if it was.
         refusal: Option<Code>,
     },
+    /// Another device's signal.
+    Signal(SharedSignal),
+    /// The answer to [`Ask::Watch`].
+    Watched {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// Those of the users whose presence the user may know.
+        outcome: Box<Result<Vec<Online>, Code>>,
+    },
+    /// What is so now of users that the connection watches.
+    Presence(Box<[Online]>),
     /// Something was dropped because the connection's queue was full: ask for a [`Ask::Recheck`].
     Overflowed,
     /// The engine cannot go on with this connection.

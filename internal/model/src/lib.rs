@@ -13,8 +13,10 @@ mod feed;
 mod group;
 mod log_change;
 mod raw_body;
+mod retention;
 mod service;
 mod shared_entry;
+mod signal;
 mod topic;
 
 pub use connection::{Ask, Notice, Page, ResumePoint, SendOutcome, Sent, Skip};
@@ -25,11 +27,13 @@ pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
-    IdError, Kind, Offset, OffsetsVersion, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target, UnixMs,
-    UserId, limits,
+    IdError, Kind, Offset, OffsetsVersion, Online, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Target,
+    UnixMs, UserId, limits,
 };
 pub use log_change::LogChange;
 pub use raw_body::{RawBodyError, body_of_raw};
+pub use retention::{Retention, RetentionRule};
 pub use service::{Scope, ScopeError, Service};
 pub use shared_entry::SharedEntry;
+pub use signal::{SharedSignal, Signal};
 pub use topic::{TopicPrefix, TopicPrefixError, is_topic_name};

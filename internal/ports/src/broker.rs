@@ -2,7 +2,7 @@
 
 use crate::Mailbox;
 use async_trait::async_trait;
-use lockstep_model::{ConversationId, DeviceId, Offset, SharedEntry};
+use lockstep_model::{ConversationId, DeviceId, Offset, SharedEntry, SharedSignal};
 use std::sync::Arc;
 
 /// Moves committed entries to the connections that follow their conversations.
@@ -34,6 +34,10 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Tells the consumers in this process that the heads of these topics are at least so far: a head signal.
     fn signal_heads(&self, heads: &[Offset]);
+
+    /// Passes a signal to the consumers of its topic in this process, but not to those of the device that it comes from. At
+    /// most once: a mailbox that is full drops it.
+    fn signal(&self, signal: &SharedSignal);
 
     /// Whether anybody in this process consumes the topic.
     fn has_consumers(&self, topic: ConversationId) -> bool;

@@ -17,6 +17,7 @@ mod events;
 mod groups;
 mod log;
 mod mailbox;
+mod messages;
 mod offsets;
 mod services;
 
@@ -36,5 +37,6 @@ pub use events::Events;
 pub use groups::{Actor, GroupRefusal, Groups, NewGroup, Standing};
 pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
 pub use mailbox::{Inbox, Mailbox, Wakeup};
+pub use messages::{Expired, Messages};
 pub use offsets::{Advanced, Offsets, OffsetsChange};
 pub use services::{ServiceRefusal, Services};

@@ -26,7 +26,8 @@ pub trait MessageLog: Send + Sync + 'static {
     /// is no member of anything: it may write into every conversation but users' feeds, which are the server's own.
     ///
     /// An edit, recall or reaction is about a message of the same conversation that its author may see and that is not
-    /// recalled; edits and recalls only about the author's own. A recall erases in the same commit: from then on, readers
+    /// recalled; edits only about the author's own, recalls too, unless the
+    /// author is an admin or the owner. A recall erases in the same commit: from then on, readers
     /// find [`Body::recalled`] in place of the message's body and of those of its edits.
     ///
     /// # Errors

@@ -58,6 +58,15 @@ impl Mailbox {
         self.offer(1, || std::iter::once(notice));
     }
 
+    /// Puts something before the connection that nobody misses: if the queue is full it is dropped without a word.
+    pub fn whisper(&self, notice: Notice) {
+        let mut inner = self.inner.lock();
+        if inner.closed.is_none() && inner.notices.len() < self.queue_max as usize {
+            inner.notices.push(notice);
+            wake(inner);
+        }
+    }
+
     /// Puts the answer to a question before the connection. False if the connection is gone.
     #[must_use]
     pub fn answer(&self, notice: Notice) -> bool {
@@ -171,6 +180,18 @@ mod tests {
         assert_eq!(take(&mailbox), (Poll::Ready(Wakeup::Notices), expected));
         mailbox.signal(head(5));
         assert_eq!(take(&mailbox), (Poll::Ready(Wakeup::Notices), vec![head(5)]));
+    }
+
+    #[test]
+    fn what_nobody_misses_is_dropped_without_a_word() {
+        let mailbox = Mailbox::new(DeviceId::generate(), 2);
+        for seq in 1..=3 {
+            mailbox.whisper(head(seq));
+        }
+        assert_eq!(take(&mailbox), (Poll::Ready(Wakeup::Notices), vec![head(1), head(2)]));
+        mailbox.close(Code::Replaced);
+        mailbox.whisper(head(4));
+        assert_eq!(take(&mailbox), (Poll::Ready(Wakeup::Closed(Code::Replaced)), vec![]));
     }
 
     #[test]

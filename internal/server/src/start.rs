@@ -11,8 +11,8 @@ use axum::serve::{Listener, ListenerExt};
 use lockstep_auth::{IssuerError, Issuers, KeyError, Passwords, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Engine, EngineConfig, Ports};
-use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState};
-use lockstep_model::UnixMs;
+use lockstep_gateway::{BodyLimits, GatewayConfig, GatewayState, Origins, Rate, RequestRates, TrustedProxies};
+use lockstep_model::{Retention, UnixMs};
 use lockstep_ports::{Broker, Events};
 use lockstep_store_sql::{OpenError, SqliteOptions, SqliteStore};
 use std::io;
@@ -30,6 +30,8 @@ const ADMIN_LIMITS: HttpLimits =
     HttpLimits { connections_max: 32, header_timeout: Duration::from_secs(30), age_max: Duration::from_secs(300) };
 /// How often what the store no longer needs is deleted.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
+/// How often conversations are looked through for entries that are kept no longer, if any are.
+const RETENTION_PERIOD: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked at which nsqds are there, and memory is given back that only speed needs.
 const NSQ_PERIOD: Duration = Duration::from_secs(25);
 /// How often the metrics' histograms are put in order, so that they do not grow between two readings.
@@ -211,6 +213,14 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
         let store = maintained.clone();
         async move { maintain(&store).await }
     });
+    let retention = config.retention.rules();
+    if !retention.is_none() {
+        let expiring = engine.clone();
+        tasks.spawn_periodic("retention", RETENTION_PERIOD, ending.stopping.clone(), move || {
+            let engine = expiring.clone();
+            async move { expire(&engine, &retention).await }
+        });
+    }
     tasks.spawn_periodic("metrics upkeep", METRICS_PERIOD, ending.stopping.clone(), move || {
         metrics.run_upkeep();
         std::future::ready(())
@@ -241,6 +251,14 @@ async fn maintain(store: &SqliteStore) {
     match store.maintain(UnixMs::now()).await {
         Ok(done) => tracing::info!(done.sends_forgotten, done.entries_deleted, "the store was maintained"),
         Err(error) => tracing::warn!(%error, "the store could not be maintained; it is tried again later"),
+    }
+}
+
+async fn expire(engine: &Engine, retention: &Retention) {
+    match engine.expire(retention, UnixMs::now()).await {
+        Ok(0) => {}
+        Ok(entries) => tracing::info!(entries, "old entries were given up"),
+        Err(code) => tracing::warn!(%code, "old entries could not be given up; it is tried again later"),
     }
 }
 
@@ -293,8 +311,15 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         frame_bytes_max: limits.frame_bytes_max as usize,
         write_timeout: Duration::from_millis(limits.write_timeout_ms),
         request: body_limits(config),
-        service_sends_per_second: limits.service_sends_per_second as u32,
-        service_sends_burst: limits.service_sends_burst as u32,
+        // The configuration's check has parsed both.
+        origins: Origins::parse(&config.http.origins).unwrap_or_default(),
+        trusted_proxies: TrustedProxies::parse(&config.http.trusted_proxies).unwrap_or_default(),
+        requests: RequestRates {
+            address: rate(limits.address_requests_per_second, limits.address_requests_burst),
+            user: rate(limits.user_requests_per_second, limits.user_requests_burst),
+            device: rate(limits.device_requests_per_second, limits.device_requests_burst),
+        },
+        service_sends: rate(limits.service_sends_per_second, limits.service_sends_burst),
         accounts: config.gateway_accounts(),
         ..GatewayConfig::default()
     };
@@ -308,9 +333,15 @@ fn gateway_config(config: &Config) -> GatewayConfig {
     session.shown_max = limits.conversations_per_user_max as usize + 1;
     session.sends_per_second = limits.sends_per_second as u32;
     session.sends_burst = limits.sends_burst as u32;
+    session.signals_per_second = limits.signals_per_second as u32;
+    session.signals_burst = limits.signals_burst as u32;
     session.frames_per_second = limits.frames_per_second as u32;
     session.frames_burst = limits.frames_burst as u32;
     gateway
+}
+
+fn rate(per_second: u64, burst: u64) -> Rate {
+    Rate { per_second: per_second as u32, burst: burst as u32 }
 }
 
 fn body_limits(config: &Config) -> BodyLimits {

@@ -2,75 +2,10 @@
 
 mod support;
 
-use lockstep_server::Config;
-use lockstep_server::config::{IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
+use lockstep_server::config::NewMain;
 use serde_json::{Value, json};
-use support::{Answer, House, exchange, request};
-
-/// Passwords that cost little, for tests that do not measure them.
-fn open(config: &mut Config) {
-    config.accounts.sign_up = Some(SignUp::Open);
-    config.accounts.password_memory_kib = 64;
-    config.accounts.password_passes = 1;
-    config.accounts.address_attempts = 10_000;
-}
-
-async fn house() -> House {
-    House::start_with(open).await
-}
-
-/// Sends a JSON request without a token.
-async fn post(house: &House, path: &str, body: &Value) -> Answer {
-    let headers = ["Content-Type: application/json"];
-    exchange(house.address(), &request("POST", path, &headers, &body.to_string())).await
-}
-
-async fn sign_up(house: &House, id: &str) {
-    let answer = post(house, "/v1/users", &json!({"id": id, "password": "correct horse"})).await;
-    assert_eq!((answer.status, &answer.json()["id"]), (201, &json!(id)), "{answer:?}");
-}
-
-async fn try_sign_in(house: &House, user: &str, password: &str, device: Value) -> Answer {
-    post(house, "/v1/sessions", &json!({"user": user, "password": password, "device": device})).await
-}
-
-/// A device that is signed in.
-struct Session {
-    device: String,
-    access: String,
-    refresh: String,
-}
-
-fn session(answer: &Answer) -> Session {
-    let json = answer.json();
-    let text = |name: &str| json[name].as_str().unwrap_or_else(|| panic!("{name} in {answer:?}")).to_owned();
-    assert_eq!(answer.header("cache-control"), Some("no-store"));
-    assert_eq!((&json["kind"], &json["expires_in_ms"]), (&json!("main"), &json!(900_000)));
-    Session { device: text("device"), access: text("access_token"), refresh: text("refresh_token") }
-}
-
-async fn sign_in(house: &House, user: &str, device: Value) -> Session {
-    let answer = try_sign_in(house, user, "correct horse", device).await;
-    assert_eq!(answer.status, 201, "{answer:?}");
-    session(&answer)
-}
-
-async fn refresh(house: &House, token: &str) -> Answer {
-    post(house, "/v1/sessions/refresh", &json!({"refresh_token": token})).await
-}
-
-/// Whether an access token is good, or why not.
-async fn access(house: &House, token: &str) -> Result<(), String> {
-    let answer = house.ask(token, "GET", "/v1/devices", None).await;
-    match answer.status {
-        200 => Ok(()),
-        _ => Err(answer.json()["code"].as_str().unwrap().to_owned()),
-    }
-}
-
-fn phone() -> Value {
-    json!({"name": "phone", "platform": "android"})
-}
+use support::accounts::{access, house, open, phone, post, refresh, session, sign_in, sign_up, try_sign_in};
+use support::{House, exchange, request};
 
 #[tokio::test]
 async fn a_user_signs_up_once_and_in_with_several_devices() {
@@ -154,7 +89,7 @@ async fn attempts_have_a_rate_by_user_and_by_address() {
         open(config);
         config.accounts.address_attempts = 2;
         config.accounts.address_attempts_per_minute = 1;
-        config.accounts.proxies = vec!["127.0.0.1".parse().unwrap()];
+        config.http.trusted_proxies = vec!["127.0.0.1".to_owned()];
     });
     let house = house.await;
     let body = json!({"user": "ana", "password": "wrong password", "device": phone()}).to_string();
@@ -357,52 +292,5 @@ async fn a_further_main_device_has_to_be_approved() {
     }
     let refused = try_sign_in(&house, "ana", "correct horse", json!({"name": "x"})).await;
     refused.problem(429, "rate_limited");
-    house.running.stop().await.unwrap();
-}
-
-#[tokio::test]
-async fn an_outside_issuers_word_signs_in() {
-    let folder = tempfile::tempdir().unwrap();
-    let secret_file = folder.path().join("secret");
-    let secret = "a secret of at least 32 characters";
-    std::fs::write(&secret_file, secret).unwrap();
-    std::fs::set_permissions(&secret_file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    let issuer = IssuerConfig {
-        issuer: "https://id.example".into(),
-        audience: "chat".into(),
-        algorithm: IssuerAlgorithm::HS256,
-        secret_file: Some(secret_file),
-        jwks_file: None,
-        leeway_s: 0,
-        user_claim: "email".into(),
-        user_prefix: String::new(),
-        create_users: true,
-    };
-    let house = House::start_with(|config| {
-        open(config);
-        config.accounts.sign_up = None;
-        config.accounts.issuers = vec![issuer];
-    });
-    let house = house.await;
-    let token = |audience: &str, expires_in_s: i64| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
-        let claims =
-            json!({"iss": "https://id.example", "aud": audience, "email": "ana@id.example", "exp": now + expires_in_s});
-        let key = jsonwebtoken::EncodingKey::from_secret(secret.as_bytes());
-        jsonwebtoken::encode(&jsonwebtoken::Header::default(), &claims, &key).unwrap()
-    };
-    let sign_in = async |token: &str| {
-        post(&house, "/v1/sessions/external", &json!({"token": token, "device": {"name": "phone"}})).await
-    };
-    let answer = sign_in(&token("chat", 60)).await;
-    assert_eq!((answer.status, &answer.json()["user"]), (201, &json!("ana@id.example")), "{answer:?}");
-    let session = session(&answer);
-    assert_eq!(access(&house, &session.access).await, Ok(()));
-    assert_eq!(refresh(&house, &session.refresh).await.status, 200);
-    sign_in(&token("chat", -1)).await.problem(401, "token_expired");
-    sign_in(&token("mail", 60)).await.problem(401, "token_invalid");
-    sign_in(&session.access).await.problem(401, "token_invalid");
-    // The user has no password, and gets none by that.
-    try_sign_in(&house, "ana@id.example", "correct horse", phone()).await.problem(401, "wrong_credentials");
     house.running.stop().await.unwrap();
 }

@@ -39,6 +39,10 @@ pub struct SessionConfig {
     pub sends_per_second: u32,
     /// Sends at once before the rate counts.
     pub sends_burst: u32,
+    /// Signals per second in one conversation. Beyond it they are dropped.
+    pub signals_per_second: u32,
+    /// Signals at once in one conversation before the rate counts.
+    pub signals_burst: u32,
     /// Frames per second. Beyond it the connection closes with `flood`.
     pub frames_per_second: u32,
     /// Frames at once before the rate counts.
@@ -62,6 +66,8 @@ impl Default for SessionConfig {
             sends_waiting_max: 256,
             sends_per_second: limits::SENDS_PER_SECOND,
             sends_burst: limits::SENDS_BURST,
+            signals_per_second: limits::SIGNALS_PER_SECOND,
+            signals_burst: limits::SIGNALS_BURST,
             frames_per_second: limits::FRAMES_PER_SECOND,
             frames_burst: limits::FRAMES_BURST,
         }

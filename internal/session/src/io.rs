@@ -1,8 +1,8 @@
 //! What goes into a session and what comes out of it.
 
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset, OffsetsVersion, Ref, Sent,
-    Seq, SharedEntry, Shown, Skip, Target, UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset, OffsetsVersion, Online, Ref,
+    Sent, Seq, SharedEntry, SharedSignal, Shown, Skip, Target, UserId,
 };
 
 /// What a device asks, whatever its door's frames look like.
@@ -40,6 +40,22 @@ pub enum Request {
         conversation: ConversationId,
         /// The place.
         seq: Seq,
+    },
+    /// Something for whoever follows a conversation now.
+    Signal {
+        /// Repeated if it is refused.
+        reference: Option<Ref>,
+        /// The conversation.
+        conversation: ConversationId,
+        /// What it says.
+        body: Body,
+    },
+    /// Whose presence the device wants to know.
+    Watch {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// The users.
+        users: Vec<UserId>,
     },
     /// A fresh token for this connection.
     Renew {
@@ -145,6 +161,15 @@ pub enum Event {
     Done {
         /// From the request.
         reference: Option<Ref>,
+    },
+    /// Another device's signal.
+    Signal(SharedSignal),
+    /// Who is there.
+    Presence {
+        /// From the request, in the answer to it.
+        reference: Option<Ref>,
+        /// The users.
+        users: Vec<Online>,
     },
     /// Are you there?
     Heartbeat,

@@ -7,6 +7,11 @@ use std::time::Duration;
 pub(crate) struct Rate(u64);
 
 impl Rate {
+    /// Whether it has forgotten all that was taken: as good as new.
+    pub(crate) fn is_idle(&self, now: Duration) -> bool {
+        self.0 <= now.as_nanos() as u64
+    }
+
     /// Takes one at `now`, or says how long to wait.
     pub(crate) fn take(&mut self, now: Duration, per_second: u32, burst: u32) -> Result<(), Duration> {
         let now = now.as_nanos() as u64;

@@ -33,6 +33,8 @@ impl Session {
             }
             Request::Ack(cursors) => self.handle_ack(cursors),
             Request::Read { reference, conversation, seq } => self.handle_read(reference, conversation, seq),
+            Request::Signal { reference, conversation, body } => self.handle_signal(reference, conversation, body, now),
+            Request::Watch { reference, users } => self.handle_watch(reference, users, now),
             Request::Renew { reference, token } => {
                 if self.may_send(reference, now) {
                     self.effects.push_back(Effect::Renew { reference, token });
@@ -68,8 +70,9 @@ impl Session {
         }
     }
 
-    fn may_send(&mut self, reference: Option<Ref>, now: Duration) -> bool {
-        let Err(wait) = self.sends.take(now, self.config.sends_per_second, self.config.sends_burst) else {
+    pub(crate) fn may_send(&mut self, reference: Option<Ref>, now: Duration) -> bool {
+        let Err(wait) = self.sends.take(self.started + now, self.config.sends_per_second, self.config.sends_burst)
+        else {
             return true;
         };
         let retry_after_ms = Some(wait.as_millis() as u64 + 1);

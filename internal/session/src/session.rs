@@ -1,12 +1,13 @@
 //! The machine: its state and where each input goes.
 
 use crate::early::Early;
+use crate::ephemeral::Signalled;
 use crate::follows::Follows;
 use crate::held::Held;
 use crate::rate::Rate;
 use crate::topics::Topics;
 use crate::window::Window;
-use crate::{Effect, Event, Hello, SessionConfig};
+use crate::{Effect, Event, Hello, SendRate, SessionConfig};
 use lockstep_model::{Ask, Code, ConversationId, Epoch, Notice, Offset, OffsetsVersion, Ref, Shown, UserId};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -34,7 +35,8 @@ pub struct Session {
     pub(crate) follows: Follows,
     /// Sends and read offsets that the engine has not answered.
     pub(crate) answers_waiting: u32,
-    pub(crate) sends: Rate,
+    pub(crate) sends: Arc<SendRate>,
+    pub(crate) signalled: Signalled,
     pub(crate) frames: Rate,
     pub(crate) heartbeat_at: Duration,
     pub(crate) heartbeats_missed: u8,
@@ -88,12 +90,18 @@ impl Session {
             early: Early::default(),
             follows: Follows::default(),
             answers_waiting: 0,
-            sends: Rate::default(),
+            sends: Arc::new(SendRate::new(now)),
+            signalled: Signalled::default(),
             frames: Rate::default(),
             heartbeat_at,
             heartbeats_missed: 0,
             renewed_at_ms: 0,
         }
+    }
+
+    /// Counts the device's sends together with those that come through other doors.
+    pub fn share_sends(&mut self, sends: Arc<SendRate>) {
+        self.sends = sends;
     }
 
     /// Takes what the engine says.
@@ -125,6 +133,15 @@ impl Session {
                     Some(code) => self.fail(reference, code),
                 }
             }
+            Notice::Signal(signal) => self.handle_signalled(signal),
+            Notice::Watched { reference, outcome } => {
+                self.answers_waiting = self.answers_waiting.saturating_sub(1);
+                match *outcome {
+                    Ok(users) => self.emit(Event::Presence { reference, users }),
+                    Err(code) => self.fail(reference, code),
+                }
+            }
+            Notice::Presence(users) => self.emit(Event::Presence { reference: None, users: users.into_vec() }),
             Notice::Overflowed => self.recheck(),
             Notice::Failed(code) => self.close(code),
         }

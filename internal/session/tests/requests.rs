@@ -36,6 +36,34 @@ fn sends_beyond_the_rate_are_refused_until_it_allows() {
 }
 
 #[test]
+fn signals_go_where_the_device_follows_and_beyond_the_rate_nowhere() {
+    check(
+        "> set signals_burst 2\n> set signals_per_second 1\n> open a 5..5, b 1..1\ncaught_up\n> signal 1 x
+         failed 1 no_such_conversation\n> signal 2 a\nask signal a\n> signal 3 a\nask signal a\n> signal 4 a
+         > signal 5 b\nask signal b\n> wait 999ms\n> signal 6 a\n> wait 1ms\n> signal 7 a\nask signal a\n> signal 8 a",
+    );
+    check(&format!("{OPEN}> signalled a\nsignal a\n> signalled x\n> entry a 6\nentry a 6"));
+}
+
+/// Nobody signals into a feed: it is the server's own.
+#[test]
+fn a_feed_takes_no_signals() {
+    check("> open f 1..1, a 5..5\ncaught_up\n> signal 1 f\nfailed 1 no_such_conversation");
+}
+
+#[test]
+fn whom_a_device_watches() {
+    check(&format!(
+        "> set sends_waiting_max 1\n{OPEN}> watch 1\nask watch 1 1\n> wants?\nfalse\n> watched 1\npresence 1 1
+         > wants?\ntrue\n> came\npresence 1\n> watch 2\nask watch 2 1\n> unwatched 2 try_again\nfailed 2 try_again"
+    ));
+    check(&format!(
+        "> set sends_burst 1\n> set sends_per_second 10\n{OPEN}> watch 1\nask watch 1 1\n> watch 2
+         failed 2 rate_limited retry after 101 ms"
+    ));
+}
+
+#[test]
 fn a_flood_closes() {
     let mut driver = Driver::default();
     driver.run("open a 0..0");

@@ -15,6 +15,7 @@ mod groups;
 mod heads;
 mod health;
 mod log;
+mod messages;
 mod offsets;
 mod open;
 mod options;

@@ -118,6 +118,10 @@ impl<'r> Columns<'r> {
         })
     }
 
+    pub(crate) fn conversation_kind(&mut self) -> Result<ConversationKind> {
+        ConversationKind::from_text(self.text()?).ok_or_else(|| invalid("a conversation's kind"))
+    }
+
     /// `id, feed, created_at`
     pub(crate) fn user(&mut self) -> Result<User> {
         Ok(User { id: self.user_id()?, feed: self.conversation_id()?, created_at: self.time()? })

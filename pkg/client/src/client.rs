@@ -138,7 +138,7 @@ impl Client {
         self.stopped.cancelled().await;
     }
 
-    async fn command(&self, command: Command) -> Result<(), SendError> {
+    pub(crate) async fn command(&self, command: Command) -> Result<(), SendError> {
         self.commands.send(command).await.map_err(|_| SendError::Stopped)
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::TokenError;
 use lockstep_protocol::{
-    ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Offset, Seq, SkipReason, UnixMs, UserId,
+    ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Offset, Online, Seq, SignalFrame, SkipReason,
+    UnixMs, UserId,
 };
 use std::time::Duration;
 
@@ -46,6 +47,11 @@ pub enum Event {
     },
     /// Read offsets of the user changed, on this device or another.
     Offsets(Vec<Offset>),
+    /// A signal of another device, such as that its user is typing. It is not kept anywhere.
+    Signal(SignalFrame),
+    /// Who is there: of the users that [`crate::Client::watch`] has named, as far as the server tells. First of all of them,
+    /// later of those that come or go. After a [`Event::Disconnected`] nobody knows until it is told anew.
+    Presence(Vec<Online>),
     /// The answer to a message that nobody waits for: it was taken by an earlier process, or its [`crate::Pending`]
     /// was dropped.
     Answered {

@@ -68,11 +68,10 @@ impl<K: TokenKeeper> TokenSource for RefreshedTokens<K> {
     async fn token(&self, reason: TokenReason) -> Result<String, TokenError> {
         let mut tokens = self.tokens.lock().await;
         let now = Instant::now();
-        if reason == TokenReason::Connect
-            && let Some((access, good_until)) = &tokens.access
-            && now < *good_until
-        {
-            return Ok(access.clone());
+        match (reason, &tokens.access) {
+            (TokenReason::Connect, Some((access, good_until))) if now < *good_until => return Ok(access.clone()),
+            // Whatever it says of its end, it is over.
+            _ => tokens.access = None,
         }
         let session = match self.accounts.refresh(&tokens.refresh).await {
             Ok(session) => session,

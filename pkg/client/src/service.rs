@@ -5,7 +5,7 @@ use crate::transport::{self, Incoming, Socket};
 use crate::{ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, StopReason};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lockstep_protocol::{ClientMsgId, Offset, Ref};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Offset, Ref, UserId};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +33,13 @@ pub(crate) enum Command {
         token: String,
         /// Answered when the server has answered; dropped if the connection ends first.
         answer: oneshot::Sender<Result<(), RenewError>>,
+    },
+    Signal {
+        conversation: ConversationId,
+        body: Body,
+    },
+    Watch {
+        users: Vec<UserId>,
     },
     Stop,
 }
@@ -194,6 +201,8 @@ impl Service {
                     self.renewals.insert(reference, answer);
                 }
             }
+            Command::Signal { conversation, body } => self.machine.handle_signal(conversation, body),
+            Command::Watch { users } => self.machine.handle_watch(users),
             Command::Stop => self.machine.handle_stop(),
         }
     }

@@ -6,8 +6,8 @@ mod frames;
 use frames::{conversation, entry, welcome};
 use lockstep_client::machine::{Effect, Machine, Settings};
 use lockstep_client::protocol::{
-    Ack, Body, ClientFrame, ClientMsgId, Cursor, Entry, Epoch, ErrorFrame, Kind, Offset, Seq, ServerFrame, Shown,
-    Target,
+    Ack, Body, ClientFrame, ClientMsgId, Cursor, Entry, Epoch, ErrorFrame, Kind, Offset, Online, Seq, ServerFrame,
+    Shown, Target, UserId,
 };
 use lockstep_client::{Change, Event, OutboxItem, State, TokenReason};
 use std::time::{Duration, Instant};
@@ -91,6 +91,31 @@ fn acknowledgements_wait_for_each_other_but_not_for_long() {
     let done = it.take(ServerFrame::Entry(entry(1, 1)));
     assert_eq!((done.stored, done.events), (vec![], vec![]));
     assert_eq!(it.pass(100).written, [ClientFrame::Ack(Ack { cursors: vec![at(1, 1)] })]);
+}
+
+#[test]
+fn signals_are_not_kept_and_who_is_watched_is_asked_again_after_a_reconnect() {
+    let users = vec![UserId::new("ben").expect("a user")];
+    let watch = ClientFrame::Watch { reference: None, users: users.clone() };
+    let signal = ClientFrame::Signal { reference: None, conversation: conversation(1), body: Body::text("typing") };
+    let mut it = Clockwork::live(State::default());
+    it.machine.handle_watch(users.clone());
+    it.machine.handle_signal(conversation(1), Body::text("typing"));
+    assert_eq!(it.done().written, [], "before all is caught up the server may not follow the conversation yet");
+    assert_eq!(it.take(ServerFrame::CaughtUp).written, std::slice::from_ref(&watch));
+    it.machine.handle_signal(conversation(1), Body::text("typing"));
+    assert_eq!(it.done().written, [signal]);
+    let online = vec![Online { user: users[0].clone(), online: true }];
+    let told = it.take(ServerFrame::Presence { reference: None, users: online.clone() });
+    assert_eq!(told.events, [Event::Presence(online)]);
+
+    it.machine.handle_closed(it.now, None);
+    it.machine.handle_signal(conversation(1), Body::text("typing"));
+    it.done();
+    it.pass(60_000);
+    it.machine.handle_connected(it.now, "token");
+    it.take(welcome(25_000));
+    assert_eq!(it.take(ServerFrame::CaughtUp).written, [watch]);
 }
 
 #[test]

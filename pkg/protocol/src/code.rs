@@ -88,7 +88,7 @@ codes! {
     Forbidden "forbidden" 0 403 Keep, "The caller may not do this.";
     OutOfScope "out_of_scope" 0 403 Keep, "The service's scopes do not cover this conversation.";
     NoSuchTarget "no_such_target" 0 404 Keep, "There is no such message in this conversation that the caller may see.";
-    NotYours "not_yours" 0 403 Keep, "The message is another one's: only its sender may do this.";
+    NotYours "not_yours" 0 403 Keep, "The message is another one's: its sender may do this, and recall it an admin or the owner too.";
     Recalled "recalled" 0 409 Keep, "The message has been recalled.";
     DuplicateId "duplicate_id" 0 409 Keep, "The sender has used this client_msg_id for another body or conversation.";
     BadBody "bad_body" 0 400 Keep, "The body must be a JSON object with a type, nested at most 32 levels deep.";
@@ -97,9 +97,6 @@ codes! {
     ReadBeyond "read_beyond" 0 400 Keep, "The read offset lies beyond the conversation's head.";
     RateLimited "rate_limited" 0 429 Keep, "Too many requests of this kind; wait as long as retry_after_ms says.";
     TooManyConversations "too_many_conversations" 0 409 Keep, "The user is in as many conversations as the server allows.";
-    TooManyMembers "too_many_members" 0 409 Keep, "The conversation has as many members as the server allows.";
-    NoSuchMember "no_such_member" 0 404 Keep, "The user is not a member of the conversation.";
-    DirectConversation "direct_conversation" 0 409 Keep, "A direct conversation has its two members, and nothing of it can be changed.";
     // Accounts.
     WrongCredentials "wrong_credentials" 0 401 Keep, "There is no such user with this password.";
     UserTaken "user_taken" 0 409 Keep, "There is a user of this id already.";
@@ -108,10 +105,15 @@ codes! {
     SignInRefused "sign_in_refused" 0 403 Keep, "A main device of the user has refused the sign-in.";
     TooManyDevices "too_many_devices" 0 409 Keep, "The user has as many devices as the server allows.";
     RenewalRefused "renewal_refused" 0 401 Keep, "The token is no good one of this device; the connection goes on as it was.";
+    TooManyMembers "too_many_members" 0 409 Keep, "The conversation has as many members as the server allows.";
+    NoSuchMember "no_such_member" 0 404 Keep, "The user is not a member of the conversation.";
+    DirectConversation "direct_conversation" 0 409 Keep, "A direct conversation has its two members, and nothing of it can be changed.";
     // REST only.
     BadRequest "bad_request" 0 400 Keep, "The request is malformed, or a value in it is not allowed.";
     NoSuchRoute "no_such_route" 0 404 Keep, "There is nothing at this path.";
     MethodNotAllowed "method_not_allowed" 0 405 Keep, "The path does not take this method.";
+    UnsupportedMediaType "unsupported_media_type" 0 415 Keep, "The body is of another type, or in another coding, than the server takes.";
+    OriginRefused "origin_refused" 0 403 Keep, "Pages of this origin may not open a connection here.";
     RequestTimeout "request_timeout" 0 408 Keep, "The request did not arrive in time.";
     // The life of a connection.
     HeartbeatTimeout "heartbeat_timeout" 4411 408 Reconnect { after_ms: 0 }, "Two heartbeats in a row had no answer.";

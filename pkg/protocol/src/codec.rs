@@ -1,6 +1,6 @@
 //! Text to frame and frame to text.
 
-use crate::limits::CURSORS_PER_FRAME_MAX;
+use crate::limits::{CURSORS_PER_FRAME_MAX, SIGNAL_BYTES_MAX, WATCHED_USERS_MAX};
 use crate::{
     Ack, Body, BodyError, ClientFrame, ClientMsgId, Code, Content, ConversationId, Entry, Kind, Offset, Ref, Resume,
     Send, Seq, ServerFrame, Target, UserId, push_entries, push_entry,
@@ -44,6 +44,18 @@ struct SendWire<'a> {
     body: &'a RawValue,
 }
 
+#[derive(Deserialize)]
+struct SignalWire<'a> {
+    conversation: ConversationId,
+    #[serde(borrow)]
+    body: &'a RawValue,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WatchWire<'a> {
+    users: Cow<'a, [UserId]>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct ReadWire {
     conversation: ConversationId,
@@ -67,7 +79,7 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
     match &*head.kind {
         "ack" => {
             let ack: Ack = fields(text, reference)?;
-            at_most(ack.cursors.len(), "cursors", reference)?;
+            at_most(ack.cursors.len(), CURSORS_PER_FRAME_MAX, "cursors", reference)?;
             Ok(ClientFrame::Ack(ack))
         }
         "heartbeat" => Ok(ClientFrame::Heartbeat),
@@ -79,10 +91,16 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
         "renew" => fields(text, reference).map(ClientFrame::Renew),
         "resume" => {
             let resume: Resume = fields(text, reference)?;
-            at_most(resume.conversations.len(), "conversations", reference)?;
+            at_most(resume.conversations.len(), CURSORS_PER_FRAME_MAX, "conversations", reference)?;
             Ok(ClientFrame::Resume(resume))
         }
         "send" => decode_send(fields(text, reference)?, reference).map(ClientFrame::Send),
+        "signal" => decode_signal(fields(text, reference)?, reference),
+        "watch" => {
+            let users = fields::<WatchWire<'_>>(text, reference)?.users.into_owned();
+            at_most(users.len(), WATCHED_USERS_MAX, "users", reference)?;
+            Ok(ClientFrame::Watch { reference, users })
+        }
         _ => Err(fail(Code::UnknownType, reference, Code::UnknownType.spec().sentence)),
     }
 }
@@ -107,13 +125,7 @@ fn decode_send(wire: SendWire<'_>, reference: Option<Ref>) -> Result<Send, Decod
         (None, Some(user)) => Target::User(user),
         _ => return Err(fail(Code::BadFrame, reference, "A send names either \"conversation\" or \"user\".")),
     };
-    let body = Body::from_borrowed(wire.body).map_err(|error| {
-        let code = match error {
-            BodyError::TooLarge { .. } => Code::BodyTooLarge,
-            BodyError::TooDeep | BodyError::NoType => Code::BadBody,
-        };
-        fail(code, reference, &error.to_string())
-    })?;
+    let body = body(wire.body, reference)?;
     let kind = Kind::from_sender(wire.kind.as_deref()).ok_or_else(|| {
         fail(Code::BadFrame, reference, "\"kind\" must be \"message\", \"edit\", \"recall\" or \"reaction\".")
     })?;
@@ -121,19 +133,34 @@ fn decode_send(wire: SendWire<'_>, reference: Option<Ref>) -> Result<Send, Decod
     Ok(Send { reference, target, client_msg_id: wire.client_msg_id, kind, body })
 }
 
+fn decode_signal(wire: SignalWire<'_>, reference: Option<Ref>) -> Result<ClientFrame, DecodeError> {
+    let bytes = wire.body.get().len();
+    if bytes > SIGNAL_BYTES_MAX {
+        let message = format!("the signal's body has {bytes} bytes; at most {SIGNAL_BYTES_MAX} are allowed");
+        return Err(fail(Code::BodyTooLarge, reference, &message));
+    }
+    Ok(ClientFrame::Signal { reference, conversation: wire.conversation, body: body(wire.body, reference)? })
+}
+
+fn body(raw: &RawValue, reference: Option<Ref>) -> Result<Body, DecodeError> {
+    Body::from_borrowed(raw).map_err(|error| {
+        let code = match error {
+            BodyError::TooLarge { .. } => Code::BodyTooLarge,
+            BodyError::TooDeep | BodyError::NoType => Code::BadBody,
+        };
+        fail(code, reference, &error.to_string())
+    })
+}
+
 fn fields<'a, T: Deserialize<'a>>(text: &'a str, reference: Option<Ref>) -> Result<T, DecodeError> {
     serde_json::from_str(text).map_err(|error| fail(Code::BadFrame, reference, &sentence(&error)))
 }
 
-fn at_most(count: usize, field: &str, reference: Option<Ref>) -> Result<(), DecodeError> {
-    if count <= CURSORS_PER_FRAME_MAX {
+fn at_most(count: usize, most: usize, field: &str, reference: Option<Ref>) -> Result<(), DecodeError> {
+    if count <= most {
         return Ok(());
     }
-    Err(fail(
-        Code::BadFrame,
-        reference,
-        &format!("\"{field}\" has {count} items; at most {CURSORS_PER_FRAME_MAX} are allowed."),
-    ))
+    Err(fail(Code::BadFrame, reference, &format!("\"{field}\" has {count} items; at most {most} are allowed.")))
 }
 
 fn fail(code: Code, reference: Option<Ref>, message: &str) -> DecodeError {
@@ -179,6 +206,8 @@ pub fn encode_client(frame: &ClientFrame) -> String {
         ClientFrame::Read { reference, conversation, seq } => {
             text("read", *reference, ReadWire { conversation: *conversation, seq: *seq })
         }
+        ClientFrame::Signal { reference, conversation, body } => encode_signal(*reference, *conversation, body),
+        ClientFrame::Watch { reference, users } => text("watch", *reference, WatchWire { users: Cow::Borrowed(users) }),
         ClientFrame::Heartbeat => r#"{"type":"heartbeat"}"#.to_owned(),
     }
 }
@@ -213,6 +242,19 @@ fn encode_send(send: &Send) -> String {
         kind: (send.kind != Kind::Message).then(|| send.kind.as_str()),
         body: &send.body,
     })
+}
+
+fn encode_signal(reference: Option<Ref>, conversation: ConversationId, body: &Body) -> String {
+    #[derive(Serialize)]
+    struct Wire<'a> {
+        #[serde(rename = "type")]
+        frame: &'static str,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+        conversation: ConversationId,
+        body: &'a Body,
+    }
+    json(&Wire { frame: "signal", reference, conversation, body })
 }
 
 fn encode_ack(cursors: &[Offset]) -> String {
@@ -252,12 +294,12 @@ pub fn decode_server(text: &str) -> Result<Option<ServerFrame>, DecodeError> {
         entries: Vec<Entry>,
     }
     let frame = match &*head(text)?.kind {
-        // Raw bodies do not pass through serde's tagged enums: these two are read by hand.
+        // Raw bodies do not pass through serde's tagged enums: these are read by hand.
         "entry" => ServerFrame::Entry(fields(text, None)?),
+        "signal" => ServerFrame::Signal(fields(text, None)?),
         "entries" => ServerFrame::Entries { entries: fields::<Entries>(text, None)?.entries },
-        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "heartbeat" | "error" => {
-            fields(text, None)?
-        }
+        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "presence" | "heartbeat"
+        | "error" => fields(text, None)?,
         _ => return Ok(None),
     };
     Ok(Some(frame))

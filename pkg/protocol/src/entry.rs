@@ -7,6 +7,7 @@ use std::fmt;
 
 /// One item of a conversation's log, as it stands in the log and on the wire.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Entry {
     /// The conversation.
     pub conversation: ConversationId,

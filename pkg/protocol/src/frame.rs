@@ -34,6 +34,22 @@ pub enum ClientFrame {
         /// The last entry that was read.
         seq: Seq,
     },
+    /// Something for whoever follows a conversation at this moment. It is not kept.
+    Signal {
+        /// Repeated if it is refused; else there is no answer.
+        reference: Option<Ref>,
+        /// The conversation.
+        conversation: ConversationId,
+        /// What it says: at most [`crate::limits::SIGNAL_BYTES_MAX`].
+        body: Body,
+    },
+    /// Whose presence the device wants to know, instead of those named before.
+    Watch {
+        /// Repeated in the answer.
+        reference: Option<Ref>,
+        /// At most [`crate::limits::WATCHED_USERS_MAX`].
+        users: Vec<UserId>,
+    },
     /// A fresh token for a connection that is open.
     Renew(Renew),
     /// The answer to the server's heartbeat.
@@ -281,11 +297,45 @@ pub enum ServerFrame {
         #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
         reference: Option<Ref>,
     },
+    /// A signal of another device.
+    Signal(SignalFrame),
+    /// Who is there: the answer to `watch`, and later what has changed.
+    Presence {
+        /// From the request, in the answer to it.
+        #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+        reference: Option<Ref>,
+        /// The users.
+        users: Vec<Online>,
+    },
     /// Are you there? The device answers with a heartbeat.
     Heartbeat,
     /// A request failed, or the connection is about to close.
     Error(ErrorFrame),
 }
+
+/// A signal of another device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalFrame {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// Whose device.
+    pub user: UserId,
+    /// Which device.
+    pub device: DeviceId,
+    /// What it says.
+    pub body: Body,
+}
+
+/// Whether a user has a device that is connected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
+pub struct Online {
+    /// The user.
+    pub user: UserId,
+    /// Whether one is.
+    pub online: bool,
+}
+object_only!(Online, "an object with user and online");
 
 /// Why entries are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -38,15 +38,23 @@ pub const CONVERSATIONS_PER_USER_MAX: usize = 10_000;
 /// Most members of a group, and most users named at once when a conversation is made or users are invited. More names are
 /// refused with `bad_request`, more members with `too_many_members`.
 pub const GROUP_MEMBERS_MAX: usize = 1_000;
+/// Most users that a message mentions. More are answered with `bad_body`.
+pub const MENTIONS_MAX: usize = 50;
+/// Most characters of a reaction's key. More are answered with `bad_body`.
+pub const REACTION_KEY_CHARS_MAX: usize = 32;
 /// Most members of a room. One more is refused with `too_many_members`. A group has at most `group_members_max`.
 pub const ROOM_MEMBERS_MAX: usize = 100_000;
 /// Most bytes of the JSON text of a conversation's custom object. More are refused with `bad_request`.
 pub const CUSTOM_BYTES_MAX: usize = 8_192;
 /// Most bytes of an avatar's URL. More are refused with `bad_request`.
 pub const AVATAR_BYTES_MAX: usize = 2_048;
-/// Most users that a message mentions. More are answered with `bad_body`.
-pub const MENTIONS_MAX: usize = 50;
-/// Most characters of a reaction's key. More are answered with `bad_body`.
-pub const REACTION_KEY_CHARS_MAX: usize = 32;
+/// Largest body of a signal, in bytes of JSON text. A larger one is answered with `body_too_large`; the connection stays.
+pub const SIGNAL_BYTES_MAX: usize = 4 * 1024;
+/// Signals per second that a device may keep up in one conversation. More are dropped without a word.
+pub const SIGNALS_PER_SECOND: u32 = 1;
+/// Signals that a device may make at once in one conversation before the rate counts.
+pub const SIGNALS_BURST: u32 = 3;
+/// Most users in one `watch` frame. More are answered with `bad_frame`.
+pub const WATCHED_USERS_MAX: usize = 100;
 /// Most characters of a title or of a device's name.
 pub const NAME_CHARS_MAX: usize = 128;

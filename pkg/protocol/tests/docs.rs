@@ -71,6 +71,8 @@ fn client_type(frame: &ClientFrame) -> &'static str {
         ClientFrame::Send(_) => "send",
         ClientFrame::Ack(_) => "ack",
         ClientFrame::Read { .. } => "read",
+        ClientFrame::Signal { .. } => "signal",
+        ClientFrame::Watch { .. } => "watch",
         ClientFrame::Renew(_) => "renew",
         ClientFrame::Heartbeat => "heartbeat",
     }
@@ -87,6 +89,8 @@ fn server_type(frame: &ServerFrame) -> &'static str {
         ServerFrame::Reset { .. } => "reset",
         ServerFrame::Sent { .. } => "sent",
         ServerFrame::Done { .. } => "done",
+        ServerFrame::Signal(_) => "signal",
+        ServerFrame::Presence { .. } => "presence",
         ServerFrame::Heartbeat => "heartbeat",
         ServerFrame::Error(_) => "error",
     }
@@ -103,9 +107,25 @@ fn every_frame_has_an_example() {
             }
         };
     }
-    assert_eq!(client, BTreeSet::from(["ack", "heartbeat", "hello", "read", "renew", "resume", "send"]));
-    let all =
-        ["caught_up", "done", "entries", "entry", "error", "heartbeat", "offsets", "reset", "sent", "skip", "welcome"];
+    assert_eq!(
+        client,
+        BTreeSet::from(["ack", "heartbeat", "hello", "read", "renew", "resume", "send", "signal", "watch"])
+    );
+    let all = [
+        "caught_up",
+        "done",
+        "entries",
+        "entry",
+        "error",
+        "heartbeat",
+        "offsets",
+        "presence",
+        "reset",
+        "sent",
+        "signal",
+        "skip",
+        "welcome",
+    ];
     assert_eq!(server, BTreeSet::from(all));
 }
 
@@ -147,7 +167,8 @@ fn the_limits_are_those_of_the_crate() {
         FRAME_BYTES_MAX BODY_BYTES_MAX BODY_DEPTH_MAX CURSORS_PER_FRAME_MAX ENTRIES_PER_FRAME_MAX WINDOW_ENTRIES_MAX
         WINDOW_BYTES_MAX HELLO_TIMEOUT_MS HEARTBEAT_MS ACK_TIMEOUT_MS SENDS_PER_SECOND SENDS_BURST
         SERVICE_SENDS_PER_SECOND SERVICE_SENDS_BURST FRAMES_PER_SECOND FRAMES_BURST CONVERSATIONS_PER_USER_MAX GROUP_MEMBERS_MAX
-        ROOM_MEMBERS_MAX CUSTOM_BYTES_MAX AVATAR_BYTES_MAX MENTIONS_MAX REACTION_KEY_CHARS_MAX NAME_CHARS_MAX
+        MENTIONS_MAX REACTION_KEY_CHARS_MAX ROOM_MEMBERS_MAX CUSTOM_BYTES_MAX AVATAR_BYTES_MAX SIGNAL_BYTES_MAX SIGNALS_PER_SECOND
+        SIGNALS_BURST WATCHED_USERS_MAX NAME_CHARS_MAX
     );
     let mut expected = String::from("| limit | value | |\n|---|---|---|\n");
     let mut comment = String::new();

@@ -43,7 +43,10 @@ impl Screen {
                 .iter()
                 .try_for_each(|read| self.note(&format!("{}: read up to {}", read.conversation, read.seq))),
             Event::ReadRefused { code, .. } => self.note(&format!("not read: {code}")),
-            Event::Entry(_) | Event::Answered { .. } | Event::Stopped(_) => Ok(()),
+            Event::Presence(users) => users
+                .iter()
+                .try_for_each(|it| self.note(&format!("{} is {}", it.user, if it.online { "there" } else { "away" }))),
+            Event::Signal(_) | Event::Entry(_) | Event::Answered { .. } | Event::Stopped(_) => Ok(()),
         }
     }
 

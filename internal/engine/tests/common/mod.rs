@@ -90,6 +90,15 @@ impl House {
     }
 
     /// A group whose log is empty and in which nobody has a role.
+    /// A group whose log is empty, so that its messages have the seqs 1, 2, 3, ...
+    pub async fn silent_group(&self, members: &[&Device]) -> ConversationId {
+        let (id, kind) = (ConversationId::generate(), ConversationKind::Group);
+        let members = members.iter().map(|device| device.user.clone()).collect();
+        let group = NewConversation { id, kind, title: None, members, now: UnixMs::now() };
+        self.store.create_conversation(group).await.unwrap().unwrap();
+        id
+    }
+
     pub async fn group(&self, members: &[&Device]) -> ConversationId {
         let (id, kind, now) = (ConversationId::generate(), ConversationKind::Group, UnixMs::now());
         let members = members.iter().map(|device| device.user.clone()).collect();

@@ -1,8 +1,8 @@
 //! Users: they sign up, and change their password.
 
 use super::caller::Caller;
+use crate::client_address::ClientNetwork;
 use crate::http::{JsonBody, bad_request};
-use crate::peer::ClientAddress;
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
@@ -11,23 +11,28 @@ use lockstep_auth::Password;
 use lockstep_engine::PasswordHash;
 use lockstep_model::{Code, UnixMs, UserId};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct SignUpRequest {
     id: UserId,
+    #[schema(min_length = 8, max_length = 256)]
     password: String,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct UserAnswer {
     id: UserId,
     created_at: UnixMs,
 }
 
 /// `POST /v1/users`: 201 with the user, who may sign in now.
+#[utoipa::path(post, path = "/v1/users", request_body = SignUpRequest,
+    responses((status = 201, description = "The user was made.", body = UserAnswer)),
+    extensions(("x-codes" = json!(["sign_up_closed", "user_taken", "try_again", "unavailable", "internal"]))))]
 pub(super) async fn sign_up(
     State(state): State<GatewayState>,
-    ClientAddress(address): ClientAddress,
+    ClientNetwork(address): ClientNetwork,
     JsonBody(request): JsonBody<SignUpRequest>,
 ) -> Result<(StatusCode, Json<UserAnswer>), Problem> {
     if !state.config.accounts.sign_up_open {
@@ -40,13 +45,17 @@ pub(super) async fn sign_up(
     Ok((StatusCode::CREATED, Json(UserAnswer { id: user.id, created_at: user.created_at })))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct PasswordRequest {
     old: String,
+    #[schema(min_length = 8, max_length = 256)]
     new: String,
 }
 
 /// `PUT /v1/profile/password`: 204. All other devices of the user are signed out.
+#[utoipa::path(put, path = "/v1/profile/password", request_body = PasswordRequest, security(("device" = [])),
+    responses((status = 204, description = "It is the new one.")),
+    extensions(("x-codes" = json!(["wrong_credentials"]))))]
 pub(super) async fn change_password(
     State(state): State<GatewayState>,
     Caller(caller): Caller,

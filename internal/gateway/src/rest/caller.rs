@@ -17,6 +17,7 @@ impl FromRequestParts<GatewayState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, Problem> {
         let token = bearer_token(&parts.headers)?;
         let claim = state.verify(token)?;
+        state.requests().admit_device(&claim.user, &claim.device)?;
         Ok(Self(state.engine.authorize(&claim).await?))
     }
 }
@@ -32,7 +33,10 @@ impl FromRequestParts<GatewayState> for Sending {
 
     async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, Problem> {
         match state.tokens.verify_any(bearer_token(&parts.headers)?, UnixMs::now())? {
-            Bearer::Device(claim) => Ok(Self::Device(state.engine.authorize(&engine_claim(claim)).await?)),
+            Bearer::Device(claim) => {
+                state.requests().admit_device(&claim.user, &claim.device)?;
+                Ok(Self::Device(state.engine.authorize(&engine_claim(claim)).await?))
+            }
             Bearer::Service(claim) => {
                 let service = state.engine.authorize_service(&claim.service, claim.token_generation).await?;
                 Ok(Self::Service(service))

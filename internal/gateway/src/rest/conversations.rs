@@ -2,6 +2,7 @@
 
 use super::caller::Caller;
 use super::groups::GroupRequest;
+use super::openapi::schemas::{CustomSchema, HistorySchema, RoleSchema};
 use super::page_size;
 use crate::http::{JsonBody, Params, PathId, bad_request};
 use crate::{GatewayState, Problem};
@@ -14,15 +15,19 @@ use lockstep_model::{
     UnixMs, UserId,
 };
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 /// A conversation as lists show it.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ConversationAnswer {
     id: ConversationId,
+    #[schema(examples("direct", "group", "room"))]
     kind: &'static str,
     title: Option<String>,
     avatar: Option<String>,
+    #[schema(value_type = Option<CustomSchema>)]
     custom: Option<CustomObject>,
+    #[schema(value_type = HistorySchema)]
     history: History,
     /// For direct ones, the other user.
     peer: Option<UserId>,
@@ -32,6 +37,7 @@ pub(super) struct ConversationAnswer {
     active_at: UnixMs,
     member: bool,
     /// The caller's; null if it is no member.
+    #[schema(value_type = Option<RoleSchema>)]
     role: Option<Role>,
     /// How many there are.
     members: u64,
@@ -63,13 +69,17 @@ impl ConversationAnswer {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListParams {
+    /// The `next` of the page before.
     cursor: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ListAnswer {
     conversations: Vec<ConversationAnswer>,
     /// What to give as `cursor` for the next page; null on the last one.
@@ -77,6 +87,8 @@ pub(super) struct ListAnswer {
 }
 
 /// `GET /v1/conversations`: those that the caller is or was in, most recently active first.
+#[utoipa::path(get, path = "/v1/conversations", params(ListParams), security(("device" = [])),
+    responses((status = 200, description = "A page.", body = ListAnswer)))]
 pub(super) async fn list(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -117,7 +129,7 @@ fn parse_cursor(text: &str) -> Option<(UnixMs, ConversationId)> {
 }
 
 /// A conversation to make.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum CreateRequest {
     /// A group of the caller and others.
@@ -129,6 +141,11 @@ pub(super) enum CreateRequest {
 }
 
 /// `POST /v1/conversations`: 201 if it was made, 200 if it was there: a direct one is made once.
+#[utoipa::path(post, path = "/v1/conversations", request_body = CreateRequest, security(("device" = [])),
+    responses(
+        (status = 200, description = "It was there.", body = ConversationAnswer),
+        (status = 201, description = "It was made.", body = ConversationAnswer)),
+    extensions(("x-codes" = json!(["no_such_user", "too_many_conversations", "too_many_members"]))))]
 pub(super) async fn create(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -165,20 +182,25 @@ async fn direct_exists(state: &GatewayState, user: &UserId, peer: &UserId) -> Re
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct MembersParams {
+    /// The `next` of the page before.
     cursor: Option<String>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct MemberAnswer {
     user: UserId,
+    #[schema(value_type = RoleSchema)]
     role: Role,
     since: UnixMs,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct MembersAnswer {
     members: Vec<MemberAnswer>,
     /// Where the log stood before this was read: changes after it may be known already, and no other is missing.
@@ -188,6 +210,10 @@ pub(super) struct MembersAnswer {
 }
 
 /// `GET /v1/conversations/{id}/members`, in order of joining.
+#[utoipa::path(get, path = "/v1/conversations/{id}/members", security(("device" = [])),
+    params(("id" = ConversationId, Path), MembersParams),
+    responses((status = 200, description = "A page.", body = MembersAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation"]))))]
 pub(super) async fn members(
     State(state): State<GatewayState>,
     Caller(device): Caller,

@@ -8,11 +8,13 @@ use axum::extract::State;
 use lockstep_engine::ChannelDeletion;
 use lockstep_model::{Code, DeviceId, DeviceKind, UnixMs};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DeviceAnswer {
     id: DeviceId,
     name: String,
+    #[schema(examples("main", "sub"))]
     kind: &'static str,
     platform: Option<String>,
     /// Whether it has tokens that may be good.
@@ -23,12 +25,14 @@ pub(super) struct DeviceAnswer {
     current: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct DevicesAnswer {
     devices: Vec<DeviceAnswer>,
 }
 
 /// `GET /v1/devices`: those that have not been removed, oldest first.
+#[utoipa::path(get, path = "/v1/devices", security(("device" = [])),
+    responses((status = 200, description = "All of them.", body = DevicesAnswer)))]
 pub(super) async fn list(
     State(state): State<GatewayState>,
     Caller(caller): Caller,
@@ -48,7 +52,7 @@ pub(super) async fn list(
 }
 
 /// The device is out in any case.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub(super) enum RemovalAnswer {
     /// Nothing of it is left.
@@ -59,6 +63,9 @@ pub(super) enum RemovalAnswer {
 
 /// `DELETE /v1/devices/{id}`: a main device removes any device of its user, a sub device only itself. Removing one again
 /// changes nothing.
+#[utoipa::path(delete, path = "/v1/devices/{id}", security(("device" = [])), params(("id" = DeviceId, Path)),
+    responses((status = 200, description = "It is removed.", body = RemovalAnswer)),
+    extensions(("x-codes" = json!(["no_such_device", "forbidden"]))))]
 pub(super) async fn remove(
     State(state): State<GatewayState>,
     Caller(caller): Caller,

@@ -2,6 +2,7 @@
 
 use super::caller::Caller;
 use super::conversations::ConversationAnswer;
+use super::openapi::schemas::{CustomSchema, HistorySchema, RoleSchema};
 use crate::http::{JsonBody, PathId, bad_request};
 use crate::{GatewayState, Problem};
 use axum::Json;
@@ -13,19 +14,24 @@ use lockstep_model::{
     Code, ConversationId, ConversationKind, CustomObject, DetailsChange, Device, History, IdError, Role, UserId, limits,
 };
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 type JsonObject = serde_json::Map<String, serde_json::Value>;
 
 /// A group or room to make.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct GroupRequest {
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
     title: Option<String>,
     #[serde(default)]
+    #[schema(example = "https://example.com/team.png")]
     avatar: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<CustomSchema>)]
     custom: Option<JsonObject>,
     #[serde(default)]
+    #[schema(value_type = Option<HistorySchema>)]
     history: Option<History>,
     #[serde(default)]
     members: Vec<UserId>,
@@ -46,15 +52,19 @@ impl GroupRequest {
 }
 
 /// What is to be changed. What is absent stays; null takes away.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ChangeRequest {
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
     title: Option<Option<String>>,
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<String>, example = "https://example.com/team.png")]
     avatar: Option<Option<String>>,
     #[serde(default)]
+    #[schema(value_type = Option<HistorySchema>)]
     history: Option<History>,
     #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<CustomSchema>)]
     custom: Option<Option<JsonObject>>,
 }
 
@@ -64,6 +74,9 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> R
 }
 
 /// `GET /v1/conversations/{id}`: for its members; for anybody if it is a room.
+#[utoipa::path(get, path = "/v1/conversations/{id}", security(("device" = [])), params(("id" = ConversationId, Path)),
+    responses((status = 200, description = "It, and the caller's role in it.", body = ConversationAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation"]))))]
 pub(super) async fn show(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -73,7 +86,11 @@ pub(super) async fn show(
     Ok(Json(ConversationAnswer::standing(standing)))
 }
 
-/// `PATCH /v1/conversations/{id}`: for admins and the owner.
+/// `PATCH /v1/conversations/{id}`: changes title and the like, for admins and the owner.
+#[utoipa::path(patch, path = "/v1/conversations/{id}", request_body = ChangeRequest, security(("device" = [])),
+    params(("id" = ConversationId, Path)),
+    responses((status = 200, description = "As it is now.", body = ConversationAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation", "direct_conversation", "forbidden"]))))]
 pub(super) async fn change(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -91,18 +108,24 @@ pub(super) async fn change(
     Ok(Json(ConversationAnswer::standing(standing)))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct InviteRequest {
     users: Vec<UserId>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct InviteAnswer {
     /// Those who were no members before.
     added: Vec<UserId>,
 }
 
-/// `POST /v1/conversations/{id}/members`: for admins and the owner.
+/// `POST /v1/conversations/{id}/members`: adds members, for admins and the owner.
+#[utoipa::path(post, path = "/v1/conversations/{id}/members", request_body = InviteRequest, security(("device" = [])),
+    params(("id" = ConversationId, Path)),
+    responses((status = 200, description = "Who was added.", body = InviteAnswer)),
+    extensions(("x-codes" = json!([
+        "no_such_conversation", "direct_conversation", "forbidden", "no_such_user", "too_many_conversations",
+        "too_many_members"]))))]
 pub(super) async fn invite(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -118,6 +141,10 @@ pub(super) async fn invite(
 }
 
 /// `DELETE /v1/conversations/{id}/members/{user}`: the owner removes anybody, an admin plain members, everybody oneself.
+#[utoipa::path(delete, path = "/v1/conversations/{id}/members/{user}", security(("device" = [])),
+    params(("id" = ConversationId, Path), ("user" = UserId, Path)),
+    responses((status = 204, description = "The user is no member any more.")),
+    extensions(("x-codes" = json!(["no_such_conversation", "direct_conversation", "forbidden", "no_such_member"]))))]
 pub(super) async fn remove(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -132,12 +159,17 @@ pub(super) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct RoleRequest {
+    #[schema(value_type = RoleSchema)]
     role: Role,
 }
 
 /// `PATCH /v1/conversations/{id}/members/{user}`: the owner gives roles. The role `owner` hands the conversation over.
+#[utoipa::path(patch, path = "/v1/conversations/{id}/members/{user}", request_body = RoleRequest, security(("device" = [])),
+    params(("id" = ConversationId, Path), ("user" = UserId, Path)),
+    responses((status = 204, description = "The member has the role.")),
+    extensions(("x-codes" = json!(["no_such_conversation", "direct_conversation", "forbidden", "no_such_member"]))))]
 pub(super) async fn set_role(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -150,6 +182,9 @@ pub(super) async fn set_role(
 }
 
 /// `POST /v1/conversations/{id}/join`: into a room.
+#[utoipa::path(post, path = "/v1/conversations/{id}/join", security(("device" = [])), params(("id" = ConversationId, Path)),
+    responses((status = 200, description = "The caller is a member.", body = ConversationAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation", "too_many_conversations", "too_many_members"]))))]
 pub(super) async fn join(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -161,7 +196,10 @@ pub(super) async fn join(
     Ok(Json(ConversationAnswer::standing(standing)))
 }
 
-/// `POST /v1/conversations/{id}/leave`.
+/// `POST /v1/conversations/{id}/leave`: the caller is no member any more.
+#[utoipa::path(post, path = "/v1/conversations/{id}/leave", security(("device" = [])), params(("id" = ConversationId, Path)),
+    responses((status = 204, description = "So it is.")),
+    extensions(("x-codes" = json!(["no_such_conversation", "direct_conversation"]))))]
 pub(super) async fn leave(
     State(state): State<GatewayState>,
     Caller(device): Caller,
@@ -189,7 +227,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathMember {
 
 /// Each change is an entry of a log: changes share the rate of sends.
 fn admit(state: &GatewayState, device: &Device) -> Result<(), Problem> {
-    let now = tokio::time::Instant::now();
+    let now = std::time::Instant::now();
     state.device_rates().admit(&device.id, now).map_err(|wait| Problem::from(Code::RateLimited).retry_after(wait))
 }
 

@@ -14,28 +14,43 @@ use lockstep_model::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::{IntoParams, ToSchema};
 
 /// Bytes of entries in one page; the page then ends early, but never before its first entry.
 const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
-#[derive(Deserialize)]
+/// A message to send.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct SendRequest {
+    /// `message`, `edit`, `recall` or `reaction`; absent: a message.
     #[serde(default)]
     kind: Option<String>,
+    #[schema(value_type = Body)]
     body: Box<RawValue>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SentAnswer {
     conversation: ConversationId,
     seq: Seq,
     id: EntryId,
     sent_at: UnixMs,
+    /// Whether it was there already.
     duplicate: bool,
 }
 
 /// `POST /v1/conversations/{id}/messages` with `Idempotency-Key`: 201 once the message is on disk, 200 if it already was.
 /// A device sends as its user, a service as itself.
+#[utoipa::path(post, path = "/v1/conversations/{id}/messages", request_body = SendRequest,
+    security(("device" = []), ("service" = [])),
+    params(
+        ("id" = ConversationId, Path),
+        ("Idempotency-Key" = ClientMsgId, Header, description = "A new id for each message, the same when sending it again.")),
+    responses(
+        (status = 200, description = "It was on disk already.", body = SentAnswer),
+        (status = 201, description = "It is on disk.", body = SentAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation", "out_of_scope", "duplicate_id", "bad_body", "no_such_target", "not_yours",
+        "recalled"]))))]
 pub(super) async fn send(
     State(state): State<GatewayState>,
     sending: Sending,
@@ -59,7 +74,7 @@ pub(super) async fn send(
     let kind = Kind::from_sender(request.kind.as_deref())
         .ok_or_else(|| bad_request("\"kind\" must be \"message\", \"edit\", \"recall\" or \"reaction\""))?;
     Content::of(&kind, &body).map_err(|error| Problem::new(Code::BadBody, error.to_string()))?;
-    let (now, engine) = (tokio::time::Instant::now(), &state.engine);
+    let (now, engine) = (std::time::Instant::now(), &state.engine);
     let too_fast = |wait| Problem::from(Code::RateLimited).retry_after(wait);
     let sent = match sending {
         Sending::Device(Device { id, user, .. }) => {
@@ -96,15 +111,21 @@ fn idempotency_key(headers: &HeaderMap) -> Result<ClientMsgId, Problem> {
         .map_err(|_| bad_request("The Idempotency-Key must have 1 to 64 characters, none of them a control character"))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct HistoryParams {
+    /// The newest entries below this seq.
     before: Option<Seq>,
+    /// The oldest entries above this seq; not with `before`.
     after: Option<Seq>,
+    /// How many at most.
+    #[param(minimum = 1, maximum = 200, default = 50)]
     limit: Option<u32>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct HistoryAnswer {
+    #[schema(value_type = Vec<Entry>)]
     entries: Vec<EntryAnswer>,
     floor: Seq,
     head: Seq,
@@ -121,6 +142,10 @@ impl Serialize for EntryAnswer {
 
 /// `GET /v1/conversations/{id}/messages`: the newest, or the newest below `before`, or the oldest above `after`; in the
 /// order of the log.
+#[utoipa::path(get, path = "/v1/conversations/{id}/messages", security(("device" = [])),
+    params(("id" = ConversationId, Path), HistoryParams),
+    responses((status = 200, description = "A page, cut short if it has many bytes.", body = HistoryAnswer)),
+    extensions(("x-codes" = json!(["no_such_conversation"]))))]
 pub(super) async fn history(
     State(state): State<GatewayState>,
     Caller(device): Caller,

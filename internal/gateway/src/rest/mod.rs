@@ -8,26 +8,56 @@ mod devices;
 mod groups;
 mod measure;
 mod messages;
+mod openapi;
 mod operations;
 mod rates;
+mod requests;
+mod routes;
 mod sessions;
 mod sign_ins;
 
 pub(crate) use attempts::Attempts;
-pub(crate) use rates::SendRates;
+pub use rates::Rate;
+pub(crate) use rates::Rates;
+pub use requests::RequestRates;
+pub(crate) use requests::Requests;
 
-use crate::{GatewayState, Problem};
+use crate::{GatewayState, Problem, client_address};
 use axum::Router;
 use axum::http::{HeaderValue, header};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{delete, get, post, put};
 use lockstep_model::Code;
 use measure::measured;
+use routes::Routes;
 
-/// The routes of REST, and the answers where there is none.
-pub(crate) fn routes() -> Router<GatewayState> {
+/// The router of REST and of the WebSocket.
+pub(crate) fn router(state: &GatewayState) -> Router<GatewayState> {
+    let proxies = state.config.trusted_proxies.clone();
+    let router = with_token()
+        .layer(from_fn_with_state(state.clone(), requests::limit_address))
+        .layer(map_response(not_stored))
+        .merge(open())
+        .layer(from_fn_with_state(proxies, client_address::found))
+        .into_router()
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(wrong_method);
+    match state.config.origins.cors() {
+        Some(cors) => router.layer(cors),
+        None => router,
+    }
+}
+
+/// The paths of all routes.
+pub(crate) fn paths() -> Vec<String> {
+    with_token().merge(open()).paths()
+}
+
+/// What takes a token, or gives one.
+fn with_token() -> Routes<GatewayState> {
     let conversation = "/v1/conversations/{id}";
-    Router::new()
+    Routes::new()
         .route("/v1/conversations", measured("conversations", get(conversations::list).post(conversations::create)))
         .route(&format!("{conversation}/messages"), measured("messages", post(messages::send).get(messages::history)))
         .route(conversation, measured("conversation", get(groups::show).patch(groups::change)))
@@ -44,19 +74,24 @@ pub(crate) fn routes() -> Router<GatewayState> {
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
         .merge(accounts())
-        .layer(axum::middleware::map_response(not_stored))
+}
+
+/// What is open to all: the WebSocket, which asks for its token itself, and what operators look at.
+fn open() -> Routes<GatewayState> {
+    Routes::new()
         .route("/.well-known/jwks.json", measured("jwks", get(operations::jwks)))
         .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))
-        .fallback(no_such_route)
-        .method_not_allowed_fallback(wrong_method)
+        .route("/v1/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
+        .route("/v1/ws", get(crate::ws::upgrade))
 }
 
 /// Accounts and sessions.
-fn accounts() -> Router<GatewayState> {
+fn accounts() -> Routes<GatewayState> {
     let sign_in = "/v1/sign-ins/{id}";
-    Router::new()
+    Routes::new()
         .route("/v1/users", measured("users", post(accounts::sign_up)))
         .route("/v1/profile/password", measured("password", put(accounts::change_password)))
         .route("/v1/sessions", measured("sessions", post(sessions::sign_in).delete(sessions::sign_out_all)))

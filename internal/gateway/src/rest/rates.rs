@@ -1,103 +1,139 @@
-//! How fast a device or a service may send by REST: a device as fast as by its session.
+//! How fast senders and callers may be, each by a rate of its own.
 
+use lockstep_session::SendRate;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::Mutex;
-use std::time::Duration;
-use tokio::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-/// Senders that are remembered before those that have caught up are forgotten. All that remain have sent within the last
-/// burst, so that their number is bounded by what the store can take in that time.
+/// Keys that are remembered before those that have caught up are forgotten.
 const REMEMBERED_BEFORE_SWEEP: usize = 4_096;
+/// Most keys that are remembered. Those that find no place share one rate until there is room again: a crowd that is too
+/// large to be told apart gets as much as one.
+const REMEMBERED_MAX: usize = 65_536;
+/// How often it is looked at who has caught up.
+const SWEEP_PERIOD: Duration = Duration::from_secs(1);
 
-/// The rates of all senders of one sort.
-///
-/// Per sender one moment is kept: when its sends so far would be used up at the steady rate (the generic cell rate
-/// algorithm). One whose moment has passed is as good as forgotten.
-pub(crate) struct SendRates<K> {
-    interval: Duration,
-    burst: Duration,
-    moments: Mutex<Moments<K>>,
+/// So many per second, and so many at once before that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The rate that may be kept up.
+    pub per_second: u32,
+    /// How many may come at once.
+    pub burst: u32,
 }
 
-struct Moments<K> {
-    by_sender: HashMap<K, Instant>,
-    sweep_at: usize,
+/// The rates of all of one sort.
+pub(crate) struct Rates<K> {
+    rate: Rate,
+    keys_max: usize,
+    remembered: Mutex<Remembered<K>>,
 }
 
-impl<K: Eq + Hash + Clone> SendRates<K> {
-    pub(crate) fn new(per_second: u32, burst: u32) -> Self {
-        let interval = Duration::from_secs(1) / per_second.max(1);
-        let moments = Moments { by_sender: HashMap::new(), sweep_at: REMEMBERED_BEFORE_SWEEP };
-        Self { interval, burst: interval * burst.max(1), moments: Mutex::new(moments) }
+struct Remembered<K> {
+    by_key: HashMap<K, Arc<SendRate>>,
+    others: Arc<SendRate>,
+    swept_at: Option<Instant>,
+}
+
+impl<K: Eq + Hash + Clone> Rates<K> {
+    pub(crate) fn new(rate: Rate) -> Self {
+        Self::with_keys_max(rate, REMEMBERED_MAX)
     }
 
-    /// Lets a send pass.
+    fn with_keys_max(rate: Rate, keys_max: usize) -> Self {
+        let others = Arc::new(SendRate::new(Instant::now()));
+        let remembered = Remembered { by_key: HashMap::new(), others, swept_at: None };
+        Self { rate, keys_max, remembered: Mutex::new(remembered) }
+    }
+
+    /// Lets one pass.
     ///
     /// # Errors
     ///
     /// How long to wait until the next one may pass.
-    pub(crate) fn admit(&self, sender: &K, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn admit(&self, key: &K, now: Instant) -> Result<(), Duration> {
+        self.of(key, now).take(now, self.rate.per_second, self.rate.burst)
+    }
+
+    /// The rate of one key. It is not forgotten while somebody holds it.
+    pub(crate) fn of(&self, key: &K, now: Instant) -> Arc<SendRate> {
         // A panic while the lock was held cannot have left the map half changed.
-        let mut moments = self.moments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let used_up = moments.by_sender.get(sender).map_or(now, |moment| (*moment).max(now)) + self.interval;
-        let wait = used_up.saturating_duration_since(now + self.burst);
-        if !wait.is_zero() {
-            return Err(wait);
+        let mut remembered = self.remembered.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(rate) = remembered.by_key.get(key) {
+            return Arc::clone(rate);
         }
-        moments.by_sender.insert(sender.clone(), used_up);
-        if moments.by_sender.len() > moments.sweep_at {
-            moments.by_sender.retain(|_, moment| *moment > now);
-            // Sweeping again only once the map has doubled keeps the cost of a send constant on average.
-            moments.sweep_at = (2 * moments.by_sender.len()).max(REMEMBERED_BEFORE_SWEEP);
+        if remembered.by_key.len() >= REMEMBERED_BEFORE_SWEEP.min(self.keys_max) {
+            remembered.sweep(now);
         }
-        Ok(())
+        if remembered.by_key.len() >= self.keys_max {
+            return Arc::clone(&remembered.others);
+        }
+        let rate = Arc::new(SendRate::new(now));
+        remembered.by_key.insert(key.clone(), Arc::clone(&rate));
+        rate
+    }
+}
+
+impl<K> Remembered<K> {
+    /// Forgets those that are as good as new.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept_at.is_none_or(|at| now >= at + SWEEP_PERIOD) {
+            self.swept_at = Some(now);
+            self.by_key.retain(|_, rate| Arc::strong_count(rate) > 1 || !rate.is_unused(now));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep_model::DeviceId;
 
-    #[test]
-    fn a_burst_passes_and_then_the_rate_counts() {
-        let rates = SendRates::new(10, 3);
-        let (one, other, start) = (DeviceId::generate(), DeviceId::generate(), Instant::now());
-        let at = |ms: u64| start + Duration::from_millis(ms);
-        let wait = |ms: u64| Err(Duration::from_millis(ms));
-        let cases = [
-            (one, 0, Ok(())),
-            (one, 0, Ok(())),
-            (one, 0, Ok(())),
-            (one, 0, wait(100)),
-            (other, 0, Ok(())),
-            (one, 40, wait(60)),
-            (one, 100, Ok(())),
-            (one, 100, wait(100)),
-            (one, 10_000, Ok(())),
-            (one, 10_000, Ok(())),
-            (one, 10_000, Ok(())),
-            (one, 10_000, wait(100)),
-        ];
-        for (index, (device, ms, expected)) in cases.into_iter().enumerate() {
-            assert_eq!(rates.admit(&device, at(ms)), expected, "case {index}");
-        }
+    const RATE: Rate = Rate { per_second: 10, burst: 3 };
+
+    fn remembered<K>(rates: &Rates<K>) -> usize {
+        rates.remembered.lock().unwrap().by_key.len()
     }
 
     #[test]
-    fn devices_that_caught_up_are_forgotten() {
-        let (rates, start) = (SendRates::new(10, 3), Instant::now());
-        let busy = DeviceId::generate();
-        for second in 0..3 {
-            let now = start + Duration::from_secs(second);
-            for _ in 0..REMEMBERED_BEFORE_SWEEP {
-                rates.admit(&DeviceId::generate(), now).unwrap();
+    fn each_key_has_its_own_rate() {
+        let (rates, now) = (Rates::new(RATE), Instant::now());
+        for key in ["one", "other"] {
+            for _ in 0..3 {
+                assert_eq!(rates.admit(&key, now), Ok(()));
             }
-            rates.admit(&busy, now).unwrap();
+            assert_eq!(rates.admit(&key, now), Err(Duration::from_millis(100)));
         }
-        let moments = rates.moments.lock().unwrap();
-        assert!(moments.by_sender.len() <= REMEMBERED_BEFORE_SWEEP + 2, "{}", moments.by_sender.len());
-        assert!(moments.by_sender.contains_key(&busy));
+        let held = rates.of(&"third", now);
+        for _ in 0..3 {
+            held.take(now, RATE.per_second, RATE.burst).unwrap();
+        }
+        assert!(rates.admit(&"third", now).is_err(), "what was taken elsewhere counts");
+    }
+
+    #[test]
+    fn who_caught_up_is_forgotten_unless_held() {
+        let (rates, start) = (Rates::new(RATE), Instant::now());
+        let held = rates.of(&u64::MAX, start);
+        let mut key = 0;
+        for second in 0..3 {
+            for _ in 0..REMEMBERED_BEFORE_SWEEP {
+                rates.admit(&key, start + Duration::from_secs(second)).unwrap();
+                key += 1;
+            }
+        }
+        assert!(remembered(&rates) <= REMEMBERED_BEFORE_SWEEP + 1, "{}", remembered(&rates));
+        assert!(Arc::ptr_eq(&held, &rates.of(&u64::MAX, start)));
+    }
+
+    #[test]
+    fn a_crowd_without_places_shares_one_rate() {
+        let (rates, start) = (Rates::with_keys_max(RATE, 100), Instant::now());
+        let passed = (0..10_000).filter(|key| rates.admit(key, start).is_ok()).count();
+        assert_eq!((passed, remembered(&rates)), (100 + 3, 100));
+        assert_eq!(rates.admit(&0, start), Ok(()), "who has a place keeps it");
+        let later = start + SWEEP_PERIOD;
+        assert_eq!(rates.admit(&20_000, later), Ok(()));
+        assert_eq!(remembered(&rates), 1);
     }
 }

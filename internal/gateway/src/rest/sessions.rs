@@ -4,8 +4,8 @@ use super::accounts::{proven, refused};
 use super::caller::Caller;
 use super::sign_ins::{self, WaitingAnswer};
 use crate::accounts::SessionAnswer;
+use crate::client_address::ClientNetwork;
 use crate::http::{JsonBody, Params, bad_request};
-use crate::peer::ClientAddress;
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
@@ -14,19 +14,22 @@ use axum::response::{IntoResponse, Response};
 use lockstep_engine::{DeviceWanted, Proof, Refresh, SignInOutcome, SignInRequest};
 use lockstep_model::{Code, Device, DeviceId, DeviceKind, UnixMs, UserId, limits};
 use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
 
-/// With which device somebody signs in.
-#[derive(Deserialize)]
+/// With which device somebody signs in: one that is there, or a new one with a name.
+#[derive(Deserialize, ToSchema)]
 pub(super) struct DeviceRequest {
     #[serde(default)]
     id: Option<DeviceId>,
     #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
     name: Option<String>,
     #[serde(default)]
+    #[schema(max_length = 128)]
     platform: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct PasswordSignIn {
     user: UserId,
     password: String,
@@ -34,9 +37,15 @@ pub(super) struct PasswordSignIn {
 }
 
 /// `POST /v1/sessions`: 201 with the tokens of a main device, or 202 if another main device has to approve it.
+#[utoipa::path(post, path = "/v1/sessions", request_body = PasswordSignIn,
+    responses(
+        (status = 201, description = "The device is signed in.", body = SessionAnswer),
+        (status = 202, description = "A main device has to approve it.", body = WaitingAnswer)),
+    extensions(("x-codes" = json!([
+        "wrong_credentials", "no_such_device", "too_many_devices", "try_again", "unavailable", "internal"]))))]
 pub(super) async fn sign_in(
     State(state): State<GatewayState>,
-    ClientAddress(address): ClientAddress,
+    ClientNetwork(address): ClientNetwork,
     JsonBody(request): JsonBody<PasswordSignIn>,
 ) -> Result<Response, Problem> {
     let device = request.device.checked()?;
@@ -45,16 +54,23 @@ pub(super) async fn sign_in(
     begin(&state, SignInRequest { user: request.user, proof: Proof::Password(hash), device }).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct ExternalSignIn {
     token: String,
     device: DeviceRequest,
 }
 
-/// `POST /v1/sessions/external`: as [`sign_in`], by the word of an outside issuer.
+/// `POST /v1/sessions/external`: signs in by the word of an outside issuer.
+#[utoipa::path(post, path = "/v1/sessions/external", request_body = ExternalSignIn,
+    responses(
+        (status = 201, description = "The device is signed in.", body = SessionAnswer),
+        (status = 202, description = "A main device has to approve it.", body = WaitingAnswer)),
+    extensions(("x-codes" = json!([
+        "token_invalid", "token_expired", "no_such_user", "no_such_device", "too_many_devices", "try_again", "unavailable",
+        "internal"]))))]
 pub(super) async fn sign_in_external(
     State(state): State<GatewayState>,
-    ClientAddress(address): ClientAddress,
+    ClientNetwork(address): ClientNetwork,
     JsonBody(request): JsonBody<ExternalSignIn>,
 ) -> Result<Response, Problem> {
     let device = request.device.checked()?;
@@ -118,12 +134,16 @@ pub(super) async fn attempt(
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct RefreshRequest {
     refresh_token: String,
 }
 
 /// `POST /v1/sessions/refresh`: the next access token and the next refresh token.
+#[utoipa::path(post, path = "/v1/sessions/refresh", request_body = RefreshRequest,
+    responses((status = 200, description = "The refresh token that was shown stays good until the new one is used.", body = SessionAnswer)),
+    extensions(("x-codes" = json!([
+        "token_invalid", "token_expired", "token_revoked", "device_removed", "try_again", "unavailable", "internal"]))))]
 pub(super) async fn refresh(
     State(state): State<GatewayState>,
     JsonBody(request): JsonBody<RefreshRequest>,
@@ -138,6 +158,8 @@ pub(super) async fn refresh(
 }
 
 /// `DELETE /v1/sessions/current`: 204. The device is removed too, unless it is the user's last main device.
+#[utoipa::path(delete, path = "/v1/sessions/current", security(("device" = [])),
+    responses((status = 204, description = "The device is signed out.")))]
 pub(super) async fn sign_out(
     State(state): State<GatewayState>,
     Caller(Device { id, .. }): Caller,
@@ -146,12 +168,17 @@ pub(super) async fn sign_out(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct SignOutParams {
+    /// `current` leaves the caller signed in.
     keep: Option<String>,
 }
 
 /// `DELETE /v1/sessions`: 204. A main device signs out all devices of its user, with `keep=current` all others.
+#[utoipa::path(delete, path = "/v1/sessions", params(SignOutParams), security(("device" = [])),
+    responses((status = 204, description = "They are signed out.")),
+    extensions(("x-codes" = json!(["forbidden"]))))]
 pub(super) async fn sign_out_all(
     State(state): State<GatewayState>,
     Caller(caller): Caller,

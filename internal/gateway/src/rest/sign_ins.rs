@@ -13,9 +13,10 @@ use lockstep_auth::{hash_of_secret, new_secret};
 use lockstep_engine::{Polled, SignInRequest, WaitingSignIn};
 use lockstep_model::{Code, Device, DeviceKind, SignInId, UnixMs};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// What whoever has to wait is told: the id, and once the secret that they ask with.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct WaitingAnswer {
     id: SignInId,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,12 +34,19 @@ pub(super) fn wait(state: &GatewayState, request: SignInRequest) -> Result<Waiti
     Ok(WaitingAnswer { id, secret: Some(secret), expires_at })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(super) struct PollRequest {
     secret: String,
 }
 
 /// `POST /v1/sign-ins/{id}`: 202 while nobody has said anything, 201 with the tokens, once, when it was approved.
+#[utoipa::path(post, path = "/v1/sign-ins/{id}", request_body = PollRequest, params(("id" = SignInId, Path)),
+    responses(
+        (status = 201, description = "The device is signed in.", body = crate::accounts::SessionAnswer),
+        (status = 202, description = "Nobody has answered yet.", body = WaitingAnswer)),
+    extensions(("x-codes" = json!([
+        "no_such_sign_in", "sign_in_refused", "wrong_credentials", "no_such_user", "no_such_device", "too_many_devices",
+        "try_again", "unavailable", "internal"]))))]
 pub(super) async fn poll(
     State(state): State<GatewayState>,
     PathId(id): PathId<SignInId>,
@@ -64,7 +72,7 @@ pub(super) async fn poll(
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SignInAnswer {
     id: SignInId,
     name: Option<String>,
@@ -73,12 +81,15 @@ pub(super) struct SignInAnswer {
     expires_at: UnixMs,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct SignInsAnswer {
     sign_ins: Vec<SignInAnswer>,
 }
 
 /// `GET /v1/sign-ins`: those of the caller's user that wait, oldest first. There are at most five.
+#[utoipa::path(get, path = "/v1/sign-ins", security(("device" = [])),
+    responses((status = 200, description = "All of them.", body = SignInsAnswer)),
+    extensions(("x-codes" = json!(["forbidden"]))))]
 pub(super) async fn list(
     State(state): State<GatewayState>,
     Caller(caller): Caller,
@@ -95,7 +106,10 @@ pub(super) async fn list(
     Ok(Json(SignInsAnswer { sign_ins }))
 }
 
-/// `POST /v1/sign-ins/{id}/approve`: 204.
+/// `POST /v1/sign-ins/{id}/approve`: a main device lets the new one in.
+#[utoipa::path(post, path = "/v1/sign-ins/{id}/approve", params(("id" = SignInId, Path)), security(("device" = [])),
+    responses((status = 204, description = "It may sign in.")),
+    extensions(("x-codes" = json!(["no_such_sign_in", "forbidden"]))))]
 pub(super) async fn approve(
     State(state): State<GatewayState>,
     Caller(caller): Caller,
@@ -105,7 +119,10 @@ pub(super) async fn approve(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /v1/sign-ins/{id}/refuse`: 204.
+/// `POST /v1/sign-ins/{id}/refuse`: a main device turns the new one away.
+#[utoipa::path(post, path = "/v1/sign-ins/{id}/refuse", params(("id" = SignInId, Path)), security(("device" = [])),
+    responses((status = 204, description = "It may not sign in.")),
+    extensions(("x-codes" = json!(["no_such_sign_in", "forbidden"]))))]
 pub(super) async fn refuse(
     State(state): State<GatewayState>,
     Caller(caller): Caller,

@@ -297,6 +297,8 @@ impl Shell {
                     offsets: admission.offsets.offsets,
                     offsets_version: admission.offsets.version,
                 };
+                let sends = self.state.device_rates().of(&admitted.device, Instant::now());
+                self.session.share_sends(sends);
                 self.connection = Some(admission.connection);
                 self.session.handle_admitted(admitted, Instant::now());
             }
@@ -327,6 +329,6 @@ mod tests {
     #[test]
     fn a_connection_is_small() {
         let bytes = size_of_future(run);
-        assert!(bytes <= 1_112, "{bytes} bytes");
+        assert!(bytes <= 1_120, "{bytes} bytes");
     }
 }

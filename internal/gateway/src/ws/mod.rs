@@ -9,4 +9,4 @@ mod translate;
 mod upgrade;
 
 pub(crate) use meters::Meters;
-pub(crate) use upgrade::upgrade;
+pub(crate) use upgrade::{__path_upgrade, upgrade};

@@ -1,8 +1,9 @@
 //! Frames of `lockstep.v1` to the session's requests, and its events to frames.
 
-use lockstep_model::{Code, Entry, OffsetsVersion, Ref, UnixMs, limits};
+use lockstep_model::{Code, Entry, OffsetsVersion, Ref, Signal, UnixMs, limits};
 use lockstep_protocol::{
-    ClientFrame, ClientLimits, ErrorFrame, ServerFrame, Welcome, decode_client, encode_server, push_entries, push_entry,
+    ClientFrame, ClientLimits, ErrorFrame, ServerFrame, SignalFrame, Welcome, decode_client, encode_server,
+    push_entries, push_entry,
 };
 use lockstep_session::{Admitted, Event, Hello, Request};
 use std::borrow::Cow;
@@ -27,6 +28,8 @@ pub(crate) fn request(text: &str) -> Request {
         },
         Ok(ClientFrame::Ack(ack)) => Request::Ack(ack.cursors),
         Ok(ClientFrame::Read { reference, conversation, seq }) => Request::Read { reference, conversation, seq },
+        Ok(ClientFrame::Signal { reference, conversation, body }) => Request::Signal { reference, conversation, body },
+        Ok(ClientFrame::Watch { reference, users }) => Request::Watch { reference, users },
         Ok(ClientFrame::Renew(renew)) => Request::Renew { reference: renew.reference, token: renew.token.into() },
         Ok(ClientFrame::Heartbeat) => Request::Heartbeat,
         Err(error) => Request::Malformed { reference: error.reference, code: error.code, detail: error.message },
@@ -37,6 +40,8 @@ pub(crate) fn request(text: &str) -> Request {
 pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(&str)) {
     let frame = match event {
         Event::Entry(entry) => return write(entry.native_frame(encode_entry)),
+        Event::Signal(signal) => return write(signal.native_frame(encode_signal)),
+        Event::Presence { reference, users } => ServerFrame::Presence { reference, users },
         Event::Entries(entries) => {
             let mut text = String::new();
             push_entries(&mut text, entries.iter().map(|entry| &**entry));
@@ -67,6 +72,12 @@ pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(
         }
     };
     write(&encode_server(&frame));
+}
+
+/// Encodes a signal: once, for all devices that get it.
+fn encode_signal(signal: &Signal) -> Box<str> {
+    let Signal { conversation, user, device, body } = signal.clone();
+    encode_server(&ServerFrame::Signal(SignalFrame { conversation, user, device, body })).into()
 }
 
 /// Encodes a live entry: once, for all devices that get it.

@@ -21,8 +21,16 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 /// The subprotocol (RFC 6455, section 1.9) that a device has to ask for.
 const SUBPROTOCOL: &str = "lockstep.v1";
 
-/// Takes the upgrade of an HTTP request to a WebSocket. The connection's task begins once the answer has left.
+/// `GET /v1/ws`: becomes a WebSocket that speaks lockstep.v1. The connection's task begins once the answer has left.
+///
+/// The token is in the first frame, not in this request.
+#[utoipa::path(get, path = "/v1/ws", tag = "live",
+    responses((status = 101, description = "Frames of lockstep.v1 follow.")),
+    extensions(("x-codes" = json!(["bad_request", "origin_refused", "overloaded"]))))]
 pub(crate) async fn upgrade(State(state): State<GatewayState>, mut request: Request) -> Response {
+    if !state.config.origins.admit(request.uri(), request.headers()) {
+        return Problem::from(Code::OriginRefused).into_response();
+    }
     let accept = match check(request.headers()) {
         Ok(accept) => accept,
         Err(problem) => return problem.into_response(),

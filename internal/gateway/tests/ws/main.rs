@@ -1,8 +1,11 @@
 //! The WebSocket door over real sockets: what it answers to right and wrong input.
 
+mod ephemeral;
 mod frames;
 mod handshake;
 mod house;
 mod lives;
+mod rates;
+mod strangers;
 mod tokens;
 mod transport;

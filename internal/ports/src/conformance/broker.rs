@@ -3,7 +3,8 @@
 
 use crate::{Broker, ChannelDeletion, Inbox, Mailbox, Wakeup};
 use lockstep_model::{
-    Body, Code, ConversationId, DeviceId, Entry, EntryId, Kind, Notice, Offset, Sender, Seq, SharedEntry, UnixMs,
+    Body, Code, ConversationId, DeviceId, Entry, EntryId, Kind, Notice, Offset, Sender, Seq, SharedEntry, SharedSignal,
+    Signal, UnixMs, UserId,
 };
 use std::future::poll_fn;
 use std::ops::RangeInclusive;
@@ -22,6 +23,7 @@ pub async fn broker(broker: Arc<dyn Broker>) {
     closing_one_of_two_leaves_the_other(&*broker).await;
     a_closed_mailbox_gets_no_consumer_and_is_let_go(&*broker).await;
     head_signals_reach_the_consumers(&*broker).await;
+    signals_reach_the_others(&*broker).await;
     deleting_channels_closes_a_device_and_no_other(&*broker).await;
     consumers_are_counted(&*broker).await;
     who_stays_open_loses_nothing_while_others_come_and_go(broker).await;
@@ -174,6 +176,31 @@ async fn head_signals_reach_the_consumers(broker: &dyn Broker) {
     assert!(one.is_silent_on(&[other, nobodys]) && two.is_silent_on(&[topic, nobodys]));
     broker.close(&[topic], &one.mailbox).await;
     broker.close(&[other], &two.mailbox).await;
+}
+
+async fn signals_reach_the_others(broker: &dyn Broker) {
+    let (topic, other) = (ConversationId::generate(), ConversationId::generate());
+    let mut sender = Listener::open(broker, &[topic]).await;
+    let mut one = Listener::open(broker, &[topic, other]).await;
+    let mut elsewhere = Listener::open(broker, &[other]).await;
+    let (user, device) = (UserId::new("ana").expect("a user"), sender.mailbox.device());
+    let signal = Signal { conversation: topic, user, device, body: Body::text("typing") };
+    let signal = SharedSignal::new(signal);
+    broker.signal(&signal);
+    one.until("a signal", |notices| notices.contains(&Notice::Signal(signal.clone()))).await;
+    for listener in [&mut sender, &mut elsewhere] {
+        listener.take();
+        assert!(!listener.notices.contains(&Notice::Signal(signal.clone())), "a signal went astray");
+    }
+    broker.close(&[topic], &one.mailbox).await;
+    one.notices.clear();
+    broker.signal(&signal);
+    one.take();
+    assert!(!one.notices.contains(&Notice::Signal(signal.clone())), "a signal after close");
+    for listener in [&sender, &one, &elsewhere] {
+        broker.close(&[topic, other], &listener.mailbox).await;
+    }
+    broker.signal(&signal);
 }
 
 async fn consumers_are_counted(broker: &dyn Broker) {

@@ -25,8 +25,8 @@ pub async fn directory(stores: &Stores) {
     what_a_device_follows(stores).await;
     cursors(stores).await;
     super::services::services(stores).await;
-    super::groups::groups(stores).await;
     super::accounts::accounts(stores).await;
+    super::groups::groups(stores).await;
 }
 
 const FIRST_STAY: Interval = Interval { joined_seq: seq_const(0), left_seq: None, visible_from_seq: seq_const(1) };

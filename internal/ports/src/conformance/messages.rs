@@ -3,8 +3,8 @@
 use super::Stores;
 use super::services::new_service;
 use super::world::{Member, at, message, message_of, new_entry, nobody, seq};
-use crate::{Append, AppendRefusal, Appended, Author};
-use lockstep_model::{Body, ConversationId, Entry, EntryId, Kind, Sent, UserId};
+use crate::{Actor, Append, AppendRefusal, Appended, Author, NewConversation, NewGroup};
+use lockstep_model::{Body, ConversationId, ConversationKind, Entry, EntryId, History, Kind, Role, Sent, UserId};
 
 /// Checks what a store does with entries about others.
 pub async fn messages(stores: &Stores) {
@@ -14,6 +14,7 @@ pub async fn messages(stores: &Stores) {
     a_batch_about_itself(stores).await;
     resends_are_answered_whatever_happened_since(stores).await;
     services_edit_their_own(stores).await;
+    who_recalls_what_others_said(stores).await;
     answers_and_mentions_pass(stores).await;
 }
 
@@ -195,6 +196,39 @@ async fn services_edit_their_own(stores: &Stores) {
         (by(&billing, Kind::Recall, Body::recall(seq(1))), None),
     ] {
         assert_eq!(refused(&stores.append_one(append).await), expected);
+    }
+}
+
+async fn who_recalls_what_others_said(stores: &Stores) {
+    let (owner, admin, member) = (stores.make_author().await, stores.make_author().await, stores.make_author().await);
+    let id = ConversationId::generate();
+    let members = vec![owner.user.clone(), admin.user.clone(), member.user.clone()];
+    let conversation = NewConversation { id, kind: ConversationKind::Group, title: None, members, now: at(0) };
+    let group = NewGroup { conversation, avatar: None, custom: None, history: History::None };
+    stores.directory.create_group(group).await.expect("create_group").expect("all exist");
+    let actor = Actor { user: owner.user.clone(), conversation: id, now: at(0) };
+    stores.directory.set_role(actor, admin.user.clone(), Role::Admin).await.expect("set_role").expect("the owner may");
+    let mut said = Vec::new();
+    for author in [&owner, &admin, &member, &member] {
+        said.push(new_entry(&stores.append_one(message(author, id, "x")).await).seq.get());
+    }
+    let not_yours = Some(AppendRefusal::NotYours);
+    let cases = [
+        (&member, said[0], not_yours),
+        (&member, said[1], not_yours),
+        (&admin, said[2], None),
+        (&owner, said[3], None),
+        (&admin, said[0], None),
+        (&owner, said[1], None),
+        // What the server says is no message.
+        (&owner, 1, Some(AppendRefusal::NoSuchTarget)),
+    ];
+    for (author, target, expected) in cases {
+        assert_eq!(refused(&stores.append_one(recall(author, id, target)).await), expected, "{target}");
+    }
+    for author in [&owner, &admin] {
+        let target = new_entry(&stores.append_one(message(&member, id, "x")).await).seq.get();
+        assert_eq!(refused(&stores.append_one(edit(author, id, target, "x")).await), not_yours, "roles do not edit");
     }
 }
 

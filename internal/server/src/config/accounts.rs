@@ -4,13 +4,11 @@ use super::Config;
 use lockstep_auth::{IssuerSettings, Key, PasswordSettings};
 use lockstep_gateway::{AccountsConfig as Gateway, Attempt};
 use serde::{Deserialize, Serialize};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Most issuers, and most proxies.
+/// Most issuers.
 const ISSUERS_MAX: usize = 16;
-const PROXIES_MAX: usize = 64;
 /// Most that an issuer's clock may be from ours, in seconds.
 const LEEWAY_S_MAX: u64 = 60;
 /// Longest text of an issuer's settings.
@@ -45,8 +43,6 @@ pub struct AccountsConfig {
     pub address_attempts: u64,
     /// How often after that, per minute.
     pub address_attempts_per_minute: u64,
-    /// Addresses of proxies whose `X-Forwarded-For` counts.
-    pub proxies: Vec<IpAddr>,
     /// Issuers by whose word users sign in. The last key, since each is a table.
     pub issuers: Vec<IssuerConfig>,
 }
@@ -139,7 +135,6 @@ impl Default for AccountsConfig {
             user_attempts_per_minute: 6,
             address_attempts: 60,
             address_attempts_per_minute: 60,
-            proxies: vec![],
             issuers: vec![],
         }
     }
@@ -171,8 +166,7 @@ impl AccountsConfig {
             && names.len() <= ISSUERS_MAX
             && self.issuers.iter().all(IssuerConfig::is_right);
         let numbers = self.numbers().map(|(key, value, min, max)| (key, (min..=max).contains(&value)));
-        let lists = [("accounts.proxies", self.proxies.len() <= PROXIES_MAX), ("accounts.issuers", are_issuers)];
-        numbers.into_iter().chain(lists)
+        numbers.into_iter().chain([("accounts.issuers", are_issuers)])
     }
 
     /// What a key has to be, as the end of a sentence.
@@ -184,7 +178,6 @@ impl AccountsConfig {
         let sentence = match key {
             "accounts.sign_up" => "\"open\" or \"closed\"",
             "accounts.new_main" => "\"allow\" or \"confirm\"",
-            key if key.starts_with("accounts.proxies") => "a list of at most 64 addresses such as \"10.0.0.1\"",
             key if key.starts_with("accounts.issuers") => {
                 "a list of at most 16 tables with an issuer of its own, an audience, an algorithm (HS256 with a \
                  secret_file, or RS256, ES256 or EdDSA with a jwks_file) and a leeway_s of at most 60"
@@ -258,7 +251,6 @@ impl Config {
             passwords: self.password_settings(),
             per_user: attempt(accounts.user_attempts, accounts.user_attempts_per_minute),
             per_address: attempt(accounts.address_attempts, accounts.address_attempts_per_minute),
-            proxies: accounts.proxies.iter().map(IpAddr::to_canonical).collect(),
         }
     }
 }

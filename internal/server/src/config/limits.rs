@@ -50,6 +50,22 @@ limits! {
     service_sends_per_second = 1_000, 1..=1_000_000;
     /// Sends of a service at once before the rate counts.
     service_sends_burst = 2_000, 1..=1_000_000;
+    /// REST requests per second of a device. Beyond it they are refused with `rate_limited`.
+    device_requests_per_second = 100, 1..=1_000_000;
+    /// REST requests of a device at once before the rate counts.
+    device_requests_burst = 400, 1..=1_000_000;
+    /// REST requests per second of all devices of a user together.
+    user_requests_per_second = 200, 1..=1_000_000;
+    /// REST requests of a user at once before the rate counts.
+    user_requests_burst = 800, 1..=1_000_000;
+    /// REST requests per second from one address, or one network of IPv6 with 64 bits, whoever makes them.
+    address_requests_per_second = 2_000, 1..=1_000_000;
+    /// REST requests from one address at once before the rate counts.
+    address_requests_burst = 8_000, 1..=1_000_000;
+    /// Signals per second of a device in one conversation. Beyond it they are dropped.
+    signals_per_second = 1, 1..=1_000;
+    /// Signals of a device at once in one conversation before the rate counts.
+    signals_burst = 3, 1..=1_000;
     /// Frames per second of a device. Beyond it the connection closes with `flood`.
     frames_per_second = 500, 1..=10_000_000;
     /// Frames of a device at once before the rate counts.

@@ -2,13 +2,17 @@
 
 mod accounts;
 mod error;
+mod http;
 mod limits;
 mod nsq;
+mod retention;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use error::ConfigError;
+pub use http::HttpConfig;
 pub use limits::Limits;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
+pub use retention::{RetentionConfig, RetentionRuleConfig};
 
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -38,12 +42,16 @@ pub struct Config {
     pub token_ttl_s: u64,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Who may use the door for devices and services.
+    pub http: HttpConfig,
     /// Who may sign up and in.
     pub accounts: AccountsConfig,
     /// How conversations are called in NSQ.
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
     pub nsq_http: NsqHttpConfig,
+    /// How long conversations keep their entries.
+    pub retention: RetentionConfig,
     /// The bounds.
     pub limits: Limits,
     /// Whether the server is to be tried out: what is convenient then is on unless it is set otherwise. A flag alone.
@@ -119,9 +127,11 @@ impl Default for Config {
             data: PathBuf::from("lockstep-data"),
             token_ttl_s: 900,
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
+            http: HttpConfig::default(),
             accounts: AccountsConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
+            retention: RetentionConfig::default(),
             limits: Limits::default(),
             dev: false,
         }
@@ -160,8 +170,13 @@ impl Config {
             ("nsq_http.names", self.nsq_http.names_are_right()),
             ("log.level", level_is_known && !self.log.level.trim().is_empty()),
         ];
-        if let Some((key, _)) =
-            checks.into_iter().chain(self.nsq.checks()).chain(self.accounts.checks()).find(|(_, right)| !right)
+        if let Some((key, _)) = checks
+            .into_iter()
+            .chain(self.http.checks())
+            .chain(self.nsq.checks())
+            .chain(self.accounts.checks())
+            .chain(self.retention.checks())
+            .find(|(_, right)| !right)
         {
             return Err(ConfigError::value(figment, key));
         }

@@ -51,9 +51,21 @@ fn later_sources_win() {
 }
 
 #[test]
+fn retention_is_set_for_each_kind() {
+    let variables = [("LOCKSTEP_RETENTION__ROOM__AGE_MAX_S", "86400"), ("LOCKSTEP_RETENTION__DIRECT__COUNT_MAX", "7")];
+    let config = Sources { file: "[retention.room]\ncount_max = 9", environment: &variables, ..Sources::default() };
+    let rules = config.load().unwrap().retention.rules();
+    let day = Some(Duration::from_secs(86_400));
+    assert_eq!((rules.room.age_max, rules.room.count_max, rules.direct.count_max), (day, Some(9), Some(7)));
+    assert!(file("").load().unwrap().retention.rules().is_none());
+}
+
+#[test]
 fn the_printed_configuration_gives_the_same_again() {
     let mut config = Config { data: "a \"folder\"".into(), ..Config::default() };
     config.limits.stop_timeout_ms = 100;
+    config.retention.room.count_max = Some(1_000);
+    config.retention.direct.age_max_s = Some(60);
     assert_eq!(file(&config.to_toml()).load(), Ok(config));
     assert_eq!(file("").load(), Ok(Config::default()));
 }
@@ -84,6 +96,18 @@ fn when_services_publish_as_to_nsqd() {
 }
 
 #[test]
+fn whose_pages_and_proxies_count() {
+    let set = "[http]\norigins = ['https://app.example']\ntrusted_proxies = ['10.0.0.0/8', '::1']";
+    let config = file(set).load().unwrap();
+    assert_eq!(config.http.origins, ["https://app.example"]);
+    assert_eq!(config.http.trusted_proxies, ["10.0.0.0/8", "::1"]);
+    assert_eq!(file(&config.to_toml()).load(), Ok(config));
+    let config = environment(&[("LOCKSTEP_HTTP__ORIGINS", "['*']")]).load().unwrap();
+    assert_eq!(config.http.origins, ["*"]);
+    assert_eq!(file("").load().unwrap().http, HttpConfig::default());
+}
+
+#[test]
 fn which_events_services_are_told() {
     let set = "[nsq]\nevents = ['message', 'device']\nnsqds = [{ tcp = '127.0.0.1:4150', http = '127.0.0.1:4151' }]";
     let config = file(set).load().unwrap();
@@ -105,7 +129,7 @@ fn who_may_sign_up_and_whose_word_counts() {
         let config = Sources { file, flags, ..Sources::default() }.load().unwrap();
         assert_eq!(config.sign_up_is_open(), open, "{file}");
     }
-    let set = "[accounts]\nnew_main = 'confirm'\nproxies = ['10.0.0.1', '::1']\n\
+    let set = "[accounts]\nnew_main = 'confirm'\n\
         [[accounts.issuers]]\nissuer = 'https://id.example'\naudience = 'chat'\nalgorithm = 'ES256'\njwks_file = 'keys.json'\n\
         [[accounts.issuers]]\nissuer = 'other'\naudience = 'chat'\nalgorithm = 'HS256'\nsecret_file = 'secret'\nleeway_s = 60\n";
     let config = file(set).load().unwrap();
@@ -182,6 +206,18 @@ fn wrong_configurations_name_key_value_and_fix() {
             file("[limits]\nheartbeat_ms = '25s'"),
             "test.toml sets limits.heartbeat_ms to \"25s\": it must be a whole number from 100 to 600000",
         ),
+        (
+            file("[retention.group]\nage_max_s = 59"),
+            "test.toml sets retention.group.age_max_s to 59: it must be a whole number from 60 to 3153600000",
+        ),
+        (
+            file("[retention.chat]\ncount_max = 9"),
+            "test.toml sets retention.chat, which is no setting: known here are direct, group, room, feed",
+        ),
+        (
+            environment(&[("LOCKSTEP_RETENTION__FEED__COUNT_MAX", "0")]),
+            "the environment variable LOCKSTEP_RETENTION__FEED__COUNT_MAX sets retention.feed.count_max to 0: it must be a",
+        ),
         (file("limits = 5"), "test.toml sets limits to 5: it must be a table"),
         (file("token_ttl_s = 0"), "test.toml sets token_ttl_s to 0: it must be a whole number from 1 to 2592000"),
         (
@@ -195,6 +231,18 @@ fn wrong_configurations_name_key_value_and_fix() {
         (
             file("[nsq]\nevents = ['message']"),
             "test.toml sets nsq.events to a list: it must be a list of \"connect\", ",
+        ),
+        (
+            file("[http]\norigins = ['https://app.example/']"),
+            "test.toml sets http.origins to a list: it must be a list of at most 256 origins such as \"https://app.example\"",
+        ),
+        (
+            file("[http]\norigins = ['*', 'https://app.example']"),
+            "test.toml sets http.origins to a list: it must be a list of at most 256 origins",
+        ),
+        (
+            file("[http]\ntrusted_proxies = ['proxy.example']"),
+            "test.toml sets http.trusted_proxies to a list: it must be a list of at most 256 addresses and networks",
         ),
         (
             file("[nsq]\nseqs_max = 0"),
@@ -221,10 +269,6 @@ fn wrong_configurations_name_key_value_and_fix() {
         (
             file("[accounts]\nsign_up = 'yes'"),
             "test.toml sets accounts.sign_up to \"yes\": it must be \"open\" or \"closed\"",
-        ),
-        (
-            file("[accounts]\nproxies = ['proxy']"),
-            "test.toml sets accounts.proxies.0 to \"proxy\": it must be a list of at most 64 addresses",
         ),
         (file("data = ''"), "test.toml sets data to \"\": it must be a folder"),
         (file("[log]\nformat = 'xml'"), "test.toml sets log.format to \"xml\": it must be \"text\" or \"json\""),

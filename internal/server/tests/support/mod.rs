@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "each test program uses its part of this")]
 
+pub(crate) mod accounts;
 pub(crate) mod scene;
 
 use lockstep_server::admin::{AdminClient, TokenRequest};

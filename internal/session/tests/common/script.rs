@@ -2,8 +2,9 @@
 
 use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
 use lockstep_model::{
-    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, EntryId, FeedChange, Kind, LogChange, Notice,
-    OffsetsVersion, Page, ResumePoint, Sent, Seq, SharedEntry, Shown, Skip, SkipReason, Target, UnixMs, UserId,
+    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, DeviceId, EntryId, FeedChange, Kind, LogChange,
+    Notice, OffsetsVersion, Online, Page, ResumePoint, Sent, Seq, SharedEntry, SharedSignal, Shown, Signal, Skip,
+    SkipReason, Target, UnixMs, UserId,
 };
 use lockstep_session::{Hello, Request};
 use std::time::Duration;
@@ -66,6 +67,8 @@ impl Driver {
             "sends_waiting_max" => config.sends_waiting_max = value as u32,
             "sends_per_second" => config.sends_per_second = value as u32,
             "sends_burst" => config.sends_burst = value as u32,
+            "signals_per_second" => config.signals_per_second = value as u32,
+            "signals_burst" => config.signals_burst = value as u32,
             "frames_per_second" => config.frames_per_second = value as u32,
             "frames_burst" => config.frames_burst = value as u32,
             "age_max_s" => config.age_max = Duration::from_secs(value),
@@ -89,6 +92,15 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         "page" => Notice::Page(Box::new(page(words))),
         "overflow" => Notice::Overflowed,
         "failed" => Notice::Failed(code(words)),
+        "signalled" => {
+            let (conversation, user, device) = (id(words), user("eve"), DeviceId::from_bytes([9; 16]));
+            Notice::Signal(SharedSignal::new(Signal { conversation, user, device, body: Body::text("hi") }))
+        }
+        "watched" => Notice::Watched { reference: Some(Seq::new(number(words))), outcome: Box::new(Ok(online())) },
+        "unwatched" => {
+            Notice::Watched { reference: Some(Seq::new(number(words))), outcome: Box::new(Err(code(words))) }
+        }
+        "came" => Notice::Presence(online().into()),
         "offsets" => {
             let (since, version) = span(words);
             let [since, version] = [since, version].map(OffsetsVersion::new);
@@ -156,11 +168,24 @@ fn request(verb: &str, words: &mut Words) -> Request {
             let reference = Some(Seq::new(number(words)));
             Request::Read { reference, conversation: id(words), seq: Seq::new(number(words)) }
         }
+        "signal" => {
+            let reference = Some(Seq::new(number(words)));
+            Request::Signal { reference, conversation: id(words), body: Body::text("hi") }
+        }
+        "watch" => Request::Watch { reference: Some(Seq::new(number(words))), users: vec![user("eve")] },
         "renew" => Request::Renew { reference: Some(Seq::new(number(words))), token: "t".into() },
         "heartbeat" => Request::Heartbeat,
         "malformed" => Request::Malformed { reference: None, code: code(words), detail: "why".into() },
         other => panic!("no verb {other}"),
     }
+}
+
+fn user(name: &str) -> UserId {
+    UserId::new(name).expect("a user")
+}
+
+fn online() -> Vec<Online> {
+    vec![Online { user: user("eve"), online: true }]
 }
 
 /// `a 3..9, b reset 4..9, c left 3..9`: cursor and head, or floor and head.

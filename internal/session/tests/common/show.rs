@@ -40,6 +40,8 @@ fn ask(ask: &Ask) -> String {
         Ask::AdvanceOffset { reference, conversation, seq } => {
             format!("ask advance{} {} {seq}", number(*reference), letter(*conversation))
         }
+        Ask::Signal { conversation, .. } => format!("ask signal {}", letter(*conversation)),
+        Ask::Watch { reference, users } => format!("ask watch{} {}", number(*reference), users.len()),
         Ask::Recheck { conversations, offsets_version } => {
             let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
             format!("ask recheck{all} v{offsets_version}")
@@ -67,6 +69,8 @@ fn event(event: &Event) -> String {
         Event::Reset { conversation, floor, head, .. } => format!("reset {} {floor}..{head}", letter(*conversation)),
         Event::Sent { reference, .. } => format!("sent{}", number(*reference)),
         Event::Done { reference } => format!("done{}", number(*reference)),
+        Event::Signal(signal) => format!("signal {}", letter(signal.conversation)),
+        Event::Presence { reference, users } => format!("presence{} {}", number(*reference), users.len()),
         Event::Heartbeat => "heartbeat".into(),
         Event::Failed { reference, code, retry_after_ms, .. } => failed(*reference, *code, *retry_after_ms),
     }

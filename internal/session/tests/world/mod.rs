@@ -405,6 +405,8 @@ impl World {
                 assert!(next.is_some_and(|next| seq.get() < next), "{seq} was not delivered and cannot be read");
                 self.owe(Notice::ReadDone { reference, refusal: None });
             }
+            Ask::Signal { .. } => {}
+            Ask::Watch { reference, .. } => self.owe(Notice::Watched { reference, outcome: Box::new(Ok(vec![])) }),
             Ask::Resume { .. } => panic!("resumed twice"),
         }
     }

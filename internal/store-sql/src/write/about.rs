@@ -8,19 +8,23 @@ use super::append::AppendRow;
 use super::work::Work;
 use crate::row::Columns;
 use crate::sql::{RowsScript, RowsSql, Values};
-use lockstep_model::{Content, ConversationId, Seq, UserId};
+use lockstep_model::{Content, ConversationId, Role, Seq, UserId};
 use lockstep_ports::AppendRefusal;
 use sqlx::sqlite::SqliteRow;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 /// The messages that rows are about, as far as their authors may see them: what the first stay that has not ended before
-/// the message shows, as in `Intervals::view`. A service (no user) sees all.
+/// the message shows, as in `Intervals::view`. A service (no user) sees all. With each comes the author's role, if the author
+/// is a member.
 static TARGETS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         4,
         "WITH want (i, conversation, target, user) AS (VALUES {rows}) \
-         SELECT w.i, e.sender, e.recalled FROM want w \
+         SELECT w.i, e.sender, e.recalled, \
+           (SELECT m.role FROM members m INDEXED BY members_by_user \
+             WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) \
+         FROM want w \
          CROSS JOIN conversations c ON c.id = w.conversation \
          CROSS JOIN entries e ON e.conversation = w.conversation AND e.seq = w.target \
          WHERE e.kind = 'message' AND e.seq >= c.floor AND (w.user IS NULL OR \
@@ -73,6 +77,8 @@ type Place = (ConversationId, Seq);
 struct Target {
     sender: String,
     recalled: bool,
+    /// What the row's author is in the conversation.
+    role: Option<Role>,
 }
 
 /// The messages that the rows of a batch are about.
@@ -99,8 +105,9 @@ impl Targets {
         let take = |row: &SqliteRow| {
             let mut columns = Columns::of(row);
             let index = columns.index()?;
-            let target = Target { sender: columns.text()?.to_owned(), recalled: columns.flag()? };
-            targets.found.insert(index, target);
+            let (sender, recalled) = (columns.text()?.to_owned(), columns.flag()?);
+            let role = columns.optional_text()?.and_then(Role::from_text);
+            targets.found.insert(index, Target { sender, recalled, role });
             Ok(())
         };
         work.fetch(&TARGETS, &about, bind, take).await?;
@@ -115,13 +122,14 @@ impl Targets {
         }
         let Some(seq) = content.target() else { return Ok(()) };
         let place = (row.append().conversation, seq);
-        let found = self.found.get(&index).map(|target| (target.sender.as_str(), target.recalled));
-        let found = found.or_else(|| Some((self.new.get(&place)?.as_str(), false)));
-        let (sender, recalled) = found.ok_or(AppendRefusal::NoSuchTarget)?;
+        let found = self.found.get(&index).map(|target| (target.sender.as_str(), target.recalled, target.role));
+        // Nobody knows of a message of this batch yet but its sender, whatever roles others have.
+        let found = found.or_else(|| Some((self.new.get(&place)?.as_str(), false, None)));
+        let (sender, recalled, role) = found.ok_or(AppendRefusal::NoSuchTarget)?;
         let own = sender == row.append().author.as_sender();
         let may = match content {
             Content::Edit { .. } => own,
-            Content::Recall { .. } => own || may_recall_others(),
+            Content::Recall { .. } => own || role.is_some_and(may_recall_others),
             _ => true,
         };
         if !may {
@@ -148,9 +156,9 @@ impl Targets {
     }
 }
 
-/// Whether an author may recall messages of others: members have no roles yet, so nobody may.
-fn may_recall_others() -> bool {
-    false
+/// Whether a member of this role may recall what others have said.
+fn may_recall_others(role: Role) -> bool {
+    role >= Role::Admin
 }
 
 /// Whether the rows have something to write beside the entries.

@@ -177,6 +177,7 @@ impl Machine {
             self.staged.change(Change::Epoch(epoch));
         }
         self.event(Event::CaughtUp);
+        self.write_watch();
         self.pump(now);
     }
 

@@ -7,11 +7,12 @@
 //! [`Machine::handle_timeout`].
 //!
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
-//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens), `staged` (what waits for the
-//! store), `backoff`.
+//! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens),
+//! `ephemeral` (signals, presence), `staged` (what waits for the store), `backoff`.
 
 mod acks;
 mod backoff;
+mod ephemeral;
 mod handshake;
 mod outbox;
 mod reads;
@@ -26,7 +27,9 @@ use crate::{
 use acks::Acks;
 use backoff::Backoff;
 use handshake::Phase;
-use lockstep_protocol::{ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, decode_server, limits};
+use lockstep_protocol::{
+    ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, UserId, decode_server, limits,
+};
 use outbox::Outbox;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -117,6 +120,8 @@ pub struct Machine {
     backoff: Backoff,
     asked: HashMap<Ref, Asked>,
     next_ref: u64,
+    /// Whose presence the application wants to know.
+    watched: Option<Vec<UserId>>,
     /// The server has asked for no more sends before this moment.
     sends_paused_until: Option<Instant>,
     effects: VecDeque<Effect>,
@@ -141,6 +146,7 @@ impl Machine {
             backoff: Backoff::default(),
             asked: HashMap::new(),
             next_ref: 1,
+            watched: None,
             sends_paused_until: None,
             effects: VecDeque::new(),
             staged: Staged::default(),
@@ -196,6 +202,8 @@ impl Machine {
             }
             ServerFrame::Done { reference } => self.handle_done(now, reference),
             ServerFrame::Error(error) => self.handle_error(now, error),
+            ServerFrame::Signal(signal) => self.handle_signalled(signal),
+            ServerFrame::Presence { users, .. } => self.handle_presence(users),
             ServerFrame::Welcome(_) => {}
         }
     }

@@ -126,7 +126,7 @@ impl Server {
             ClientFrame::Ack(ack) => connection.ack(ack, stored),
             ClientFrame::Read { reference, conversation, seq } => self.read(reference, conversation, seq),
             ClientFrame::Renew(_) => unreachable!("nobody renews here"),
-            ClientFrame::Heartbeat => {}
+            ClientFrame::Signal { .. } | ClientFrame::Watch { .. } | ClientFrame::Heartbeat => {}
         }
     }
 
