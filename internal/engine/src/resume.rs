@@ -223,13 +223,14 @@ fn topics(followed: &[Followed]) -> Vec<ConversationId> {
 /// device that has all that.
 fn begin(connection: &Connection, row: Followed, cursor: Seq, reset: bool) -> Option<ResumePoint> {
     let Followed { conversation, bounds: Bounds { mut floor, mut head }, intervals, .. } = row;
-    if let Some(left) = intervals.end() {
+    let end = intervals.end();
+    if let Some(left) = end {
         if cursor >= left && !reset {
             return None;
         }
         (floor, head) = (floor.min(left.next()), head.min(left));
     }
-    let point = ResumePoint { conversation, cursor: cursor.min(head), floor, head, reset };
+    let point = ResumePoint { conversation, cursor: cursor.min(head), floor, head, reset, ended: end.is_some() };
     let from = if reset { floor } else { point.cursor.next() };
     connection.views.note(conversation, intervals, from);
     Some(point)

@@ -211,6 +211,8 @@ pub struct ResumePoint {
     pub head: Seq,
     /// Whether the device remembers another log than this one: it is told to take the conversation anew.
     pub reset: bool,
+    /// Whether the user has left it: nothing comes after the head, and there is no consumer.
+    pub ended: bool,
 }
 
 /// Entries that will not be delivered.

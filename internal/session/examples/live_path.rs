@@ -83,6 +83,7 @@ fn open(conversations: u32, now: Instant) -> Session {
         floor: Seq::new(1),
         head: Seq::ZERO,
         reset: false,
+        ended: false,
     };
     session.handle_notice(Notice::Resumed((0..conversations).map(point).collect()), now);
     while session.poll_effect().is_some() {}

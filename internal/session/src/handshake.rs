@@ -66,6 +66,10 @@ impl Session {
         for point in &points {
             self.announce_reset(point);
             self.handle_head(point.conversation, point.head);
+            // Told to be dropped, and nothing of it is left to bring.
+            if point.ended && self.topics.get(point.conversation).is_some_and(|topic| topic.next > point.head) {
+                self.topics.remove(point.conversation);
+            }
         }
         for Offset { conversation, seq } in self.early.take_all() {
             self.handle_head(conversation, seq);

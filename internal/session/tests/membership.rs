@@ -102,3 +102,11 @@ fn a_conversation_that_ends_has_caught_up() {
          > overflow\nask recheck b v3",
     );
 }
+
+#[test]
+fn a_conversation_that_was_left_and_is_reset_begins_anew_when_the_user_joins_again() {
+    check(
+        "> open f 0..0, a left reset 4..3\nreset a 4..3\ncaught_up\n> conversations?\nf
+         > added f 1 a\nask follow a\nentry f 1\n> followed a 3..9\nask read a from 4 count 128 head 9",
+    );
+}

@@ -232,7 +232,7 @@ impl<H: Handler> Device<H> {
             "heartbeat" => out.push(r#"{"type":"heartbeat"}"#.to_owned()),
             "welcome" => door.welcome.add_permits(1),
             "caught_up" => door.caught_up.add_permits(1),
-            "offsets" => {}
+            "offsets" | "receipts" => {}
             "error" => {
                 bail!("the server says {}: {}", frame.code.unwrap_or_default(), frame.message.unwrap_or_default())
             }

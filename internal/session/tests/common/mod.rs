@@ -111,7 +111,14 @@ pub(crate) fn admitted() -> Admitted {
 }
 
 pub(crate) fn point(conversation: ConversationId, cursor: u64, head: u64) -> ResumePoint {
-    ResumePoint { conversation, cursor: Seq::new(cursor), floor: Seq::new(1), head: Seq::new(head), reset: false }
+    ResumePoint {
+        conversation,
+        cursor: Seq::new(cursor),
+        floor: Seq::new(1),
+        head: Seq::new(head),
+        reset: false,
+        ended: false,
+    }
 }
 
 /// An entry that counts for this many bytes, or a few more than 256.

@@ -201,15 +201,16 @@ fn online() -> Vec<Online> {
     vec![Online { user: user("eve"), online: true }]
 }
 
-/// `a 3..9, b reset 4..9`: cursor and head, or floor and head.
+/// `a 3..9, b reset 4..9, c left 3..9`: cursor and head, or floor and head.
 fn points(text: &str) -> Vec<ResumePoint> {
     let point = |text: &str| {
         let mut words = text.split_whitespace().peekable();
         let conversation = id(&mut words);
+        let ended = words.next_if(|word| *word == "left").is_some();
         let reset = words.next_if(|word| *word == "reset").is_some();
         let (from, head) = span(&mut words);
         let floor = Seq::new(if reset { from } else { 1 });
-        ResumePoint { reset, floor, ..point(conversation, from, head) }
+        ResumePoint { reset, floor, ended, ..point(conversation, from, head) }
     };
     text.split(',').filter(|text| !text.trim().is_empty()).map(point).collect()
 }

@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Device {
     /// What it keeps, whatever becomes of connections.
     copies: BTreeMap<ConversationId, BTreeMap<u64, EntryId>>,
+    /// What it was told that it will not get. A later stay may show it after all, but delivery never goes back.
+    skipped: BTreeSet<(ConversationId, u64)>,
     pub(crate) epoch: Option<Epoch>,
     offsets: BTreeSet<u64>,
     /// Of this connection: the next seq of each conversation, and what is not acknowledged.
@@ -34,6 +36,7 @@ impl Device {
             let seq = (next - 1).saturating_sub(lost);
             let copy = self.copies.entry(log.conversation).or_default();
             copy.retain(|kept, _| *kept <= seq);
+            self.skipped.retain(|(conversation, skipped)| *conversation != log.conversation || *skipped <= seq);
             let cursor = Cursor { seq: Seq::new(seq), entry: copy.get(&seq).copied() };
             shown.push(Shown { conversation: log.conversation, cursor });
         }
@@ -92,8 +95,12 @@ impl Device {
                 assert!(skip.to >= skip.from, "a skip of nothing");
                 assert!(self.unacked.iter().all(|it| it.conversation != conversation), "a skip among deliveries");
                 *next = skip.to.get() + 1;
+                self.skipped.extend((skip.from.get()..*next).map(|seq| (conversation, seq)));
             }
-            Event::Reset { conversation, .. } => drop(self.copies.remove(&conversation)),
+            Event::Reset { conversation, .. } => {
+                self.copies.remove(&conversation);
+                self.skipped.retain(|(of, _)| *of != conversation);
+            }
             Event::Heartbeat => self.heartbeat = true,
             Event::Failed { reference, code, .. } => {
                 assert!(!code.closes(), "{code} without a close");
@@ -157,7 +164,8 @@ impl Device {
         let nothing = BTreeMap::new();
         for log in logs {
             let copy = self.copies.get(&log.conversation).unwrap_or(&nothing);
-            for seq in (log.floor..=log.head()).filter(|seq| log.shows(*seq)) {
+            let due = |seq: &u64| log.shows(*seq) && !self.skipped.contains(&(log.conversation, *seq));
+            for seq in (log.floor..=log.head()).filter(due) {
                 assert_eq!(copy.get(&seq).copied(), log.id_at(seq), "{} at {seq}", log.conversation);
             }
         }

@@ -312,6 +312,7 @@ impl World {
             floor: Seq::new(floor),
             head: Seq::new(head),
             reset,
+            ended: log.stays.end().is_some(),
         })
     }
 
