@@ -36,7 +36,7 @@ described! {
     UnixMs = number(), "A moment in milliseconds since 1970-01-01T00:00:00Z.";
     OffsetsVersion = number(), "A version of one user's read offsets.";
     Sender = string().examples(["ana", "service:weather"]), "A user, or service: and a name.";
-    Kind = string().examples(["message", "edit", "recall", "reaction", "system"]), "What an entry is; later versions may have more.";
+    Kind = string().examples(["message", "edit", "recall", "reaction", "system"]), "What an entry is; there may be more.";
     Body = body(), "A JSON object of the application's own, kept as it was written.";
 }
 

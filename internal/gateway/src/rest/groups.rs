@@ -166,8 +166,8 @@ pub(super) struct RoleRequest {
 }
 
 /// `PATCH /v1/conversations/{id}/members/{user}`: the owner gives roles. The role `owner` hands the conversation over.
-#[utoipa::path(patch, path = "/v1/conversations/{id}/members/{user}", request_body = RoleRequest, security(("device" = [])),
-    params(("id" = ConversationId, Path), ("user" = UserId, Path)),
+#[utoipa::path(patch, path = "/v1/conversations/{id}/members/{user}", request_body = RoleRequest,
+    security(("device" = [])), params(("id" = ConversationId, Path), ("user" = UserId, Path)),
     responses((status = 204, description = "The member has the role.")),
     extensions(("x-codes" = json!(["no_such_conversation", "direct_conversation", "forbidden", "no_such_member"]))))]
 pub(super) async fn set_role(
@@ -182,7 +182,8 @@ pub(super) async fn set_role(
 }
 
 /// `POST /v1/conversations/{id}/join`: into a room.
-#[utoipa::path(post, path = "/v1/conversations/{id}/join", security(("device" = [])), params(("id" = ConversationId, Path)),
+#[utoipa::path(post, path = "/v1/conversations/{id}/join", security(("device" = [])),
+    params(("id" = ConversationId, Path)),
     responses((status = 200, description = "The caller is a member.", body = ConversationAnswer)),
     extensions(("x-codes" = json!(["no_such_conversation", "too_many_conversations", "too_many_members"]))))]
 pub(super) async fn join(
@@ -197,7 +198,8 @@ pub(super) async fn join(
 }
 
 /// `POST /v1/conversations/{id}/leave`: the caller is no member any more.
-#[utoipa::path(post, path = "/v1/conversations/{id}/leave", security(("device" = [])), params(("id" = ConversationId, Path)),
+#[utoipa::path(post, path = "/v1/conversations/{id}/leave", security(("device" = [])),
+    params(("id" = ConversationId, Path)),
     responses((status = 204, description = "So it is.")),
     extensions(("x-codes" = json!(["no_such_conversation", "direct_conversation"]))))]
 pub(super) async fn leave(

@@ -45,7 +45,7 @@ pub(super) struct SentAnswer {
     security(("device" = []), ("service" = [])),
     params(
         ("id" = ConversationId, Path),
-        ("Idempotency-Key" = ClientMsgId, Header, description = "A new id for each message, the same when sending it again.")),
+        ("Idempotency-Key" = ClientMsgId, Header, description = "A new id for each message; the same again.")),
     responses(
         (status = 200, description = "It was on disk already.", body = SentAnswer),
         (status = 201, description = "It is on disk.", body = SentAnswer)),

@@ -12,7 +12,8 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `GET /.well-known/jwks.json`: the public keys of access tokens (RFC 7517).
 #[utoipa::path(get, path = "/.well-known/jwks.json",
-    responses((status = 200, description = "A JSON Web Key Set.", body = Value, content_type = "application/jwk-set+json")))]
+    responses((
+        status = 200, description = "A JSON Web Key Set.", body = Value, content_type = "application/jwk-set+json")))]
 pub(super) async fn jwks(State(state): State<GatewayState>) -> Response {
     let headers = [(header::CONTENT_TYPE, "application/jwk-set+json"), (header::CACHE_CONTROL, "public, max-age=300")];
     (headers, state.tokens.jwks().to_owned()).into_response()

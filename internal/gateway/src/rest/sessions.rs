@@ -143,7 +143,8 @@ pub(super) struct RefreshRequest {
 
 /// `POST /v1/sessions/refresh`: the next access token and the next refresh token.
 #[utoipa::path(post, path = "/v1/sessions/refresh", request_body = RefreshRequest,
-    responses((status = 200, description = "The refresh token that was shown stays good until the new one is used.", body = SessionAnswer)),
+    responses((
+        status = 200, description = "The one that was shown stays good until the new one is used.", body = SessionAnswer)),
     extensions(("x-codes" = json!([
         "token_invalid", "token_expired", "token_revoked", "device_removed", "try_again", "unavailable", "internal"]))))]
 pub(super) async fn refresh(

@@ -13,7 +13,8 @@ vertical-align:top}h3{margin-top:2.5rem;border-top:1px solid #8886;padding-top:1
 pub(super) fn render(document: &Value) -> String {
     let mut page = Page { html: String::new() };
     let info = &document["info"];
-    page.push("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">");
+    page.push("<!doctype html><html lang=\"en\"><meta charset=\"utf-8\">");
+    page.push("<meta name=\"viewport\" content=\"width=device-width\">");
     let title = escaped(text(&info["title"]));
     let _ =
         write!(page.html, "<title>{title}</title><style>{STYLE}</style><h1>{title} {}</h1>", text(&info["version"]));
