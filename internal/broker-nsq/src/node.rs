@@ -7,11 +7,8 @@ use lockstep_nsq_client::http::{HttpSettings, NsqdHttp};
 use lockstep_nsq_client::{
     Address, ConnectSettings, ConsumerSettings, Consumers, Producer, ProducerSettings, Publishing, SettingsError,
 };
-use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 
-/// How long FINs wait for others: each write of them wakes nsqd, and nobody waits for them.
-const ANSWER_DELAY: Duration = Duration::from_millis(5);
 /// The client's name in nsqd's statistics.
 pub(crate) const CLIENT_ID: &str = "lockstep";
 /// Requests to one nsqd at once that empty channels.
@@ -76,7 +73,6 @@ pub(crate) fn consumers(address: Address, settings: &NsqSettings) -> Result<Cons
     let consumer = ConsumerSettings {
         connect: connect(),
         rdy: settings.rdy,
-        answer_delay: ANSWER_DELAY,
         connecting_max: settings.connecting_max,
         ..ConsumerSettings::default()
     };

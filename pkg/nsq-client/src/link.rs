@@ -20,8 +20,6 @@ pub(crate) struct Link {
     /// Whole commands that the system has not taken yet, of which the first `taken` bytes it has.
     unwritten: Vec<u8>,
     taken: usize,
-    /// Whether something of that should leave at once.
-    is_urgent: bool,
     /// Bytes handed to the system since the connection began.
     written: u64,
 }
@@ -29,17 +27,14 @@ pub(crate) struct Link {
 impl Link {
     pub(crate) fn new(transport: Transport, frame_bytes_max: usize, unwritten_bytes_max: usize) -> Self {
         let (partial, unwritten) = (Vec::new(), Vec::new());
-        let (taken, is_urgent, written) = (0, false, 0);
-        Self { transport, frame_bytes_max, unwritten_bytes_max, partial, unwritten, taken, is_urgent, written }
+        Self { transport, frame_bytes_max, unwritten_bytes_max, partial, unwritten, taken: 0, written: 0 }
     }
 
     /// Reads once, and gives every whole frame to `take`, which appends what it has to answer to the buffer it is
-    /// given. All answers leave in one write, or wait for [`Self::poll_flush`] as long as no more than `patient_bytes`
-    /// do. `Pending` if nothing has arrived; whoever polls is woken when it does.
+    /// given. All answers leave in one write. `Pending` if nothing has arrived; whoever polls is woken when it does.
     pub(crate) fn poll_frames(
         &mut self,
         cx: &mut Context<'_>,
-        patient_bytes: usize,
         mut take: impl FnMut(Frame<'_>, &mut Vec<u8>) -> Result<(), Disconnect>,
     ) -> Poll<Result<(), Disconnect>> {
         let mut scratch = Scratch::lend();
@@ -70,14 +65,8 @@ impl Link {
             }
             taken
         };
-        let is_patient = taken.is_ok() && self.waiting() + out.len() <= patient_bytes;
         // What was answered before a failure is still worth sending.
-        let sent = if is_patient {
-            self.wait(out);
-            Ok(())
-        } else {
-            self.send(cx, out)
-        };
+        let sent = self.send(cx, out);
         Poll::Ready(taken.map(|_| ()).and(sent))
     }
 
@@ -106,8 +95,7 @@ impl Link {
             }
         }
         self.wait(rest);
-        self.is_urgent |= !rest.is_empty();
-        let bytes = self.waiting();
+        let bytes = self.unwritten.len() - self.taken;
         if bytes > self.unwritten_bytes_max { Err(Disconnect::Stalled { bytes }) } else { Ok(()) }
     }
 
@@ -120,7 +108,6 @@ impl Link {
         } else {
             self.wait(commands);
         }
-        self.is_urgent = true;
         commands.clear();
     }
 
@@ -137,7 +124,6 @@ impl Link {
     /// Writes what waits. `Pending` if the system takes no more; whoever polls is woken when it does.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
         while self.taken < self.unwritten.len() {
-            self.is_urgent = true;
             match ready!(self.transport.poll_write(cx, &self.unwritten[self.taken..])) {
                 Ok(written) => {
                     self.taken += written;
@@ -148,21 +134,11 @@ impl Link {
         }
         self.unwritten = Vec::new();
         self.taken = 0;
-        self.is_urgent = false;
         Poll::Ready(Ok(()))
     }
 
     pub(crate) fn is_flushed(&self) -> bool {
         self.taken == self.unwritten.len()
-    }
-
-    /// Whether something waits that should leave at once.
-    pub(crate) fn is_urgent(&self) -> bool {
-        self.is_urgent
-    }
-
-    fn waiting(&self) -> usize {
-        self.unwritten.len() - self.taken
     }
 
     /// Bytes handed to the system since the connection began.
@@ -172,7 +148,7 @@ impl Link {
 
     /// Bytes handed to the system, and those that wait.
     pub(crate) fn accepted(&self) -> u64 {
-        self.written + self.waiting() as u64
+        self.written + (self.unwritten.len() - self.taken) as u64
     }
 
     /// Ends the connection so that what the system has not sent yet is not sent at all.

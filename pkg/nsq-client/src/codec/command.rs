@@ -27,9 +27,6 @@ pub fn rdy(out: &mut Vec<u8>, count: u32) {
     out.push(b'\n');
 }
 
-/// The length of a `FIN`.
-pub(crate) const FIN_BYTES: usize = 21;
-
 /// `FIN`: the message is done with.
 pub fn fin(out: &mut Vec<u8>, id: &MessageId) {
     line(out, &[b"FIN ", id.as_bytes()]);

@@ -31,8 +31,7 @@ pub trait Handler: Send + 'static {
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is done with: FIN leaves together with those of all messages that were read with it, at once unless
-    /// [`ConsumerSettings::answer_delay`](super::ConsumerSettings::answer_delay) says otherwise.
+    /// It is done with: FIN leaves at once, together with those of all messages that were read with it.
     Finish,
     /// It is to be delivered again, to any consumer of the channel, after the delay.
     Requeue(Duration),

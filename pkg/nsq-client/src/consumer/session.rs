@@ -3,7 +3,6 @@
 use super::Group;
 use super::handler::Handler;
 use super::machine::{Machine, Subject};
-use crate::codec::command;
 use crate::link::Link;
 use crate::{Disconnect, Step};
 use std::pin::Pin;
@@ -19,8 +18,6 @@ pub(super) struct Session {
     machine: Machine,
     /// When the server will have taken too long.
     deadline: Instant,
-    /// When the answers that wait for others leave.
-    flush_at: Option<Instant>,
     opened_at: Option<Instant>,
     /// Held until the subscription stands.
     connecting: Option<OwnedSemaphorePermit>,
@@ -28,8 +25,7 @@ pub(super) struct Session {
 
 impl Session {
     pub(super) fn new(link: Link, connecting: OwnedSemaphorePermit, deadline: Instant) -> Self {
-        let machine = Machine::new();
-        Self { link, machine, deadline, flush_at: None, opened_at: None, connecting: Some(connecting) }
+        Self { link, machine: Machine::new(), deadline, opened_at: None, connecting: Some(connecting) }
     }
 
     /// The first bytes of the connection.
@@ -71,7 +67,7 @@ impl Session {
         match self.turn(cx, subject) {
             Err(reason) => Poll::Ready(reason),
             Ok(()) if self.machine.is_closed() && self.link.is_flushed() => Poll::Ready(Disconnect::Stopped),
-            Ok(()) => self.poll_timer(cx, timer),
+            Ok(()) => self.poll_deadline(cx, timer),
         }
     }
 
@@ -79,9 +75,8 @@ impl Session {
         self.take_orders(cx, subject)?;
         let mut reads = 0;
         while let Poll::Ready(outcome) = {
-            let patient_bytes = self.patient_bytes(subject.group);
             let machine = &mut self.machine;
-            self.link.poll_frames(cx, patient_bytes, |frame, out| machine.frame(frame, subject, out))
+            self.link.poll_frames(cx, |frame, out| machine.frame(frame, subject, out))
         } {
             if self.machine.step() == Step::Open {
                 subject.handler.gathered();
@@ -94,28 +89,10 @@ impl Session {
                 break;
             }
         }
-        if self.link.is_urgent() || self.flush_at.is_some_and(|at| at <= Instant::now()) {
-            return self.flush(cx);
-        }
-        if self.flush_at.is_none() && !self.link.is_flushed() {
-            self.flush_at = Some(Instant::now() + subject.group.settings.answer_delay);
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self, cx: &mut Context<'_>) -> Result<(), Disconnect> {
-        self.flush_at = None;
         match self.link.poll_flush(cx) {
             Poll::Ready(Err(reason)) => Err(reason),
             _ => Ok(()),
         }
-    }
-
-    /// How many bytes of answers may wait for others: only what messages are answered with waits.
-    fn patient_bytes(&self, group: &Group) -> usize {
-        let settings = &group.settings;
-        let may_wait = self.machine.step() == Step::Open && !settings.answer_delay.is_zero();
-        if may_wait { settings.rdy as usize / 4 * command::FIN_BYTES } else { 0 }
     }
 
     /// Answers and the wish for an end.
@@ -146,27 +123,19 @@ impl Session {
     }
 
     /// The timer is set when it has run out, not with each frame: most of the time it finds that the server was heard.
-    fn poll_timer(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Disconnect> {
-        loop {
-            let next = self.flush_at.map_or(self.deadline, |at| at.min(self.deadline));
-            if next < timer.deadline() {
-                timer.as_mut().reset(next);
-            }
-            if timer.as_mut().poll(cx).is_pending() {
-                return Poll::Pending;
-            }
+    fn poll_deadline(&mut self, cx: &mut Context<'_>, mut timer: Pin<&mut Sleep>) -> Poll<Disconnect> {
+        if self.deadline < timer.deadline() {
+            timer.as_mut().reset(self.deadline);
+        }
+        while timer.as_mut().poll(cx).is_ready() {
             if timer.deadline() >= self.deadline {
                 return Poll::Ready(match self.machine.step() {
                     Step::Open => Disconnect::Silent,
                     step => Disconnect::Timeout(step),
                 });
             }
-            if self.flush_at.is_some_and(|at| at <= timer.deadline())
-                && let Err(reason) = self.flush(cx)
-            {
-                return Poll::Ready(reason);
-            }
             timer.as_mut().reset(self.deadline);
         }
+        Poll::Pending
     }
 }

@@ -17,10 +17,6 @@ pub struct ConsumerSettings {
     pub rdy: u32,
     /// Whether nsqd gathers messages before it writes.
     pub output_buffer: OutputBuffer,
-    /// How long answers of [`Verdict`](super::Verdict)s may wait for others, so that many leave in one write: up to 1 s.
-    /// They leave earlier once they are of a quarter of `rdy` messages. Zero, the default, lets those of one read leave
-    /// at once. Until then the messages count as in flight.
-    pub answer_delay: Duration,
     /// After how long an unfinished message is delivered again, 1 s to 15 min; `None` for nsqd's own setting (60 s).
     pub msg_timeout: Option<Duration>,
     /// How many consumers may be connecting and subscribing at once; others wait. A server that hangs stops them all for
@@ -36,7 +32,6 @@ impl Default for ConsumerSettings {
             connect: ConnectSettings::default(),
             rdy: 200,
             output_buffer: OutputBuffer::Off,
-            answer_delay: Duration::ZERO,
             msg_timeout: None,
             connecting_max: 64,
             close_timeout: Duration::from_secs(5),
@@ -50,7 +45,6 @@ impl ConsumerSettings {
         check("rdy", (1..=RDY_MAX).contains(&self.rdy), "from 1 to 2500")?;
         let timeouts = Duration::from_secs(1)..=Duration::from_secs(15 * 60);
         check("msg_timeout", self.msg_timeout.is_none_or(|it| timeouts.contains(&it)), "from 1 s to 15 min")?;
-        check("answer_delay", self.answer_delay <= Duration::from_secs(1), "at most 1 s")?;
         check("connecting_max", (1..=100_000).contains(&self.connecting_max), "from 1 to 100000")?;
         check("close_timeout", !self.close_timeout.is_zero(), "more than zero")?;
         self.output_buffer.check()
@@ -113,7 +107,6 @@ mod tests {
             ConsumerSettings { output_buffer: output(63, 25), ..good() },
             ConsumerSettings { output_buffer: output(64, 0), ..good() },
             ConsumerSettings { msg_timeout: Some(Duration::from_millis(999)), ..good() },
-            ConsumerSettings { answer_delay: Duration::from_millis(1_001), ..good() },
             ConsumerSettings { connecting_max: 0, ..good() },
             connect(|connect| connect.heartbeat_interval = Duration::from_millis(999)),
             connect(|connect| connect.heartbeat_interval = Duration::from_secs(61)),

@@ -104,7 +104,7 @@ impl<'a> Session<'a> {
     fn poll_frames(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Disconnect>> {
         let Self { link, shared, waiting, open, .. } = self;
         let (mut count, mut bytes) = (0, 0);
-        let outcome = link.poll_frames(cx, 0, |frame, out| {
+        let outcome = link.poll_frames(cx, |frame, out| {
             match frame {
                 Frame::Response(HEARTBEAT) => command::nop(out),
                 Frame::Response(data) if !*open => {
