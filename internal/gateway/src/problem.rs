@@ -80,7 +80,7 @@ impl From<Code> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let spec = self.code.spec();
-        let retry_after_ms = self.retry_after.map(|wait| wait.as_millis() as u64);
+        let retry_after_ms = self.retry_after.map(|wait| wait.as_nanos().div_ceil(1_000_000) as u64);
         let wire = Wire {
             kind: format!("/problems/{}", spec.name),
             title: spec.sentence,
