@@ -2,6 +2,7 @@
 
 mod support;
 
+use lockstep_model::Code;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use support::{House, exchange, request};
@@ -42,6 +43,43 @@ async fn every_route_is_documented_and_nothing_else() {
     assert!(undocumented.is_empty(), "annotate with utoipa::path and name in rest/openapi/mod.rs: {undocumented:?}");
     let nowhere: Vec<_> = documented.difference(&routed).collect();
     assert!(nowhere.is_empty(), "documented, but no route leads there: {nowhere:?}");
+    house.running.stop().await.unwrap();
+}
+
+const PAGE: &str = include_str!("../../../docs/rest.md");
+
+fn in_backticks(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// What stands in backticks as method and path, without parameters of the query.
+fn operations_in(text: &str) -> Operations {
+    let quoted = in_backticks(text).filter_map(|words| words.split_once(' '));
+    let is_method = |method: &str| method.bytes().all(|letter| letter.is_ascii_uppercase());
+    let operations = quoted.filter(|(method, path)| is_method(method) && path.starts_with('/'));
+    operations.map(|(method, path)| (method.to_owned(), path.split('?').next().unwrap().to_owned())).collect()
+}
+
+#[tokio::test]
+async fn the_page_of_the_docs_has_the_same_operations() {
+    let house = House::start().await;
+    let document = exchange(house.address(), &request("GET", "/v1/openapi.json", &[], "")).await.json();
+    assert_eq!(operations_in(PAGE), documented(&document));
+    let mut compared = 0;
+    for row in PAGE.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+        let codes = in_backticks(cells[cells.len() - 1]).filter_map(|name| name.parse::<Code>().ok());
+        let codes: Vec<_> = codes.map(Code::name).collect();
+        for (method, path) in operations_in(cells[0]) {
+            let operation = &document["paths"][&path][method.to_lowercase()];
+            let documented: Vec<_> = operation["x-codes"].as_array().into_iter().flatten().collect();
+            for code in &codes {
+                assert!(documented.iter().any(|documented| *documented == code), "{method} {path} lacks {code}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 60, "{compared}");
     house.running.stop().await.unwrap();
 }
 

@@ -89,7 +89,7 @@ fn open() -> Routes<GatewayState> {
         .route("/metrics", get(operations::metrics))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
-        .route("/v1/ws", get(crate::ws::upgrade))
+        .route("/v1/ws", measured("websocket", get(crate::ws::upgrade)))
 }
 
 fn people_routes() -> Routes<GatewayState> {
