@@ -33,6 +33,15 @@ impl Page {
         commands.retain(|command| command.contains("curl"));
         Ok(commands)
     }
+
+    /// The code blocks of a section in their order: each one's language and text.
+    pub(crate) fn blocks(self, heading: &str) -> Result<Vec<(&'static str, &'static str)>> {
+        let (_, section) = self.0.split_once(heading).with_context(|| format!("the page has no {heading:?}"))?;
+        let section = section.split("\n## ").next().unwrap_or_default();
+        // What stands between two fences is a block at every second place.
+        let blocks = section.split("\n```").skip(1).step_by(2);
+        blocks.map(|block| block.split_once('\n').context("a block has no text")).collect()
+    }
 }
 
 /// A text with what a test has instead of what the page shows. All of that has to be there.
