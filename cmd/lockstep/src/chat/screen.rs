@@ -46,7 +46,11 @@ impl Screen {
             Event::Presence(users) => users
                 .iter()
                 .try_for_each(|it| self.note(&format!("{} is {}", it.user, if it.online { "there" } else { "away" }))),
-            Event::Signal(_) | Event::Entry(_) | Event::Answered { .. } | Event::Stopped(_) => Ok(()),
+            Event::Receipts { .. }
+            | Event::Signal(_)
+            | Event::Entry(_)
+            | Event::Answered { .. }
+            | Event::Stopped(_) => Ok(()),
         }
     }
 

@@ -204,7 +204,10 @@ impl Machine {
             ServerFrame::Error(error) => self.handle_error(now, error),
             ServerFrame::Signal(signal) => self.handle_signalled(signal),
             ServerFrame::Presence { users, .. } => self.handle_presence(users),
-            ServerFrame::Welcome(_) | ServerFrame::Unread { .. } | ServerFrame::Receipts { .. } => {}
+            ServerFrame::Receipts { conversation, receipts } => {
+                self.event(Event::Receipts { conversation, receipts });
+            }
+            ServerFrame::Welcome(_) | ServerFrame::Unread { .. } => {}
         }
     }
 
