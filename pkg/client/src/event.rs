@@ -213,6 +213,22 @@ pub enum RenewError {
     NotConnected,
 }
 
+/// Why a question has no answer. It is not asked again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The server does not do it.
+    #[error("{code}: {message}")]
+    Refused {
+        /// The name of the server's code.
+        code: String,
+        /// The server's sentence.
+        message: String,
+    },
+    /// There is no connection, or it ended before the answer came.
+    #[error("there is no connection")]
+    NotConnected,
+}
+
 /// What a client has counted since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {

@@ -30,7 +30,7 @@ pub use accounts::{Accounts, Session, SignIn, SigningDevice, Waiting};
 pub use client::{Client, Events, Pending};
 pub use config::ClientConfig;
 pub use conversations::{Conversation, ConversationKind, Conversations, Member, Role, UnreadTotal};
-pub use event::{Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
+pub use event::{AskError, Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
 pub use refreshed::{RefreshedTokens, TokenKeeper};
 pub use rest::RestError;
 pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};

@@ -65,7 +65,11 @@ impl Clockwork {
                 }
                 Effect::Event(event) => done.events.push(event),
                 Effect::Connect(reason) => done.connects.push(reason),
-                Effect::Close | Effect::Saved(_) | Effect::Answer { .. } | Effect::Renewed { .. } => {}
+                Effect::Close
+                | Effect::Saved(_)
+                | Effect::Answer { .. }
+                | Effect::Renewed { .. }
+                | Effect::Told { .. } => {}
             }
         }
         done
