@@ -94,6 +94,15 @@ impl Device {
         self.wait(&what, |seen| seen.offsets.contains(&Offset { conversation, seq })).await
     }
 
+    /// Waits until it has heard that its user has pinned a conversation.
+    pub(super) async fn wait_for_pin(&self, conversation: ConversationId) -> Result<()> {
+        let tells = |entry: &Entry| {
+            let body: serde_json::Value = serde_json::from_str(entry.body.as_json()).unwrap_or_default();
+            body["type"] == "member_state" && body["conversation"] == conversation.to_string() && body["pinned"] == true
+        };
+        self.wait("heard of the pin", |seen| seen.entries.iter().rev().any(tells)).await
+    }
+
     /// How often the server has let it in.
     pub(super) fn connects(&self) -> usize {
         self.seen.borrow().connects

@@ -5,7 +5,7 @@ use super::log::Log;
 use super::stage::Stage;
 use anyhow::{Context, Result, bail, ensure};
 use lockstep_client::{Message, Pending, Role, SendError, Sent, Thread};
-use lockstep_protocol::{Body, Seq, Target, Unread, UserId};
+use lockstep_protocol::{Body, Seq, StateChange, Target, Unread, UserId};
 
 /// Ana makes a group with Ben and Cid, and removes Cid.
 pub(super) async fn group(stage: &mut Stage) -> Result<()> {
@@ -89,6 +89,10 @@ pub(super) async fn reads(stage: &mut Stage) -> Result<()> {
     println!("  ana/laptop heard it");
     let left = agreed_unread(phone, laptop, &log).await?;
     ensure!(left == 0, "all is read, but {left} are unread");
+    let pinned = StateChange { pinned: Some(true), ..StateChange::default() };
+    laptop.client()?.change_state(log.id, pinned).await?;
+    phone.wait_for_pin(log.id).await?;
+    println!("  ana/laptop pinned the group, and ana/phone heard it");
     let receipts = ben.rest.receipts(log.id).await?;
     let of_ana = receipts.iter().find(|receipt| receipt.user.as_str() == "ana").and_then(|receipt| receipt.read);
     ensure!(of_ana == Some(head), "ben's receipts are {receipts:?}");
@@ -105,6 +109,8 @@ async fn agreed_unread(phone: &Device, laptop: &Device, log: &Log) -> Result<u64
     let mut counts = Vec::new();
     for device in [phone, laptop] {
         let unread = device.rest.unread(&[log.id]).await?;
+        let told = device.client()?.unread(vec![log.id]).await?;
+        ensure!(told == unread, "{} has {unread:?} by REST, and {told:?} on its connection", device.name);
         let [Unread { read, unread, .. }] = unread[..] else { bail!("the group is one that Ana is in: {unread:?}") };
         let thread = thread(device, log);
         let of_others = |(seq, message): &(Seq, &Message)| *seq > read && message.sender.as_str() != "ana";
