@@ -1,5 +1,7 @@
 //! `lockstep chat`: a device in a terminal, line by line, on the Rust SDK. Works when piped.
 
+mod about;
+mod groups;
 mod input;
 mod screen;
 
@@ -7,8 +9,8 @@ use anyhow::{Context, Result, bail};
 use input::Line;
 use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Client, ClientConfig, Event, Events, FixedToken, LocalStore, SendError, Sent, SqliteStore, StopReason, TokenError,
-    TokenReason, TokenSource,
+    Client, ClientConfig, Conversations, Event, Events, FixedToken, LocalStore, SendError, Sent, SqliteStore,
+    StopReason, TokenError, TokenReason, TokenSource,
 };
 use screen::Screen;
 use std::path::{Path, PathBuf};
@@ -87,7 +89,7 @@ impl TokenSource for AdminTokens {
 ///
 /// # Errors
 ///
-/// If it cannot start, the server says to stop, a message was refused, or `--until-count` was not reached.
+/// If it cannot start, the server says to stop, a message or command was refused, or `--until-count` was not reached.
 pub(crate) async fn run(args: Args) -> Result<()> {
     let user: UserId = args.user.parse().context("--as")?;
     let path = match &args.store {
@@ -103,8 +105,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             device_name: args.device_name.clone(),
         }),
     };
+    let rest = Conversations::new(rest_url(&args.server), tokens.clone());
     let (client, events) = Client::start(ClientConfig::new(args.server.as_str(), tokens, Arc::new(store.clone())));
-    let mut chat = Chat::new(&args, user, client.clone(), store.clone());
+    let mut chat = Chat::new(&args, user, client.clone(), rest, store.clone());
     let outcome = chat.talk(events).await;
     client.stop().await;
     store.close().await;
@@ -126,8 +129,16 @@ fn file_part(name: &str) -> String {
     name.chars().map(|c| if plain(c) { c.to_string() } else { format!("%{:x}", c as u32) }).collect()
 }
 
+/// Where the server of a WebSocket door takes REST requests.
+fn rest_url(door: &str) -> String {
+    let (scheme, rest) = door.split_once("://").unwrap_or(("ws", door));
+    let host = rest.split('/').next().unwrap_or_default();
+    format!("{}://{host}", if scheme == "wss" { "https" } else { "http" })
+}
+
 struct Chat {
     client: Client,
+    rest: Conversations,
     store: SqliteStore,
     user: UserId,
     screen: Screen,
@@ -142,10 +153,11 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(args: &Args, user: UserId, client: Client, store: SqliteStore) -> Self {
+    fn new(args: &Args, user: UserId, client: Client, rest: Conversations, store: SqliteStore) -> Self {
         let target = args.with.clone().map(Target::User).or(args.conversation.map(Target::Conversation));
         Self {
             client,
+            rest,
             store,
             user,
             screen: Screen,
@@ -191,7 +203,7 @@ impl Chat {
     /// Whether all went well, for the exit code.
     fn verdict(&self) -> Result<()> {
         if self.refused > 0 {
-            bail!("{} messages were refused", self.refused);
+            bail!("{} lines were refused", self.refused);
         }
         if let Some(count) = self.until_count.filter(|count| self.shown < *count && !self.was_asked_to_quit()) {
             bail!("only {} of {count} messages came", self.shown);
@@ -206,12 +218,23 @@ impl Chat {
     async fn take_line(&mut self, line: &str) -> Result<()> {
         match input::parse(line) {
             Ok(Line::Nothing) => Ok(()),
-            Ok(Line::Text(text)) => self.send(&text).await,
+            Ok(Line::Text(text)) => self.send(Body::text(&text)).await,
             Ok(Line::To(user)) => self.turn_to(Target::User(user)),
-            Ok(Line::In(conversation)) => self.turn_to(Target::Conversation(conversation)),
+            Ok(Line::In(place)) => self.go(place).await,
+            Ok(Line::List) => self.list().await,
+            Ok(Line::Group { title, members }) => self.make_group(&title, &members).await,
+            Ok(Line::Members) => self.members().await,
+            Ok(Line::Invite(users)) => self.invite(&users).await,
+            Ok(Line::Remove(user)) => self.remove(&user).await,
+            Ok(Line::Leave) => self.leave().await,
+            Ok(Line::Reply { target, text }) => self.reply(target, &text).await,
+            Ok(Line::React { target, key, on }) => self.react(target, &key, on).await,
+            Ok(Line::Edit { target, text }) => self.edit(target, &text).await,
+            Ok(Line::Recall(target)) => self.recall(target).await,
+            Ok(Line::Unread) => self.unread().await,
             Ok(Line::Read) => self.read().await,
             Ok(Line::Who) => self.who(),
-            Ok(Line::Help) => self.screen.note(input::HELP),
+            Ok(Line::Help) => input::HELP.iter().try_for_each(|line| self.screen.note(line)),
             Ok(Line::Quit) => {
                 self.quit = true;
                 Ok(())
@@ -220,19 +243,13 @@ impl Chat {
         }
     }
 
-    async fn send(&mut self, text: &str) -> Result<()> {
+    async fn send(&mut self, body: Body) -> Result<()> {
         let Some(target) = self.target.clone() else {
             self.refused += 1;
             return self.screen.note("to whom? /to USER or /in ID says it");
         };
-        match self.client.enqueue(target, Body::text(text)).await {
-            Ok(pending) => drop(self.answers.spawn(pending.answer())),
-            Err(error) => {
-                self.refused += 1;
-                self.screen.note(&format!("not sent: {error}"))?;
-            }
-        }
-        Ok(())
+        let taken = self.client.enqueue(target, body).await;
+        self.await_answer(taken)
     }
 
     fn turn_to(&mut self, target: Target) -> Result<()> {
@@ -307,6 +324,12 @@ fn stopped(reason: StopReason) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_host_has_both_doors() {
+        assert_eq!(rest_url("ws://127.0.0.1:8080/v1/ws"), "http://127.0.0.1:8080");
+        assert_eq!(rest_url("wss://chat.example/v1/ws"), "https://chat.example");
+    }
 
     #[test]
     fn names_become_file_names() {

@@ -1,9 +1,11 @@
-//! `lockstep demo`: a real server, three real devices, and what Lockstep promises, shown and checked step by step.
+//! `lockstep demo`: a real server, real devices, and what Lockstep promises, shown and checked step by step.
 //!
 //! The server runs in a process of its own on a folder that is thrown away; the devices use the SDK over real sockets.
 //! With `--nsq`, real nsqds carry what is live.
 
 mod device;
+mod group_steps;
+mod log;
 mod nsq_steps;
 mod nsqds;
 mod server;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use lockstep_client::protocol::{Body, Code, Target, UserId};
 use lockstep_client::{
-    AccountError, Accounts, Client, ClientConfig, Event, Events, MemoryStore, RefreshedTokens, Session, SignIn,
+    Accounts, Client, ClientConfig, Event, Events, MemoryStore, RefreshedTokens, RestError, Session, SignIn,
     SigningDevice, StopReason, TokenError, TokenKeeper, TokenReason, TokenSource, async_trait,
 };
 use lockstep_testkit::{ServerOptions, ServerProcess, ask};
@@ -74,10 +74,11 @@ async fn until(events: &mut Events, fits: impl Fn(&Event) -> bool) -> Result<Eve
     }
 }
 
-fn refused(error: &AccountError) -> &str {
+fn refused(error: &RestError) -> &str {
     match error {
-        AccountError::Refused { code, .. } => code,
-        AccountError::Unreachable(why) => why,
+        RestError::Refused { code, .. } => code,
+        RestError::Unreachable(why) => why,
+        RestError::Token(_) => "no token",
     }
 }
 

@@ -22,9 +22,17 @@ struct Chat {
 impl Chat {
     /// Starts a chat that ends once it has shown so many messages.
     fn start(server: &ServerProcess, user: &'static str, peer: &str, until_count: usize) -> Result<Self> {
+        Self::start_with(server, user, &["--with", peer, "--until-count", &until_count.to_string()])
+    }
+
+    /// Starts a chat on a device of this name, which stays until it is told to quit.
+    fn stay(server: &ServerProcess, user: &'static str, device: &str) -> Result<Self> {
+        Self::start_with(server, user, &["--device-name", device, "--for-seconds", "600"])
+    }
+
+    fn start_with(server: &ServerProcess, user: &'static str, args: &[&str]) -> Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
-        command.args(["chat", "--as", user, "--with", peer, "--server", &server.door()]);
-        command.arg("--data").arg(server.data()).arg("--until-count").arg(until_count.to_string());
+        command.args(["chat", "--as", user, "--server", &server.door()]).args(args).arg("--data").arg(server.data());
         command.env_remove("LOCKSTEP_TOKEN").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn()?;
         let input = child.stdin.take().context("the chat has an input")?;
@@ -47,6 +55,12 @@ impl Chat {
                 return Ok(());
             }
         }
+    }
+
+    /// Types this, and reads up to a line with that text.
+    async fn ask(&mut self, text: &str, expected: &str) -> Result<()> {
+        self.say(text).await?;
+        self.wait_for(expected).await
     }
 
     /// Waits for its end and returns the messages that it showed, without time and conversation.
@@ -95,5 +109,61 @@ async fn a_chat_goes_on_where_it_stopped() -> Result<()> {
     // Another user's new device gets all of it.
     let ben = Chat::start(&server, "ben", "ana", 2)?;
     assert_eq!(ben.messages().await?, ["1 ana: The first.", "2 ana: The second."]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_group_is_made_written_to_read_and_left_by_commands() -> Result<()> {
+    let server = ServerProcess::start(env!("CARGO_BIN_EXE_lockstep")).await?;
+    server.token("cid", "phone", "main").await?;
+    let mut ben = Chat::stay(&server, "ben", "phone")?;
+    let mut phone = Chat::stay(&server, "ana", "phone")?;
+    let mut laptop = Chat::stay(&server, "ana", "laptop")?;
+    for chat in [&mut ben, &mut phone, &mut laptop] {
+        chat.wait_for("caught up").await?;
+    }
+    phone.ask("/group Trip to the sea: ben cid", "talking to ").await?;
+    phone.say("Where do we go?").await?;
+    ben.wait_for("#3 ana: Where do we go?").await?;
+    // What stands before the number is enough to name the conversation.
+    let shown = ben.seen.last().and_then(|line| line.split(' ').nth(1)).context("a conversation is shown")?.to_owned();
+    ben.ask(&format!("/in {shown}"), "talking to ").await?;
+    ben.say("/reply #3 To the hills.").await?;
+    phone.wait_for("#4 ben answers #3: To the hills.").await?;
+    phone.say("/react #4 +1").await?;
+    ben.wait_for("#5 ana reacts to #4 with +1").await?;
+    ben.say("/edit #4 To the sea.").await?;
+    phone.wait_for("#6 ben edits #4: To the sea.").await?;
+    phone.say("/unreact #4 +1").await?;
+    ben.wait_for("#7 ana takes +1 back from #4").await?;
+    ben.say("/recall #4").await?;
+    phone.wait_for("#8 ben recalls #4").await?;
+    phone.ask("/edit #4 Mine?", "not sent: not_yours").await?;
+
+    ben.say("Hello?").await?;
+    for chat in [&mut phone, &mut laptop] {
+        chat.wait_for("#9 ben: Hello?").await?;
+    }
+    laptop.ask("/unread", &format!("{shown} Trip to the sea: 1 unread")).await?;
+    laptop.wait_for("* 1 unread in all").await?;
+    phone.say("/read").await?;
+    laptop.wait_for(": read up to 9").await?;
+    laptop.ask("/unread", "* 0 unread in all").await?;
+    ben.ask("/members", "* ana (owner), has read up to 9").await?;
+
+    phone.ask("/remove cid", "cid is removed").await?;
+    ben.wait_for("member_removed cid by ana").await?;
+    ben.ask("/invite cid", "not done: ").await?;
+    phone.ask("/invite cid ben", "* 1 invited").await?;
+    ben.wait_for("members_added cid by ana").await?;
+    ben.ask("/leave", "* left").await?;
+    phone.wait_for("member_left ben").await?;
+    ben.ask("/list", " a group, which you have left").await?;
+    laptop.ask("/list", "Trip to the sea: 0 unread").await?;
+    laptop.say("/quit").await?;
+    laptop.messages().await?;
+    // What was refused is told by the exit code.
+    ben.say("/quit").await?;
+    ensure!(ben.messages().await.is_err(), "one line was refused");
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 fn the_demo_succeeds() {
     let text = succeeded(&demo(&mut Command::new(env!("CARGO_BIN_EXE_lockstep")), &[]));
     assert!(text.contains("ana/laptop has seq 1 2 3 4, each once, in order"), "{text}");
+    assert_eq!(timeless(&text), timeless(&sample()), "the sample in README.md is what the demo prints");
     assert!(!text.contains("nsqd"), "{text}");
 }
 
@@ -44,6 +45,21 @@ fn the_demo_on_nsq_says_what_it_lacks() {
     assert_eq!(output.status.code(), Some(1), "{text}\n{errors}");
     assert!(text.contains("There is no nsqd on this machine: it is built with Go now"), "{text}");
     assert!(errors.contains("the demo on NSQ has no nsqd to run") && errors.contains("no such toolchain"), "{errors}");
+}
+
+/// What README.md shows of the demo.
+fn sample() -> String {
+    let readme = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let begin = readme.find("A server listens on ").unwrap();
+    let length = readme[begin..].find("```").unwrap();
+    readme[begin..begin + length].to_owned()
+}
+
+/// The lines without what differs from run to run: the port, and how long it took.
+fn timeless(text: &str) -> Vec<String> {
+    let differing = ["A server listens on", "  started anew after", "All of it held"];
+    let kept = |line| differing.into_iter().find(|beginning| str::starts_with(line, beginning)).unwrap_or(line);
+    text.trim().lines().map(|line| kept(line).to_owned()).collect()
 }
 
 fn demo(command: &mut Command, args: &[&str]) -> Output {

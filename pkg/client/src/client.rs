@@ -1,8 +1,11 @@
 //! The handle that applications hold, and the stream of events.
 
+use crate::machine::Question;
 use crate::service::{Command, Service};
-use crate::{ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, TokenReason, TokenSource};
-use lockstep_protocol::{Body, ClientMsgId, ConversationId, Kind, Offset, Seq, Target};
+use crate::{
+    AskError, ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, TokenReason, TokenSource,
+};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Kind, Offset, Seq, StateChange, Target, Unread};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -126,6 +129,24 @@ impl Client {
         on_answer.await.map_err(|_| RenewError::NotConnected)?
     }
 
+    /// How much is unread in these conversations, at most 100; those that the user never was in are left out.
+    ///
+    /// # Errors
+    ///
+    /// If there is no connection, or the server refuses.
+    pub async fn unread(&self, conversations: Vec<ConversationId>) -> Result<Vec<Unread>, AskError> {
+        self.ask(Question::Unread(conversations)).await
+    }
+
+    /// Changes what the user keeps about a conversation, such as that it is pinned. The feed tells all devices.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::unread`]; the same again does no harm.
+    pub async fn change_state(&self, conversation: ConversationId, change: StateChange) -> Result<(), AskError> {
+        self.ask(Question::State(conversation, change)).await.map(drop)
+    }
+
     /// What was counted since the start.
     pub fn counters(&self) -> Counters {
         *self.counters.lock()
@@ -136,6 +157,12 @@ impl Client {
     pub async fn stop(&self) {
         let _ = self.commands.send(Command::Stop).await;
         self.stopped.cancelled().await;
+    }
+
+    async fn ask(&self, question: Question) -> Result<Vec<Unread>, AskError> {
+        let (answer, on_answer) = oneshot::channel();
+        self.commands.send(Command::Ask { question, answer }).await.map_err(|_| AskError::NotConnected)?;
+        on_answer.await.map_err(|_| AskError::NotConnected)?
     }
 
     pub(crate) async fn command(&self, command: Command) -> Result<(), SendError> {

@@ -2,8 +2,8 @@
 
 use crate::TokenError;
 use lockstep_protocol::{
-    ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Offset, Online, Seq, SignalFrame, SkipReason,
-    UnixMs, UserId,
+    ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Offset, Online, Receipt, Seq, SignalFrame,
+    SkipReason, UnixMs, UserId,
 };
 use std::time::Duration;
 
@@ -52,6 +52,13 @@ pub enum Event {
     /// Who is there: of the users that [`crate::Client::watch`] has named, as far as the server tells. First of all of them,
     /// later of those that come or go. After a [`Event::Disconnected`] nobody knows until it is told anew.
     Presence(Vec<Online>),
+    /// How far others have got in a conversation. It may be lost and is not kept: the largest of each that was told counts.
+    Receipts {
+        /// The conversation.
+        conversation: ConversationId,
+        /// At most one of each user.
+        receipts: Vec<Receipt>,
+    },
     /// The answer to a message that nobody waits for: it was taken by an earlier process, or its [`crate::Pending`]
     /// was dropped.
     Answered {
@@ -203,6 +210,22 @@ pub enum RenewError {
     },
     /// There is no connection: the next one begins anew anyway.
     #[error("there is no connection to renew")]
+    NotConnected,
+}
+
+/// Why a question has no answer. It is not asked again by itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AskError {
+    /// The server does not do it.
+    #[error("{code}: {message}")]
+    Refused {
+        /// The name of the server's code.
+        code: String,
+        /// The server's sentence.
+        message: String,
+    },
+    /// There is no connection, or it ended before the answer came.
+    #[error("there is no connection")]
     NotConnected,
 }
 

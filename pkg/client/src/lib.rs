@@ -14,21 +14,25 @@
 mod accounts;
 mod client;
 mod config;
+mod conversations;
 mod event;
 mod kinds;
 pub mod machine;
 mod refreshed;
+mod rest;
 mod service;
 mod store;
 mod thread;
 mod token;
 mod transport;
 
-pub use accounts::{AccountError, Accounts, Session, SignIn, SigningDevice, Waiting};
+pub use accounts::{Accounts, Session, SignIn, SigningDevice, Waiting};
 pub use client::{Client, Events, Pending};
 pub use config::ClientConfig;
-pub use event::{Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
+pub use conversations::{Conversation, ConversationKind, Conversations, Member, Role, UnreadTotal};
+pub use event::{AskError, Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
 pub use refreshed::{RefreshedTokens, TokenKeeper};
+pub use rest::RestError;
 pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
 pub use thread::{Message, Thread};
 pub use token::{FixedToken, TokenError, TokenReason, TokenSource};

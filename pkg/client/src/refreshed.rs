@@ -1,6 +1,6 @@
 //! Access tokens that are kept fresh by a refresh token.
 
-use crate::{AccountError, Accounts, Session, TokenError, TokenReason, TokenSource};
+use crate::{Accounts, RestError, Session, TokenError, TokenReason, TokenSource};
 use async_trait::async_trait;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -79,7 +79,7 @@ impl<K: TokenKeeper> TokenSource for RefreshedTokens<K> {
         let session = match self.accounts.refresh(&tokens.refresh).await {
             Ok(session) => session,
             // The device is signed out: only a person can sign it in again.
-            Err(error @ AccountError::Refused { status: 401, .. }) => {
+            Err(error @ RestError::Refused { status: 401, .. }) => {
                 return Err(TokenError::Denied(error.to_string()));
             }
             Err(error) => return Err(TokenError::Unavailable(error.to_string())),

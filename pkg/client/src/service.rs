@@ -1,11 +1,11 @@
 //! The task of a client: it moves bytes, time and store calls between the machine and the world.
 
-use crate::machine::{ConnectError, Effect, Machine, Settings};
+use crate::machine::{ConnectError, Effect, Machine, Question, Settings};
 use crate::transport::{self, Incoming, Socket};
-use crate::{ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, StopReason};
+use crate::{AskError, ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, StopReason};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lockstep_protocol::{Body, ClientMsgId, ConversationId, Offset, Ref, UserId};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Offset, Ref, Unread, UserId};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +33,11 @@ pub(crate) enum Command {
         token: String,
         /// Answered when the server has answered; dropped if the connection ends first.
         answer: oneshot::Sender<Result<(), RenewError>>,
+    },
+    Ask {
+        question: Question,
+        /// Answered when the server has answered; dropped if the connection ends first.
+        answer: oneshot::Sender<Result<Vec<Unread>, AskError>>,
     },
     Signal {
         conversation: ConversationId,
@@ -62,6 +67,7 @@ pub(crate) struct Service {
     untaken: VecDeque<Event>,
     waiters: HashMap<ClientMsgId, Waiters>,
     renewals: HashMap<Ref, oneshot::Sender<Result<(), RenewError>>>,
+    questions: HashMap<Ref, oneshot::Sender<Result<Vec<Unread>, AskError>>>,
     connecting: Option<Connecting>,
     socket: Option<Socket>,
     unflushed: bool,
@@ -104,6 +110,7 @@ impl Service {
             untaken: VecDeque::new(),
             waiters: HashMap::new(),
             renewals: HashMap::new(),
+            questions: HashMap::new(),
             connecting: None,
             socket: None,
             unflushed: false,
@@ -201,6 +208,11 @@ impl Service {
                     self.renewals.insert(reference, answer);
                 }
             }
+            Command::Ask { question, answer } => {
+                if let Some(reference) = self.machine.handle_question(question) {
+                    self.questions.insert(reference, answer);
+                }
+            }
             Command::Signal { conversation, body } => self.machine.handle_signal(conversation, body),
             Command::Watch { users } => self.machine.handle_watch(users),
             Command::Stop => self.machine.handle_stop(),
@@ -251,6 +263,7 @@ impl Service {
                 self.connecting = None;
                 self.unflushed = false;
                 self.renewals.clear();
+                self.questions.clear();
                 if let Some(socket) = self.socket.take() {
                     socket.close().await;
                 }
@@ -268,6 +281,12 @@ impl Service {
                 saved.into_iter().flatten().for_each(|saved| drop(saved.send(Ok(()))));
             }
             Effect::Answer { client_msg_id, outcome } => self.answer(client_msg_id, outcome),
+            Effect::Told { reference, outcome } => {
+                if let Some(answer) = self.questions.remove(&reference) {
+                    // Whoever asked may be gone.
+                    let _ = answer.send(outcome);
+                }
+            }
             Effect::Renewed { reference, outcome } => {
                 if let Some(answer) = self.renewals.remove(&reference) {
                     // Whoever asked may be gone.

@@ -6,8 +6,8 @@ mod frames;
 use frames::{conversation, entry, welcome};
 use lockstep_client::machine::{Effect, Machine, Settings};
 use lockstep_client::protocol::{
-    Ack, Body, ClientFrame, ClientMsgId, Cursor, Entry, Epoch, ErrorFrame, Kind, Offset, Online, Seq, ServerFrame,
-    Shown, Target, UserId,
+    Ack, Body, ClientFrame, ClientMsgId, Cursor, Entry, Epoch, ErrorFrame, Kind, Offset, Online, Receipt, Seq,
+    ServerFrame, Shown, Target, UserId,
 };
 use lockstep_client::{Change, Event, OutboxItem, State, TokenReason};
 use std::time::{Duration, Instant};
@@ -65,7 +65,11 @@ impl Clockwork {
                 }
                 Effect::Event(event) => done.events.push(event),
                 Effect::Connect(reason) => done.connects.push(reason),
-                Effect::Close | Effect::Saved(_) | Effect::Answer { .. } | Effect::Renewed { .. } => {}
+                Effect::Close
+                | Effect::Saved(_)
+                | Effect::Answer { .. }
+                | Effect::Renewed { .. }
+                | Effect::Told { .. } => {}
             }
         }
         done
@@ -94,7 +98,7 @@ fn acknowledgements_wait_for_each_other_but_not_for_long() {
 }
 
 #[test]
-fn signals_are_not_kept_and_who_is_watched_is_asked_again_after_a_reconnect() {
+fn signals_and_receipts_are_not_kept_and_who_is_watched_is_asked_again_after_a_reconnect() {
     let users = vec![UserId::new("ben").expect("a user")];
     let watch = ClientFrame::Watch { reference: None, users: users.clone() };
     let signal = ClientFrame::Signal { reference: None, conversation: conversation(1), body: Body::text("typing") };
@@ -108,6 +112,10 @@ fn signals_are_not_kept_and_who_is_watched_is_asked_again_after_a_reconnect() {
     let online = vec![Online { user: users[0].clone(), online: true }];
     let told = it.take(ServerFrame::Presence { reference: None, users: online.clone() });
     assert_eq!(told.events, [Event::Presence(online)]);
+    let receipts = vec![Receipt { user: users[0].clone(), delivered: Some(Seq::new(2)), read: None }];
+    let told = it.take(ServerFrame::Receipts { conversation: conversation(1), receipts: receipts.clone() });
+    let event = Event::Receipts { conversation: conversation(1), receipts };
+    assert_eq!((told.events, told.stored), (vec![event], vec![]));
 
     it.machine.handle_closed(it.now, None);
     it.machine.handle_signal(conversation(1), Body::text("typing"));

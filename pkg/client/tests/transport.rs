@@ -5,10 +5,12 @@ mod fake;
 use fake::frames::{conversation, entry, welcome};
 use fake::{FakeConnection, FakeServer, event, within};
 use lockstep_client::protocol::{
-    Body, ClientFrame, ClientMsgId, Code, Cursor, EntryId, Offset, Send, Seq, ServerFrame, Target, UnixMs,
+    Body, ClientFrame, ClientMsgId, Code, Cursor, EntryId, Offset, Send, Seq, ServerFrame, StateChange, Target, UnixMs,
+    Unread,
 };
 use lockstep_client::{
-    DisconnectReason, Event, FixedToken, LocalStore, MemoryStore, RenewError, SendError, StopReason, TokenReason,
+    AskError, DisconnectReason, Event, FixedToken, LocalStore, MemoryStore, RenewError, SendError, StopReason,
+    TokenReason,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -286,6 +288,55 @@ async fn a_connection_is_renewed_or_goes_on_as_it_was() {
     let Some(ClientFrame::Renew(_)) = connection.next().await else { panic!("a fresh token") };
     drop(connection);
     assert_eq!(within(renewing).await.expect("no panic"), Err(RenewError::NotConnected));
+}
+
+#[tokio::test]
+async fn what_is_asked_is_answered_refused_or_lost_with_the_connection() {
+    let server = FakeServer::start().await;
+    let (client, mut events) = server.client(store());
+    let asking = |asked: &[u8]| {
+        let (client, asked) = (client.clone(), asked.iter().copied().map(conversation).collect());
+        tokio::spawn(async move { client.unread(asked).await })
+    };
+    assert_eq!(within(asking(&[1])).await.expect("no panic"), Err(AskError::NotConnected), "too early");
+    let (mut connection, _) = server.accept_live().await;
+    event(&mut events, |event| *event == Event::CaughtUp).await;
+
+    let asked = asking(&[1, 2]);
+    let Some(ClientFrame::Unread { reference, conversations }) = connection.next().await else { panic!("a question") };
+    assert_eq!(conversations, [conversation(1), conversation(2)]);
+    let (read, head) = (Seq::new(3), Seq::new(5));
+    let count =
+        Unread { conversation: conversation(1), read, head, unread: 2, more: false, mentions: 0, marked: false };
+    connection.send(ServerFrame::Unread { reference, conversations: vec![count] }).await;
+    assert_eq!(within(asked).await.expect("no panic"), Ok(vec![count]));
+
+    let change = StateChange { pinned: Some(true), ..StateChange::default() };
+    for refusal in [None, Some(Code::NoSuchConversation)] {
+        let changing = tokio::spawn({
+            let client = client.clone();
+            async move { client.change_state(conversation(1), change).await }
+        });
+        let Some(ClientFrame::State { reference, change: told, .. }) = connection.next().await else {
+            panic!("a change")
+        };
+        assert_eq!(told, change);
+        let (frame, expected) = match refusal {
+            None => (ServerFrame::Done { reference }, Ok(())),
+            Some(code) => {
+                let error = lockstep_client::protocol::ErrorFrame::of(code, reference);
+                let (code, message) = (code.name().to_owned(), code.spec().sentence.to_owned());
+                (ServerFrame::Error(error), Err(AskError::Refused { code, message }))
+            }
+        };
+        connection.send(frame).await;
+        assert_eq!(within(changing).await.expect("no panic"), expected);
+    }
+
+    let asked = asking(&[1]);
+    let Some(ClientFrame::Unread { .. }) = connection.next().await else { panic!("a question") };
+    drop(connection);
+    assert_eq!(within(asked).await.expect("no panic"), Err(AskError::NotConnected));
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use lockstep_client::Event;
-use lockstep_client::protocol::{Entry, Kind, UnixMs};
+use lockstep_client::protocol::{Body, Content, ConversationId, Entry, Kind, UnixMs};
 use std::io::Write;
 
 /// The standard output.
@@ -16,14 +16,9 @@ impl Screen {
             self.note(&format!("{}{}", entry.body.type_name(), subject(entry)))?;
             return Ok(false);
         }
-        let text = match &*entry.body.type_name() {
-            "text" => entry.body.text_field("text").unwrap_or_default(),
-            other => format!("[{other}]"),
-        };
         let Entry { conversation, seq, sender, sent_at, .. } = entry;
-        // The end of an id is its random part.
-        let short = &conversation.to_string()[28..];
-        self.line(&format!("{} {short} #{seq} {sender}: {text}", clock(*sent_at)))?;
+        let (short, said) = (short(*conversation), said(entry));
+        self.line(&format!("{} {short} #{seq} {sender}{said}", clock(*sent_at)))?;
         Ok(true)
     }
 
@@ -46,7 +41,11 @@ impl Screen {
             Event::Presence(users) => users
                 .iter()
                 .try_for_each(|it| self.note(&format!("{} is {}", it.user, if it.online { "there" } else { "away" }))),
-            Event::Signal(_) | Event::Entry(_) | Event::Answered { .. } | Event::Stopped(_) => Ok(()),
+            Event::Receipts { .. }
+            | Event::Signal(_)
+            | Event::Entry(_)
+            | Event::Answered { .. }
+            | Event::Stopped(_) => Ok(()),
         }
     }
 
@@ -62,10 +61,41 @@ impl Screen {
     }
 }
 
-/// What a system entry is about.
+/// What a sender says, to be written behind the name.
+fn said(entry: &Entry) -> String {
+    match Content::of(&entry.kind, &entry.body) {
+        Ok(Content::Edit { target, body, .. }) => format!(" edits #{target}: {}", words(&body)),
+        Ok(Content::Recall { target }) => format!(" recalls #{target}"),
+        Ok(Content::Reaction { target, key, on: true }) => format!(" reacts to #{target} with {key}"),
+        Ok(Content::Reaction { target, key, on: false }) => format!(" takes {key} back from #{target}"),
+        Ok(Content::Message { reply_to: Some(target), .. }) => format!(" answers #{target}: {}", words(&entry.body)),
+        _ => format!(": {}", words(&entry.body)),
+    }
+}
+
+fn words(body: &Body) -> String {
+    match &*body.type_name() {
+        "text" => body.text_field("text").unwrap_or_default(),
+        other => format!("[{other}]"),
+    }
+}
+
+/// What a system entry is about: whom or what, and by whom.
 fn subject(entry: &Entry) -> String {
-    let field = ["conversation", "device"].into_iter().find_map(|name| entry.body.text_field(name));
-    field.map(|subject| format!(" {subject}")).unwrap_or_default()
+    let body: serde_json::Value = serde_json::from_str(entry.body.as_json()).unwrap_or_default();
+    let field = |name: &str| body[name].as_str().map(str::to_owned);
+    let members = body["members"].as_array().map(|members| {
+        let names: Vec<&str> = members.iter().filter_map(serde_json::Value::as_str).collect();
+        names.join(", ")
+    });
+    let about = ["conversation", "device", "member", "title"].into_iter().find_map(field).or(members);
+    let by = field("by").map(|by| format!(" by {by}")).unwrap_or_default();
+    about.map(|about| format!(" {about}")).unwrap_or_default() + &by
+}
+
+/// The end of a conversation's id, which is its random part.
+pub(super) fn short(conversation: ConversationId) -> String {
+    conversation.to_string().split_off(28)
 }
 
 /// Control characters could steer the terminal.

@@ -1,8 +1,9 @@
 //! One device of the demo: the SDK, and a record of everything it handed out.
 
 use anyhow::{Context, Result, bail};
-use lockstep_client::{Client, ClientConfig, Event, Events, FixedToken, MemoryStore, Sent};
-use lockstep_protocol::{Body, ClientMsgId, ConversationId, Entry, Seq, Target};
+use lockstep_client::{Client, ClientConfig, Conversations, Event, Events, FixedToken, MemoryStore, Sent};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Entry, Offset, Seq, Target};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -15,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 pub(super) struct Device {
     pub(super) name: &'static str,
     config: ClientConfig,
+    /// What it asks beside its connection.
+    pub(super) rest: Conversations,
     seen: Arc<watch::Sender<Seen>>,
     running: Option<(Client, JoinHandle<()>)>,
 }
@@ -26,14 +29,18 @@ struct Seen {
     /// How often the device was let in.
     connects: usize,
     caught_up: usize,
+    /// What the user has read, as other devices of the user were told.
+    offsets: Vec<Offset>,
     stopped: Option<String>,
 }
 
 impl Device {
     /// A device that has never been connected.
-    pub(super) fn new(name: &'static str, url: &str, token: String) -> Self {
-        let config = ClientConfig::new(url, Arc::new(FixedToken::new(token)), Arc::new(MemoryStore::new()));
-        Self { name, config, seen: Arc::default(), running: None }
+    pub(super) fn new(name: &'static str, server: SocketAddr, token: String) -> Self {
+        let token = Arc::new(FixedToken::new(token));
+        let rest = Conversations::new(format!("http://{server}"), token.clone());
+        let config = ClientConfig::new(format!("ws://{server}/v1/ws"), token, Arc::new(MemoryStore::new()));
+        Self { name, config, rest, seen: Arc::default(), running: None }
     }
 
     /// Connects, and waits until everything that was missed is there.
@@ -81,6 +88,21 @@ impl Device {
             .await
     }
 
+    /// Waits until it has heard that its user has read up to here.
+    pub(super) async fn wait_for_read(&self, conversation: ConversationId, seq: Seq) -> Result<()> {
+        let what = format!("heard that {seq} is read");
+        self.wait(&what, |seen| seen.offsets.contains(&Offset { conversation, seq })).await
+    }
+
+    /// Waits until it has heard that its user has pinned a conversation.
+    pub(super) async fn wait_for_pin(&self, conversation: ConversationId) -> Result<()> {
+        let tells = |entry: &Entry| {
+            let body: serde_json::Value = serde_json::from_str(entry.body.as_json()).unwrap_or_default();
+            body["type"] == "member_state" && body["conversation"] == conversation.to_string() && body["pinned"] == true
+        };
+        self.wait("heard of the pin", |seen| seen.entries.iter().rev().any(tells)).await
+    }
+
     /// How often the server has let it in.
     pub(super) fn connects(&self) -> usize {
         self.seen.borrow().connects
@@ -110,6 +132,7 @@ async fn record(mut events: Events, seen: Arc<watch::Sender<Seen>>) {
             Event::Connected { .. } => seen.connects += 1,
             Event::CaughtUp => seen.caught_up += 1,
             Event::Entry(entry) => seen.entries.push(entry),
+            Event::Offsets(offsets) => seen.offsets.extend(offsets),
             Event::Stopped(reason) => seen.stopped = Some(reason.to_string()),
             _ => {}
         });

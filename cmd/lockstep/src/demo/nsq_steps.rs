@@ -13,7 +13,7 @@ pub(super) const NSQ_STEPS: &[(&str, Step)] = &[
 
 async fn service(stage: &mut Stage) -> Result<()> {
     let text = "server room: 41 C";
-    let (conversation, seq) = (stage.conversation, stage.head().next());
+    let (conversation, seq) = (stage.direct.id, stage.head().next());
     let nsqd = stage.nsqds()?.home(conversation).await?;
     let (http, target) = (nsqd.http_address(), format!("/pub?topic={}", topic(conversation)));
     println!("  as if somebody had typed:");
@@ -35,7 +35,7 @@ async fn service(stage: &mut Stage) -> Result<()> {
 }
 
 async fn outage(stage: &mut Stage) -> Result<()> {
-    let conversation = stage.conversation;
+    let conversation = stage.direct.id;
     let nsqd = stage.nsqds()?.home(conversation).await?;
     nsqd.kill();
     println!("  killed (SIGKILL) the nsqd at {}", nsqd.tcp_address());

@@ -1,5 +1,6 @@
 //! The steps, in order. Each says what it does and fails if what was promised did not hold.
 
+use super::group_steps;
 use super::stage::Stage;
 use anyhow::{Context, Result, ensure};
 use lockstep_client::{Client, Sent};
@@ -18,6 +19,12 @@ pub(super) const STEPS: &[(&str, Step)] = &[
     ("Ana's laptop goes away, Ben writes, the laptop returns and catches up.", |stage| Box::pin(catch_up(stage))),
     ("The same message is sent twice: it is stored once and reaches nobody again.", |stage| Box::pin(resend(stage))),
     ("The server is killed in mid-stream and started anew on the same folder.", |stage| Box::pin(crash(stage))),
+    ("Ana makes a group with Ben and Cid, and removes Cid, who gets nothing that comes later.", |stage| {
+        Box::pin(group_steps::group(stage))
+    }),
+    ("Ben edits and recalls; Ana reads on her phone: her laptop hears it, and Ben has the receipt.", |stage| {
+        Box::pin(group_steps::reads(stage))
+    }),
 ];
 
 async fn chat(stage: &mut Stage) -> Result<()> {
@@ -25,7 +32,7 @@ async fn chat(stage: &mut Stage) -> Result<()> {
     let to_ben = Target::User(UserId::new("ben")?);
     let text = "Hello Ben!";
     let sent = stage.ana_phone.send(to_ben, text).await?;
-    ensure!(sent.conversation == stage.conversation, "the direct conversation got another id than expected");
+    ensure!(sent.conversation == stage.direct.id, "the direct conversation got another id than expected");
     stage.note("ana/phone", text, sent);
     let text = "Hello Ana, from my phone.";
     let sent = stage.ben_phone.send(stage.target(), text).await?;
@@ -48,7 +55,7 @@ async fn catch_up(stage: &mut Stage) -> Result<()> {
         stage.note("ben/phone", text, sent);
     }
     stage.check(&[&stage.ana_phone, &stage.ben_phone]).await?;
-    let has = stage.ana_laptop.entries(stage.conversation).len() as u64;
+    let has = stage.ana_laptop.entries(stage.direct.id).len() as u64;
     ensure!(has == before.get(), "the laptop was away, but got something");
     stage.ana_laptop.come().await?;
     println!("  ana/laptop is back; it had everything up to seq {before}.");
@@ -86,7 +93,7 @@ async fn crash(stage: &mut Stage) -> Result<()> {
     drop(answers);
     let mut count = 0;
     while let Some(sent) = answered.recv().await {
-        stage.acknowledged.push(sent);
+        stage.direct.acknowledged.push(sent);
         count += 1;
         if count == KILL_AFTER {
             stage.server.kill().await?;

@@ -8,13 +8,14 @@
 //!
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
 //! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens),
-//! `ephemeral` (signals, presence), `staged` (what waits for the store), `backoff`.
+//! `questions` (unread, state), `ephemeral` (signals, presence), `staged` (what waits for the store), `backoff`.
 
 mod acks;
 mod backoff;
 mod ephemeral;
 mod handshake;
 mod outbox;
+mod questions;
 mod reads;
 mod receive;
 mod renewals;
@@ -22,15 +23,17 @@ mod sends;
 mod staged;
 
 use crate::{
-    Change, Counters, DisconnectReason, Event, OutboxItem, RenewError, SendError, Sent, State, StopReason, TokenReason,
+    AskError, Change, Counters, DisconnectReason, Event, OutboxItem, RenewError, SendError, Sent, State, StopReason,
+    TokenReason,
 };
 use acks::Acks;
 use backoff::Backoff;
 use handshake::Phase;
 use lockstep_protocol::{
-    ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, UserId, decode_server, limits,
+    ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, Unread, UserId, decode_server, limits,
 };
 use outbox::Outbox;
+pub use questions::Question;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use reads::Reads;
@@ -83,6 +86,13 @@ pub enum Effect {
         /// What became of it.
         outcome: Result<(), RenewError>,
     },
+    /// A question has its answer.
+    Told {
+        /// What [`Machine::handle_question`] gave.
+        reference: Ref,
+        /// The counts that were asked for; none if a change was asked for.
+        outcome: Result<Vec<Unread>, AskError>,
+    },
 }
 
 /// Why no connection came about.
@@ -102,6 +112,7 @@ enum Asked {
     Send(u64),
     Read(Offset),
     Renew,
+    Question,
 }
 
 /// One device's side of the protocol.
@@ -204,7 +215,11 @@ impl Machine {
             ServerFrame::Error(error) => self.handle_error(now, error),
             ServerFrame::Signal(signal) => self.handle_signalled(signal),
             ServerFrame::Presence { users, .. } => self.handle_presence(users),
-            ServerFrame::Welcome(_) | ServerFrame::Unread { .. } | ServerFrame::Receipts { .. } => {}
+            ServerFrame::Receipts { conversation, receipts } => {
+                self.event(Event::Receipts { conversation, receipts });
+            }
+            ServerFrame::Unread { reference, conversations } => self.handle_unread(reference, conversations),
+            ServerFrame::Welcome(_) => {}
         }
     }
 

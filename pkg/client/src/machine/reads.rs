@@ -127,6 +127,7 @@ impl Machine {
                 self.settle_read(now, offset);
             }
             Some(Asked::Renew) => self.settle_renewal(reference, None),
+            Some(Asked::Question) => self.settle_question(reference, Ok(Vec::new())),
             Some(Asked::Send(_)) | None => {}
         }
     }

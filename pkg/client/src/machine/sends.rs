@@ -123,6 +123,7 @@ impl Machine {
                 self.pump_sends(now);
             }
             Asked::Read(offset) => self.handle_read_refusal(now, offset, error),
+            Asked::Question => self.refuse_question(error),
             Asked::Renew => {
                 if let Some(reference) = error.reference {
                     self.settle_renewal(reference, Some(error));

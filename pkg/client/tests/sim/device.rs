@@ -144,7 +144,7 @@ impl Device {
                     self.machine.handle_stored(self.now);
                 }
                 Effect::Event(event) => self.take_event(event),
-                Effect::Saved(_) | Effect::Renewed { .. } => {}
+                Effect::Saved(_) | Effect::Renewed { .. } | Effect::Told { .. } => {}
                 Effect::Answer { client_msg_id, outcome } => {
                     self.answers.entry(client_msg_id).or_default().push(outcome);
                 }
