@@ -22,9 +22,9 @@ mod tcp_proxy;
 mod tmpfs;
 mod wire;
 
-pub use device::{Device, Sender};
+pub use device::{Device, Outcome, Sender};
 pub use dice::Dice;
-pub use history::{Counts, Delivery, History, Verdict};
+pub use history::{Counts, Delivery, History, Moment, Verdict};
 pub use nsqds::{ChannelStats, Nsqds, TopicStats};
 pub use observe::Memory;
 pub use record::Record;
