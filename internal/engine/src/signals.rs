@@ -1,5 +1,6 @@
 //! Signals: at most once, to whoever follows the conversation now. Nothing of them is kept.
 
+use crate::api::store_failed;
 use crate::{Connection, Engine};
 use lockstep_model::{Body, ConversationId, SharedSignal, Signal};
 use std::sync::Arc;
@@ -19,19 +20,23 @@ impl Default for Signals {
 
 impl Engine {
     /// Passes a signal on, if its sender is a member. The session knows what it follows, but may be a moment behind: the
-    /// store is asked, so that who was removed is not heard any more. That is one look along an index, for something that
+    /// store is asked, so that who was removed or blocked is not heard any more. That is one look along an index, for something that
     /// comes once in a second.
     pub(crate) async fn signal(&self, connection: Arc<Connection>, conversation: ConversationId, body: Body) {
         let outcome = match self.0.signals.0.try_acquire() {
             Err(_full) => "dropped",
-            Ok(_place) => match self.membership(&connection.user, conversation).await {
-                Ok((intervals, _)) if intervals.is_member() => {
+            Ok(_place) => match self.0.ports.directory.is_heard(connection.user.clone(), conversation).await {
+                Ok(true) => {
                     let (user, device) = (connection.user.clone(), connection.device);
                     let signal = SharedSignal::new(Signal { conversation, user, device, body });
                     self.0.ports.broker.signal(&signal);
                     "passed"
                 }
-                _ => "refused",
+                Ok(false) => "refused",
+                Err(error) => {
+                    store_failed(&error);
+                    "dropped"
+                }
             },
         };
         metrics::counter!("lockstep_signals_total", "outcome" => outcome).increment(1);

@@ -47,6 +47,32 @@ async fn only_members_signal() {
 }
 
 #[tokio::test]
+async fn nothing_ephemeral_crosses_a_block() {
+    let house = House::new().await;
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let direct = house.engine.open_direct(&ana.user, &ben.user).await.unwrap().id;
+    let room = house.group(&[&ana, &ben]).await;
+    let (mut ana_live, mut ben_live) = (house.resume(&ana).await, house.resume(&ben).await);
+    assert_eq!(watch(&mut ben_live, &["ana"]).await, [online("ana", true)]);
+    house.engine.put_block(&ana.user, ben.user.clone()).await.unwrap();
+    for (live, name) in [(&mut ana_live, "ben"), (&mut ben_live, "ana")] {
+        assert_eq!(watch(live, &[name]).await, []);
+    }
+    // Both lookups are over when the answer that follows has come.
+    ana_live.ask(signal(direct, "across a block"));
+    until_answered(&mut ana_live, Seq::new(1)).await;
+    ana_live.ask(signal(room, "among others"));
+    let is_signal = |notice: &Notice| matches!(notice, Notice::Signal(_));
+    let Notice::Signal(found) = ben_live.find(is_signal).await else { unreachable!() };
+    assert_eq!(found.conversation, room);
+    house.engine.remove_block(&ana.user, ben.user.clone()).await.unwrap();
+    assert_eq!(watch(&mut ben_live, &["ana"]).await, [online("ana", true)]);
+    ana_live.ask(signal(direct, "no block any more"));
+    let Notice::Signal(found) = ben_live.find(is_signal).await else { unreachable!() };
+    assert_eq!(found.conversation, direct);
+}
+
+#[tokio::test]
 async fn signals_without_room_are_no_reason_to_look_for_anything() {
     let house = House::with(EngineConfig { mailbox_max: 4, ..EngineConfig::default() }).await;
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);

@@ -7,8 +7,12 @@ use lockstep_model::{ConversationId, Retention, Seq, UnixMs, UserId};
 /// Questions about conversations as a whole, none of which changes anything.
 #[async_trait]
 pub trait Messages: Send + Sync + 'static {
-    /// Those of these users with whom a user shares a direct conversation that both are members of, in the order asked.
+    /// Those of these users with whom a user shares a direct conversation that both are members of, in the order asked;
+    /// without those between whom and the user a block stands.
     async fn direct_peers(&self, user: UserId, others: Vec<UserId>) -> Result<Vec<UserId>, StoreError>;
+
+    /// Whether others may hear of a user in a conversation what is kept nowhere: a member now, and not across a block.
+    async fn is_heard(&self, user: UserId, conversation: ConversationId) -> Result<bool, StoreError>;
 
     /// Which logs hold what they need not keep at this time: looks at the next `count` conversations after `after`, in the
     /// order of their ids. A floor rises by at most [`Expired::ENTRIES_MAX`] at once: ask again after raising it.

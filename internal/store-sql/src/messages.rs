@@ -9,12 +9,13 @@ use lockstep_ports::{Expired, Messages, StoreError};
 use sqlx::sqlite::SqliteRow;
 use std::sync::LazyLock;
 
-/// Direct conversations that both users are members of.
+/// Direct conversations that both users are members of, and where no block stands between them.
 static PEERS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         2,
         "WITH want (i, conversation) AS (VALUES {rows}) SELECT w.i FROM want w \
-         WHERE (SELECT count(*) FROM members m WHERE m.conversation = w.conversation AND m.left_seq IS NULL) = 2",
+         WHERE (SELECT count(*) FROM members m WHERE m.conversation = w.conversation AND m.left_seq IS NULL) = 2 \
+           AND (SELECT c.blocked FROM conversations c WHERE c.id = w.conversation) = 0",
     )
 });
 
@@ -42,6 +43,14 @@ impl Messages for SqliteStore {
         };
         self.readers().fetch_many("direct_peers", &PEERS, &others, bind, take).await?;
         Ok(others.into_iter().zip(found).filter_map(|(other, found)| found.then_some(other)).collect())
+    }
+
+    async fn is_heard(&self, user: UserId, conversation: ConversationId) -> Result<bool, StoreError> {
+        const FIND: &str = "SELECT 1 FROM members m JOIN conversations c ON c.id = m.conversation \
+             WHERE m.user = ? AND m.conversation = ? AND m.left_seq IS NULL AND c.blocked = 0";
+        let mut values = Values::new();
+        values.text(user.as_str()).blob(conversation.as_bytes());
+        Ok(!self.ask("is_heard", FIND, &mut values, |_| Ok(())).await?.is_empty())
     }
 
     async fn expired(
