@@ -2,7 +2,7 @@
 
 use super::{BEN, LAPTOP, PHONE, entry, entry_id, msg_id};
 use crate::{Counts, Delivery, History};
-use lockstep_protocol::{Body, ConversationId, DeviceId, Entry, Kind, Sender, Seq, UnixMs};
+use lockstep_protocol::{Body, ConversationId, DeviceId, Entry, Kind, Seq, UnixMs};
 use serde_json::json;
 
 const GROUP: ConversationId = ConversationId::from_bytes([3; 16]);
