@@ -2,7 +2,7 @@
 //! start anew, and the server is killed. Afterwards every device has every message once and in order, and nothing that
 //! was acknowledged is missing.
 //!
-//! Three more conversations are restless: users join, leave, are removed and invited again. Their devices have what lies
+//! Three more conversations are restless: users join or are invited, and leave or are removed. Their devices have what lies
 //! within the stays of the user, and nothing else. Senders edit and recall some of their messages: whoever begins to read
 //! after a recall does not see the words any more, be it by a page of history or on a device that is new.
 //!
