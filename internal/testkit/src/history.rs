@@ -1,11 +1,17 @@
 //! What was sent and what arrived, written down as it happens.
 
 mod check;
+mod recalls;
+mod stays;
 mod verdict;
 
+pub use recalls::Moment;
 pub use verdict::{Counts, Verdict};
 
-use lockstep_protocol::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Seq};
+use lockstep_protocol::{ClientMsgId, ConversationId, DeviceId, Entry, EntryId, Kind, Seq};
+use recalls::Recalls;
+use serde_json::Value;
+use stays::Stays;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who sent what services published as raw bodies.
@@ -14,11 +20,19 @@ const RAW_SENDER: &str = "service:nsq";
 /// The history of a run: per device what it sent and, over all its connections, what its SDK handed out, in order.
 ///
 /// Devices go by names that a person can read, such as `ana/phone`. Conversations without declared members (feeds) are
-/// checked for order and duplicates, not for losses.
+/// checked for order and duplicates, not for losses. Where [members come and go](Self::visitor), the log itself says who was
+/// to get what: it is [written down](Self::log) at the end.
 #[derive(Debug, Default)]
 pub struct History {
     devices: BTreeMap<String, DeviceHistory>,
     members: BTreeMap<ConversationId, BTreeSet<String>>,
+    /// The devices of those who come and go, with their users.
+    visitors: BTreeMap<ConversationId, BTreeMap<String, String>>,
+    /// The whole logs of the conversations that they visit.
+    logs: BTreeMap<ConversationId, Log>,
+    /// Messages that the server refused for good.
+    refused: BTreeSet<ClientMsgId>,
+    recalls: Recalls,
     /// The last place of each conversation that anybody knows of.
     heads: BTreeMap<ConversationId, Seq>,
     acknowledged: usize,
@@ -31,6 +45,16 @@ struct DeviceHistory {
     received: Vec<Received>,
     /// The last place of each conversation that came or was skipped.
     reached: BTreeMap<ConversationId, Seq>,
+    /// When its client was last started.
+    started: Moment,
+}
+
+/// A conversation's log as one who was there all the time reads it.
+#[derive(Debug)]
+struct Log {
+    /// By place, with the sender.
+    entries: BTreeMap<Seq, (String, Delivery)>,
+    stays: Stays,
 }
 
 /// One message that a device sent, however often.
@@ -63,6 +87,9 @@ pub struct Delivery {
     pub client_msg_id: Option<ClientMsgId>,
     /// The body, if it is a raw one that a service published into the topic. Each is to be stored at most once.
     pub raw: Option<String>,
+    /// The message whose words these are: the entry itself, or what it edits. None if it has no words, or a recall has erased
+    /// them.
+    pub shows: Option<Seq>,
 }
 
 impl From<&Entry> for Delivery {
@@ -74,7 +101,20 @@ impl From<&Entry> for Delivery {
             sender_device: entry.sender_device,
             client_msg_id: entry.client_msg_id.clone(),
             raw: (entry.sender.as_str() == RAW_SENDER).then(|| entry.body.as_json().to_owned()),
+            shows: shows(entry),
         }
+    }
+}
+
+fn shows(entry: &Entry) -> Option<Seq> {
+    match entry.kind {
+        _ if entry.body.is_recalled() => None,
+        Kind::Message => Some(entry.seq),
+        Kind::Edit => {
+            let body: Value = serde_json::from_str(entry.body.as_json()).ok()?;
+            body["target"].as_u64().map(Seq::new)
+        }
+        _ => None,
     }
 }
 
@@ -88,6 +128,24 @@ impl History {
     pub fn member(&mut self, device: &str, conversation: ConversationId) {
         self.devices.entry(device.to_owned()).or_default();
         self.members.entry(conversation).or_default().insert(device.to_owned());
+    }
+
+    /// Declares that a device is to get of a conversation what lies within the stays of its user, and nothing else.
+    pub fn visitor(&mut self, device: &str, user: &str, conversation: ConversationId) {
+        self.devices.entry(device.to_owned()).or_default();
+        self.visitors.entry(conversation).or_default().insert(device.to_owned(), user.to_owned());
+    }
+
+    /// The whole log of a conversation with visitors, from its first entry on. What they got is judged by it, and is not
+    /// judged without it.
+    pub fn log(&mut self, conversation: ConversationId, log: &[Entry]) {
+        let entries = log.iter().map(|entry| (entry.seq, (entry.sender.as_str().to_owned(), entry.into())));
+        self.logs.insert(conversation, Log { entries: entries.collect(), stays: Stays::read(log) });
+    }
+
+    /// The client of a device is about to be started.
+    pub fn started(&mut self, device: &str) {
+        self.devices.entry(device.to_owned()).or_default().started = self.recalls.now();
     }
 
     /// A device begins to send a message. Until [`acknowledged`](Self::acknowledged) its outcome is unknown.
@@ -110,9 +168,16 @@ impl History {
         rise(&mut self.heads, send.conversation, seq);
     }
 
+    /// The server refused a message for good: it is not to be stored.
+    pub fn refused(&mut self, client_msg_id: &ClientMsgId) {
+        self.refused.insert(client_msg_id.clone());
+    }
+
     /// The SDK of a device handed out an entry.
     pub fn delivered(&mut self, device: &str, entry: impl Into<Delivery>) {
         let delivery = entry.into();
+        let started = self.devices.get(device).map(|device| device.started).unwrap_or_default();
+        self.recalls.read(device, started, &delivery);
         let (conversation, seq) = (delivery.conversation, delivery.seq);
         rise(&mut self.heads, conversation, seq);
         self.received(device, Received::Entry(delivery), conversation, seq);
@@ -129,13 +194,17 @@ impl History {
         rise(&mut device.reached, conversation, seq);
     }
 
-    /// Whether every member device has reached the head of each of its conversations: quick, and no judgement of what
-    /// came before.
+    /// Whether every member device has reached the head of each of its conversations, and every visitor the end of the last
+    /// stay: quick, and no judgement of what came before.
     pub fn caught_up(&self) -> bool {
-        self.members.iter().all(|(conversation, members)| {
-            let head = self.head(*conversation);
-            members.iter().all(|device| self.reached(device, *conversation) >= head)
-        })
+        let visitors = self.visits().all(|(conversation, log, device, user)| {
+            self.reached(device, conversation) >= log.stays.last_seen(user, log.head())
+        });
+        visitors
+            && self.members.iter().all(|(conversation, members)| {
+                let head = self.head(*conversation);
+                members.iter().all(|device| self.reached(device, *conversation) >= head)
+            })
     }
 
     /// The last place of a conversation that a device has reached.
@@ -147,6 +216,16 @@ impl History {
     /// The last place of a conversation that anybody knows of: acknowledged to its sender or delivered to somebody.
     pub fn head(&self, conversation: ConversationId) -> Seq {
         self.heads.get(&conversation).copied().unwrap_or_default()
+    }
+
+    /// How often somebody left or was removed from a conversation whose log is written down.
+    pub fn departures(&self) -> usize {
+        self.logs.values().map(|log| log.stays.ended()).sum()
+    }
+
+    /// How many messages the server refused.
+    pub fn refused_count(&self) -> usize {
+        self.refused.len()
     }
 
     /// How many messages were acknowledged.
@@ -165,6 +244,14 @@ impl History {
         self.deliveries().filter_map(|(_, delivery)| delivery.raw.as_deref()).collect()
     }
 
+    /// Each device of visitors, with its user, in each conversation whose log is written down.
+    fn visits(&self) -> impl Iterator<Item = (ConversationId, &Log, &str, &str)> {
+        self.logs.iter().flat_map(|(conversation, log)| {
+            let visitors = self.visitors.get(conversation).into_iter().flatten();
+            visitors.map(move |(device, user)| (*conversation, log, device.as_str(), user.as_str()))
+        })
+    }
+
     /// Everything that was delivered, with the device that got it.
     fn deliveries(&self) -> impl Iterator<Item = (&str, &Delivery)> {
         self.devices.iter().flat_map(|(name, device)| {
@@ -173,6 +260,12 @@ impl History {
                 Received::Skip { .. } => None,
             })
         })
+    }
+}
+
+impl Log {
+    fn head(&self) -> Seq {
+        self.entries.last_key_value().map(|(head, _)| *head).unwrap_or_default()
     }
 }
 

@@ -5,7 +5,7 @@
 //! server and its system, sees what it asks for, and lets that fail. [`Nsqds`] are real ones. A [`Wire`] is a device that speaks frames by hand,
 //! wrong ones too. A [`Device`] is the SDK, whose every
 //! step goes into the [`Record`]: the [`History`] of a run, whose [`check`](History::check) says whether every device got
-//! everything once and in order.
+//! everything that its user may see once and in order, and nothing else.
 //!
 //! This crate is for tests alone. It judges by what devices see and never looks into a server.
 
@@ -22,9 +22,9 @@ mod tcp_proxy;
 mod tmpfs;
 mod wire;
 
-pub use device::{Device, Sender};
+pub use device::{Device, Outcome, Sender};
 pub use dice::Dice;
-pub use history::{Counts, Delivery, History, Verdict};
+pub use history::{Counts, Delivery, History, Moment, Verdict};
 pub use nsqds::{ChannelStats, Nsqds, TopicStats};
 pub use observe::Memory;
 pub use record::Record;

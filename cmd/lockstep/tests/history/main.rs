@@ -2,6 +2,10 @@
 //! start anew, and the server is killed. Afterwards every device has every message once and in order, and nothing that
 //! was acknowledged is missing.
 //!
+//! Three more conversations are restless: users join or are invited, and leave or are removed. Their devices have what lies
+//! within the stays of the user, and nothing else. Senders edit and recall some of their messages: whoever begins to read
+//! after a recall does not see the words any more, be it by a page of history or on a device that is new.
+//!
 //! With everything inside the server, and on two real nsqds, which are killed too, while a service publishes raw bodies.
 //!
 //! `cargo xtask torture` lets there be more kills: `TORTURE_KILLS` says how many, and `TORTURE_SEED` gives the plan of
@@ -9,7 +13,10 @@
 
 mod crowd;
 mod raw;
+mod reads;
+mod restless;
 mod run;
+mod talk;
 mod trouble;
 
 use anyhow::{Context, Result};

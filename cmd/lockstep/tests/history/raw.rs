@@ -4,6 +4,7 @@
 //! reach the devices, once.
 
 use crate::crowd::Crowd;
+use crate::restless;
 use crate::run::PATIENCE;
 use anyhow::{Context, Result, ensure};
 use lockstep_protocol::{Body, ConversationId};
@@ -112,7 +113,7 @@ impl Published {
 /// Waits until every nsqd feeds the devices again and no raw body waits in one.
 pub(crate) async fn settle(crowd: &Crowd) -> Result<()> {
     let Some(nsqds) = &crowd.nsqds else { return Ok(()) };
-    let followed = crowd.followed() as f64;
+    let followed = (crowd.followed() + restless::followed(crowd).await?) as f64;
     // Reconnecting takes up to 15 s after several crashes.
     let patience = 2 * PATIENCE;
     crowd.server.until_metric("lockstep_nsq_consumers_open", patience, |open| open >= followed).await?;

@@ -2,10 +2,12 @@
 
 use crate::crowd::{Crowd, Participant};
 use crate::raw::{self, Crashes, Service};
+use crate::reads::{read_logs, read_recalled};
+use crate::restless::wander;
+use crate::talk::{all_done, chatter, farewell};
 use crate::trouble::Plan;
 use anyhow::{Context, Result, ensure};
-use lockstep_protocol::ConversationId;
-use lockstep_testkit::{Dice, History, Nsqds, Sender};
+use lockstep_testkit::{Dice, History, Nsqds};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -28,21 +30,28 @@ pub(crate) async fn run(kills: u64, seed: u64, nsqds: Option<Nsqds>) -> Result<(
     let service = Service::find(&crowd).await?;
 
     let mut talk = JoinSet::new();
-    for Participant { device, conversations, .. } in &crowd.participants {
-        talk.spawn(chatter(device.sender(), conversations.clone(), messages_per_device, dice.split()));
+    for Participant { device, conversations, visited, owned, .. } in &crowd.participants {
+        let restless = visited.iter().chain(owned).copied().collect();
+        talk.spawn(chatter(device.sender(), conversations.clone(), restless, messages_per_device, dice.split()));
     }
     // As many as are surely acknowledged, whatever is replaced.
     let surely = devices * messages_per_device - plan.replacements;
     let publishing = service.publish(surely, dice.split(), &crashes);
-    let ((), (), published) = tokio::try_join!(all_done(talk), plan.stir(&mut crowd, &crashes), publishing)?;
+    let (server, record) = (crowd.server.address(), crowd.record.clone());
+    let wandering = wander(crowd.restless.clone(), server, record.clone(), surely, dice.split());
+    let reading = read_recalled(crowd.readers(), server, record, surely, dice.split());
+    let troubles = plan.stir(&mut crowd, &crashes);
+    let ((), (), published, moves, pages) = tokio::try_join!(all_done(talk), troubles, publishing, wandering, reading)?;
     raw::settle(&crowd).await?;
+    crowd.admit_latecomers().await?;
 
     // A device sends in order: the answer to a last message says that those before it are settled too.
     let mut farewells = JoinSet::new();
-    for Participant { device, conversations, .. } in &crowd.participants {
-        farewells.spawn(farewell(device.sender(), conversations.clone()));
+    for Participant { device, conversations, owned, .. } in &crowd.participants {
+        farewells.spawn(farewell(device.sender(), [&conversations[..], owned].concat()));
     }
     all_done(farewells).await?;
+    read_logs(&crowd).await?;
     crowd.record.until("all devices have caught up", PATIENCE, History::caught_up).await?;
     if crowd.nsqds.is_some() {
         let carried = crowd.server.metric("lockstep_nsq_messages_total{what=\"envelope\"}").await?;
@@ -56,6 +65,12 @@ pub(crate) async fn run(kills: u64, seed: u64, nsqds: Option<Nsqds>) -> Result<(
         crowd.record.read(|history| (history.check(), history.acknowledged_count(), history.delivered_count()));
     println!("{acknowledged} acknowledged, {delivered} delivered in {:.1} s: {verdict}", began.elapsed().as_secs_f64());
     ensure!(verdict.is_clean(), "seed {seed}: {verdict}\n{}", crowd.server.log_tail());
+    let (departures, refused, recalls) =
+        crowd.record.read(|history| (history.departures(), history.refused_count(), history.recalled_messages().len()));
+    println!(
+        "{moves} moves of members, {departures} departures, {refused} refused; {recalls} recalls, {pages} pages read"
+    );
+    ensure!(departures > 0 && recalls > 0 && pages > 0, "seed {seed}: nobody left, or nothing was recalled and read");
     // Only sends in flight when their device was replaced may have stayed without an answer that anybody saw.
     ensure!(acknowledged >= surely, "seed {seed}: {acknowledged} were acknowledged of at least {surely}");
     if crowd.nsqds.is_some() {
@@ -64,34 +79,6 @@ pub(crate) async fn run(kills: u64, seed: u64, nsqds: Option<Nsqds>) -> Result<(
         let (raw, lost) = (outcome.accepted, outcome.lost_by_nsqd);
         println!("{raw} raw bodies, {lost} of them lost in {} crashes of nsqds", crashes.all());
         ensure!(raw > lost, "seed {seed}: no raw body reached devices: {outcome:?}");
-    }
-    Ok(())
-}
-
-/// Sends a device's messages, one after the other, into one or another of its conversations.
-async fn chatter(
-    mut sender: Sender,
-    conversations: Vec<ConversationId>,
-    messages: usize,
-    mut dice: Dice,
-) -> Result<()> {
-    for number in 1..=messages {
-        sender.send(*dice.pick(&conversations), &format!("message {number}")).await?;
-    }
-    Ok(())
-}
-
-/// A last message into each conversation.
-async fn farewell(mut sender: Sender, conversations: Vec<ConversationId>) -> Result<()> {
-    for conversation in conversations {
-        sender.send(conversation, "farewell").await?;
-    }
-    Ok(())
-}
-
-async fn all_done(mut tasks: JoinSet<Result<()>>) -> Result<()> {
-    while let Some(done) = tasks.join_next().await {
-        done.context("a task broke off")??;
     }
     Ok(())
 }

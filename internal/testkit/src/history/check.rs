@@ -1,4 +1,6 @@
-//! The judge: I1, I2, I3 and I12 as devices see them.
+//! The judge: I1, I2, I3, I11 and I12 as devices see them.
+
+mod visits;
 
 use super::{Delivery, History, Received, Verdict};
 use lockstep_protocol::{ClientMsgId, ConversationId, DeviceId, EntryId, Seq};
@@ -36,6 +38,9 @@ impl History {
         self.check_losses(&holdings, &mut verdict);
         self.check_acknowledged(&holdings, &mut verdict);
         self.check_logs(&mut verdict);
+        self.check_visits(&holdings, &mut verdict);
+        self.check_visited(&mut verdict);
+        self.check_recalls(&mut verdict);
         verdict
     }
 
@@ -122,8 +127,9 @@ impl History {
         let mut logs: BTreeMap<(ConversationId, Seq), EntryId> = BTreeMap::new();
         let mut places: HashMap<(DeviceId, &ClientMsgId), HashSet<(ConversationId, Seq)>> = HashMap::new();
         let mut raws: HashMap<&str, HashSet<(ConversationId, Seq)>> = HashMap::new();
-        for (device, delivery) in self.deliveries() {
-            let Delivery { conversation, seq, id, sender_device, client_msg_id, raw } = delivery;
+        let read = self.logs.values().flat_map(|log| log.entries.values().map(|(_, entry)| ("the log", entry)));
+        for (device, delivery) in read.chain(self.deliveries()) {
+            let Delivery { conversation, seq, id, sender_device, client_msg_id, raw, .. } = delivery;
             let known = *logs.entry((*conversation, *seq)).or_insert(*id);
             if known != *id {
                 let example = || format!("{device} has {id} at {conversation}/{seq}, another device {known}");

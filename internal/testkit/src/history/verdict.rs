@@ -34,6 +34,12 @@ pub struct Counts {
     pub diverged: usize,
     /// Entries that reached a device that is no member.
     pub foreign: usize,
+    /// Entries that a device got, or a user wrote, outside the stays of the user.
+    pub outside_membership: usize,
+    /// Refused messages that stand in a log.
+    pub refused_but_stored: usize,
+    /// Words of recalled messages that were read by one who began to read after the recall.
+    pub recalled_but_shown: usize,
 }
 
 impl Counts {
@@ -68,11 +74,14 @@ impl Verdict {
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lost, duplicated, reordered, acked_missing, stored_twice, diverged, foreign } = self;
+        let Self { lost, duplicated, reordered, acked_missing, stored_twice, diverged, foreign, .. } = self;
+        let Self { outside_membership, refused_but_stored, recalled_but_shown, .. } = self;
         write!(
             f,
             "{lost} lost, {duplicated} duplicated, {reordered} reordered, {acked_missing} acknowledged but missing, \
-             {stored_twice} stored twice, {diverged} diverged, {foreign} foreign"
+             {stored_twice} stored twice, {diverged} diverged, {foreign} foreign, \
+             {outside_membership} outside membership, {refused_but_stored} refused but stored, \
+             {recalled_but_shown} recalled but shown"
         )
     }
 }

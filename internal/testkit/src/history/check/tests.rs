@@ -4,6 +4,8 @@ use super::*;
 use crate::Counts;
 use std::collections::BTreeSet;
 
+mod visits;
+
 const CONVERSATION: ConversationId = ConversationId::from_bytes([1; 16]);
 const FEED: ConversationId = ConversationId::from_bytes([2; 16]);
 const PHONE: &str = "ana/phone";
@@ -26,6 +28,7 @@ fn entry(seq: u64) -> Delivery {
         sender_device: Some(DeviceId::from_bytes([9; 16])),
         client_msg_id: Some(msg_id(seq)),
         raw: None,
+        shows: Some(Seq::new(seq)),
     }
 }
 
