@@ -4,6 +4,7 @@ use super::conversations::{self, Joining, Stay};
 use super::entries;
 use super::groups::{Place, count_members, members_max, role_of};
 use super::job::Command;
+use super::people;
 use super::users::feed_of;
 use super::work::Work;
 use crate::row::Columns;
@@ -54,6 +55,9 @@ impl Command for AddMembers {
             return Ok(Err(GroupRefusal::NoSuchUser));
         };
         joining.retain(|user| !user.is_member);
+        if people::block(work, &joining, &self.actor.user).await? {
+            return Ok(Err(GroupRefusal::Blocked));
+        }
         let added: Vec<UserId> = joining.iter().map(|user| user.user.clone()).collect();
         let changes = LogChange::members_added(&self.actor.user, &added);
         if let Err(refusal) = begin_stays(work, &mut place, &joining, Role::Member, &changes).await? {
