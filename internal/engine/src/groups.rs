@@ -51,8 +51,8 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `bad_request` (too many members are named, or a text is not allowed), `no_such_user`, `too_many_conversations`,
-    /// `too_many_members`, `try_again`.
+    /// `bad_request` (too many members are named, or a text is not allowed), `no_such_user`, `blocked` (a member has
+    /// blocked the creator), `too_many_conversations`, `too_many_members`, `try_again`.
     pub async fn create(&self, creator: &UserId, draft: GroupDraft) -> Result<Conversation, Code> {
         let GroupDraft { kind, title, avatar, custom, history, mut members } = draft;
         members.sort();
@@ -107,7 +107,7 @@ impl Engine {
     /// # Errors
     ///
     /// `bad_request` (too many are named), `no_such_conversation`, `direct_conversation`, `forbidden`, `no_such_user`,
-    /// `too_many_conversations`, `too_many_members`, `try_again`.
+    /// `blocked` (one of them has blocked the user), `too_many_conversations`, `too_many_members`, `try_again`.
     pub async fn invite(
         &self,
         user: &UserId,
@@ -195,6 +195,7 @@ fn refused(refusal: GroupRefusal) -> Code {
         GroupRefusal::NoSuchUser => Code::NoSuchUser,
         GroupRefusal::NoSuchMember => Code::NoSuchMember,
         GroupRefusal::TooManyConversations => Code::TooManyConversations,
+        GroupRefusal::Blocked => Code::Blocked,
         GroupRefusal::TooManyMembers => Code::TooManyMembers,
     }
 }

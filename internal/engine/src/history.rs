@@ -2,7 +2,7 @@
 
 use crate::Engine;
 use crate::api::store_failed;
-use lockstep_model::{Bounds, Code, ConversationId, Seq, SharedEntry, UserId, View};
+use lockstep_model::{Bounds, Code, ConversationId, Intervals, Seq, SharedEntry, UserId, View};
 use lockstep_ports::Range;
 
 /// Which part of a conversation's history is wanted.
@@ -46,24 +46,28 @@ impl Engine {
         if let Some(left) = intervals.end() {
             head = head.min(left);
         }
+        let count = u64::from(count.min(Range::COUNT_MAX));
+        // A page begins, or ends, where something is visible: so it is empty only if nothing is left that way.
         let (from, to) = match slice {
-            Slice::Latest => (tail(head, count), head),
-            Slice::Before(before) => {
-                let to = before.previous().min(head);
-                (tail(to, count), to)
+            Slice::Latest => tail(&intervals, bounds, head, count),
+            Slice::Before(before) => tail(&intervals, bounds, before.previous().min(head), count),
+            Slice::After(after) => {
+                let from = intervals.first_shown(after.next().max(floor)).unwrap_or(head.next());
+                (from, Seq::new((from.get() + count).saturating_sub(1)).min(head))
             }
-            Slice::After(after) => (after.next(), Seq::new(after.get() + u64::from(count)).min(head)),
         };
-        let wanted = (to.get() + 1).saturating_sub(from.get()) as u32;
-        let range = Range { conversation, from, count: wanted.min(count) };
+        let wanted = (to.get() + 1).saturating_sub(from.get());
+        let range = Range { conversation, from, count: wanted as u32 };
         let found = self.0.ports.log.ranges(vec![range]).await.map_err(|error| store_failed(&error))?;
-        let visible = |seq| matches!(intervals.view(seq, floor), View::Visible { .. });
+        // If the floor has risen meanwhile, the log answers with what lies above it.
+        let visible = |seq| seq <= to && matches!(intervals.view(seq, floor), View::Visible { .. });
         let entries = found.into_iter().flatten().filter(|entry| visible(entry.seq));
         Ok(HistoryPage { entries: entries.map(SharedEntry::new).collect(), floor, head })
     }
 }
 
-/// Where the last `count` entries up to `to` begin.
-fn tail(to: Seq, count: u32) -> Seq {
-    Seq::new((to.get() + 1).saturating_sub(u64::from(count)).max(1))
+/// Where the last `count` entries up to `to` begin and end, of which the last is one that the stays show.
+fn tail(intervals: &Intervals, bounds: Bounds, to: Seq, count: u64) -> (Seq, Seq) {
+    let to = intervals.last_shown(to).unwrap_or_default();
+    (Seq::new((to.get() + 1).saturating_sub(count)).max(bounds.floor), to)
 }

@@ -170,6 +170,37 @@ async fn newcomers_see_what_the_conversation_shows_them() {
     }
 }
 
+#[tokio::test]
+async fn pages_pass_over_what_is_not_shown_and_are_empty_only_at_the_end() {
+    let scene = Scene::set(History::None).await;
+    scene.send(10).await;
+    let left = scene.remove_ben().await;
+    scene.send(10).await;
+    scene.invite_ben().await;
+    scene.send(2).await;
+    assert_eq!(left, Seq::new(13));
+    let page = async |slice, count| {
+        let page = scene.house.engine.history(&scene.ben.user, scene.group, slice, count).await.unwrap();
+        page.entries.iter().map(|entry| entry.seq.get()).collect::<Vec<_>>()
+    };
+    let (after, before) = (|seq| Slice::After(Seq::new(seq)), |seq| Slice::Before(Seq::new(seq)));
+    assert_eq!(page(after(13), 3).await, [24, 25, 26]);
+    assert_eq!(page(after(26), 3).await, [0; 0]);
+    assert_eq!(page(before(24), 3).await, [11, 12, 13]);
+    assert_eq!(page(Slice::Latest, 2).await, [25, 26]);
+    // With a floor, a page before something holds nothing else.
+    scene.house.store.raise_floor(scene.group, Seq::new(5)).await.unwrap();
+    for (slice, expected) in [(before(8), vec![5, 6, 7]), (before(5), vec![]), (before(1), vec![])] {
+        assert_eq!(page(slice, 10).await, expected, "{slice:?}");
+    }
+    assert_eq!(page(after(0), 3).await, [5, 6, 7]);
+    // A newcomer sees nothing of what was before.
+    let eve = scene.house.device("eve").await;
+    scene.house.engine.invite(&scene.ana.user, scene.group, vec![user("eve")]).await.unwrap();
+    let page = scene.house.engine.history(&eve.user, scene.group, after(0), 3).await.unwrap();
+    assert_eq!(page.entries.iter().map(|entry| entry.seq.get()).collect::<Vec<_>>(), [27]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn leaving_and_coming_back_quickly_leaves_no_hole_and_no_leak() {
     const ROUNDS: usize = 40;

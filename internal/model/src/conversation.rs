@@ -126,6 +126,24 @@ impl Intervals {
         self.0.iter().any(ends) || self.view(seq.next(), Seq::ZERO) == View::Ended
     }
 
+    /// The first place from `from` on that any of the stays shows.
+    pub fn first_shown(&self, from: Seq) -> Option<Seq> {
+        let shown = |stay: &Interval| {
+            let first = from.max(stay.visible_from_seq);
+            stay.left_seq.is_none_or(|left| left >= first).then_some(first)
+        };
+        self.0.iter().filter_map(shown).min()
+    }
+
+    /// The last place up to `to` that any of the stays shows.
+    pub fn last_shown(&self, to: Seq) -> Option<Seq> {
+        let shown = |stay: &Interval| {
+            let last = stay.left_seq.map_or(to, |left| left.min(to));
+            (stay.visible_from_seq <= last).then_some(last)
+        };
+        self.0.iter().filter_map(shown).max()
+    }
+
     /// What a member sees from `from` on, in a log whose floor is `floor`: what any of the stays shows.
     pub fn view(&self, from: Seq, floor: Seq) -> View {
         let lasts = |stay: &&Interval| stay.left_seq.is_none_or(|left| left >= from);
@@ -180,6 +198,18 @@ mod tests {
             let View::Visible { to } = all.view(seq(from), seq(1)) else { panic!("{from} is hidden") };
             assert!(to.is_none() || from == 5, "{from}");
         }
+        let shown = |stays: &Intervals, at| {
+            let places = (stays.first_shown(seq(at)), stays.last_shown(seq(at)));
+            (places.0.map(Seq::get), places.1.map(Seq::get))
+        };
+        for (at, first, last) in
+            [(1, Some(3), None), (4, Some(4), Some(4)), (15, Some(21), Some(10)), (22, Some(22), Some(22))]
+        {
+            assert_eq!(shown(&stays, at), (first, last), "{at}");
+        }
+        assert_eq!(shown(&all, 15), (Some(15), Some(15)));
+        assert_eq!(shown(&Intervals(vec![stay(0, Some(9), 1)]), 10), (None, Some(9)));
+        assert_eq!(shown(&Intervals(vec![stay(0, Some(9), 10)]), 12), (None, None), "all of the stay is hidden");
         let ends: Vec<u64> = (0..30).filter(|at| stays.end_at(seq(*at))).collect();
         assert_eq!(ends, [10]);
         assert!(

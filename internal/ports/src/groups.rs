@@ -20,7 +20,8 @@ use lockstep_model::{
 #[async_trait]
 pub trait Groups: Send + Sync + 'static {
     /// Makes a group or room, whose creator owns it. One that is there under this id is returned as it is. Log: `created`,
-    /// and `members_added` for those besides the creator. Feeds: `conversation_added`.
+    /// and `members_added` for those besides the creator. Feeds: `conversation_added`. Nobody is put into a conversation by
+    /// one whom they have blocked: `Blocked`.
     async fn create_group(&self, group: NewGroup) -> Result<Result<Committed<Conversation>, GroupRefusal>, StoreError>;
 
     /// A conversation as a user finds it; `None` if there is none. Feeds are no conversations here. What stands in it
@@ -43,7 +44,7 @@ pub trait Groups: Send + Sync + 'static {
     ) -> Result<Result<Committed<Conversation>, GroupRefusal>, StoreError>;
 
     /// Makes users members: admins and the owner may. The users stand there once. Returns those who were none before.
-    /// Log: `members_added`. Feeds: `conversation_added`.
+    /// Log: `members_added`. Feeds: `conversation_added`. As in making one, nobody is added who has blocked the actor.
     async fn add_members(
         &self,
         actor: Actor,
@@ -133,6 +134,9 @@ pub enum GroupRefusal {
     /// Somebody would be in too many conversations.
     #[error("a user is in too many conversations")]
     TooManyConversations,
+    /// One of those who would become members has blocked the actor.
+    #[error("somebody has blocked the actor")]
+    Blocked,
     /// The conversation would have too many members.
     #[error("the conversation has too many members")]
     TooManyMembers,

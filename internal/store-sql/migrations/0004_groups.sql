@@ -11,6 +11,8 @@ ALTER TABLE members ADD COLUMN left_at INTEGER;
 
 -- Finds the owner and the admins among many members.
 CREATE INDEX members_with_role ON members (conversation, role, joined_seq, user) WHERE role <> 'member' AND left_seq IS NULL;
+-- The members of now in their order, however many came and went.
+CREATE INDEX members_now ON members (conversation, joined_seq, user) WHERE left_seq IS NULL;
 
 UPDATE members SET joined_at = (SELECT created_at FROM conversations WHERE id = members.conversation);
 UPDATE conversations SET

@@ -27,6 +27,11 @@ static GONE: LazyLock<RowsSql> = LazyLock::new(|| {
 
 type Refusable<T> = Result<Result<T, DirectoryRefusal>, StoreError>;
 
+/// The members of now: those who joined at the same head stand in the order of their ids.
+const MEMBERS: &str = "SELECT user, role, joined_seq, joined_at FROM members INDEXED BY members_now \
+     WHERE conversation = ?1 AND left_seq IS NULL AND (joined_seq, user) > (ifnull(?2, -1), ifnull(?3, '')) \
+     ORDER BY joined_seq, user LIMIT ?4";
+
 #[async_trait]
 impl Directory for SqliteStore {
     async fn ensure_user(&self, user: UserId, now: UnixMs) -> Result<User, StoreError> {
@@ -121,10 +126,6 @@ impl Directory for SqliteStore {
         after: Option<(Seq, UserId)>,
         count: u32,
     ) -> Result<Vec<Member>, StoreError> {
-        // Those who joined at the same head stand in the order of their ids.
-        const LIST: &str = "SELECT user, role, joined_seq, joined_at FROM members \
-             WHERE conversation = ?1 AND left_seq IS NULL AND (joined_seq, user) > (ifnull(?2, -1), ifnull(?3, '')) \
-             ORDER BY joined_seq, user LIMIT ?4";
         let mut values = Values::new();
         values.blob(conversation.as_bytes());
         match &after {
@@ -132,7 +133,7 @@ impl Directory for SqliteStore {
             None => values.optional_text(None).optional_text(None),
         };
         values.int(count.into());
-        self.ask("members_of", LIST, &mut values, |columns| columns.member()).await
+        self.ask("members_of", MEMBERS, &mut values, |columns| columns.member()).await
     }
 
     async fn conversations_of(
@@ -221,5 +222,31 @@ impl SqliteStore {
         let rows: Vec<SqliteRow> = self.readers().fetch(operation, sql, values).await?;
         let read = rows.iter().map(|row| read(&mut Columns::of(row)));
         read.collect::<Result<_, _>>().map_err(|error| failed(operation, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MEMBERS;
+    use crate::write::SUCCESSOR;
+    use crate::{SqliteOptions, SqliteStore};
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions, Row};
+
+    /// However many came and went, only those are read who are there, in their order.
+    #[tokio::test]
+    async fn members_are_read_along_the_index_of_those_who_are_there() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(folder.path(), SqliteOptions::default()).await.expect("the store opens");
+        let options = SqliteConnectOptions::new().filename(folder.path().join("lockstep.db"));
+        let mut connection = options.connect().await.expect("the database opens");
+        for statement in [MEMBERS, SUCCESSOR] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let steps = sqlx::query(plan).fetch_all(&mut connection).await.expect("the statement has a plan");
+            let steps: Vec<String> = steps.iter().map(|step| step.get("detail")).collect();
+            let along = steps.iter().all(|step| step.contains("INDEX members_now (conversation=?"));
+            assert!(along, "{statement}: {steps:?}");
+        }
+        store.close().await;
     }
 }

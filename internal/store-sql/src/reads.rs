@@ -12,14 +12,14 @@ use lockstep_model::{
 use lockstep_ports::{Committed, Directory, Reads, SCANNED_MAX, StoreError, TOTALLED_MAX};
 use std::sync::LazyLock;
 
-/// Whether an entry `e` counts as unread for the user of `w`: it is a message of another that was not recalled, and lies
-/// in the stay that shows its place, which is the first one that has not ended before it.
+/// Whether an entry `e` counts as unread for the user of `w`: it is a message of another that was not recalled, and one of
+/// the stays shows its place.
 macro_rules! counts {
     () => {
-        "e.kind = 'message' AND e.sender <> w.user AND e.recalled = 0 AND e.seq >= \
-           (SELECT m.visible_from_seq FROM members m INDEXED BY members_by_user \
-            WHERE m.user = w.user AND m.conversation = e.conversation AND (m.left_seq IS NULL OR m.left_seq >= e.seq) \
-            ORDER BY m.joined_seq LIMIT 1)"
+        "e.kind = 'message' AND e.sender <> w.user AND e.recalled = 0 AND EXISTS \
+           (SELECT 1 FROM members m INDEXED BY members_by_user \
+            WHERE m.user = w.user AND m.conversation = e.conversation \
+            AND m.visible_from_seq <= e.seq AND (m.left_seq IS NULL OR m.left_seq >= e.seq))"
     };
 }
 
@@ -31,12 +31,12 @@ macro_rules! mentions {
 }
 
 /// Where the unread entries of a user `w` in a conversation `c` begin: after the read offset `o`, what is hidden by the
-/// state `s` or gone, and what the first stay that has not ended there does not show. The head if no stay is left.
+/// state `s` or gone, and what none of the stays that have not ended there shows. The head if no stay is left.
 macro_rules! below {
     () => {
-        "max(ifnull(o.seq, 0), ifnull(s.delete_before, 0) - 1, c.floor - 1, ifnull((SELECT b.visible_from_seq \
+        "max(ifnull(o.seq, 0), ifnull(s.delete_before, 0) - 1, c.floor - 1, ifnull((SELECT min(b.visible_from_seq) \
            FROM members b INDEXED BY members_by_user WHERE b.user = w.user AND b.conversation = c.id \
-           AND (b.left_seq IS NULL OR b.left_seq > ifnull(o.seq, 0)) ORDER BY b.joined_seq LIMIT 1) - 1, c.head))"
+           AND (b.left_seq IS NULL OR b.left_seq > ifnull(o.seq, 0))) - 1, c.head))"
     };
 }
 

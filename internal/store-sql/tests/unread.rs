@@ -176,6 +176,31 @@ fn what_is_unread_is_what_a_plain_count_says() {
     outcome.unwrap_or_else(|failure| panic!("{failure}"));
 }
 
+/// Ana sees from 5 on, leaves, and comes back to see everything: what the first stay hid counts, and may be answered.
+#[tokio::test]
+async fn one_who_comes_back_and_sees_more_may_use_all_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut world = World::new(folder.path()).await;
+    for op in (0..6).map(|_| Op::Send(2)) {
+        world.step(&op).await;
+    }
+    world.execute("UPDATE members SET visible_from_seq = ?2 WHERE conversation = ?1 AND user = 'ana'", 5).await;
+    world.check().await;
+    let react = || {
+        let body = lockstep_model::Body::reaction(Seq::new(3), "+1", true);
+        vec![lockstep_ports::Append { kind: Kind::Reaction, body, ..message(&world.ana, world.group, "") }]
+    };
+    let (early, late) = (react(), react());
+    let refused = world.store.append(early).await.expect("append").remove(0);
+    assert_eq!(refused.map(drop), Err(lockstep_ports::AppendRefusal::NoSuchTarget));
+    for op in [Op::Leave, Op::Send(2), Op::Join(100), Op::Send(2), Op::Read(1)] {
+        world.step(&op).await;
+        world.check().await;
+    }
+    assert_eq!(world.expected().await.unread, 7, "all but the one that is read");
+    world.store.append(late).await.expect("append").remove(0).expect("the message is seen");
+}
+
 #[tokio::test]
 async fn mentions_are_exact_up_to_the_bound_too() {
     let folder = tempfile::tempdir().expect("a folder");

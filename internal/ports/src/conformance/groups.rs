@@ -13,6 +13,7 @@ pub(super) async fn groups(stores: &Stores) {
     what_is_made(stores).await;
     what_newcomers_see(stores).await;
     inviting(stores).await;
+    who_has_blocked_somebody_is_not_put_beside_them(stores).await;
     rooms(stores).await;
     leaving_and_coming_back(stores).await;
     who_takes_over(stores).await;
@@ -219,6 +220,32 @@ async fn inviting(stores: &Stores) {
     scene.add(1, &[&third]).await.expect("an admin may invite");
     let member = stores.directory.members_of(scene.id, None, 100).await.expect("members_of").pop().expect("members");
     assert_eq!((member.user, member.role, member.joined_at), (third, Role::Member, at(100)));
+}
+
+async fn who_has_blocked_somebody_is_not_put_beside_them(stores: &Stores) {
+    let scene = Scene::group(stores, 2).await;
+    let (blocker, other) = (stores.make_user().await.id, stores.make_user().await.id);
+    let actor = scene.user(0);
+    let blocked = stores.directory.put_block(blocker.clone(), actor.clone(), at(1)).await;
+    blocked.expect("put_block").expect("both exist");
+    let alone = scene.unchanged(scene.add(0, &[&blocker])).await;
+    assert_eq!(alone, Err(GroupRefusal::Blocked));
+    assert_eq!(scene.unchanged(scene.add(0, &[&other, &blocker])).await, Err(GroupRefusal::Blocked));
+    for kind in [ConversationKind::Group, ConversationKind::Room] {
+        let users = vec![actor.clone(), other.clone(), blocker.clone()];
+        let new = group(ConversationId::generate(), kind, History::None, users);
+        let id = new.conversation.id;
+        let refused = stores.directory.create_group(new).await.expect("create_group");
+        assert_eq!(refused, Err(GroupRefusal::Blocked));
+        assert_eq!(stores.directory.standing(actor.clone(), id).await.expect("standing"), None);
+    }
+    // Another admin may, and who is a member stays one. The block goes one way: its owner may invite.
+    scene.set_role(0, &scene.user(1), Role::Admin).await.expect("an owner may");
+    scene.add(1, &[&blocker]).await.expect("nobody has blocked the admin");
+    let again = scene.unchanged(scene.add(0, &[&blocker])).await.expect("nobody is added");
+    assert_eq!(again.value, []);
+    let new = group(ConversationId::generate(), ConversationKind::Group, History::None, vec![blocker, actor]);
+    stores.directory.create_group(new).await.expect("create_group").expect("the owner of the block may");
 }
 
 async fn rooms(stores: &Stores) {

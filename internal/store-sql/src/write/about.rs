@@ -14,8 +14,8 @@ use sqlx::sqlite::SqliteRow;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-/// The messages that rows are about, as far as their authors may see them: what the first stay that has not ended before
-/// the message shows, as in `Intervals::view`. A service (no user) sees all. With each comes the author's role, if the author
+/// The messages that rows are about, as far as their authors may see them: what any of the stays shows, as in
+/// `Intervals::view`. A service (no user) sees all. With each comes the author's role, if the author
 /// is a member.
 static TARGETS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
@@ -28,9 +28,9 @@ static TARGETS: LazyLock<RowsSql> = LazyLock::new(|| {
          CROSS JOIN conversations c ON c.id = w.conversation \
          CROSS JOIN entries e ON e.conversation = w.conversation AND e.seq = w.target \
          WHERE e.kind = 'message' AND e.seq >= c.floor AND (w.user IS NULL OR \
-           (SELECT m.visible_from_seq <= w.target FROM members m INDEXED BY members_by_user \
+           EXISTS (SELECT 1 FROM members m INDEXED BY members_by_user \
              WHERE m.user = w.user AND m.conversation = w.conversation \
-               AND (m.left_seq IS NULL OR m.left_seq >= w.target) ORDER BY m.joined_seq LIMIT 1))",
+               AND m.visible_from_seq <= w.target AND (m.left_seq IS NULL OR m.left_seq >= w.target)))",
     )
 });
 

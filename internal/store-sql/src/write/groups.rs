@@ -3,6 +3,7 @@
 use super::conversations::{self, Stay};
 use super::entries;
 use super::job::Command;
+use super::people;
 use super::work::Work;
 use crate::row::{Columns, conversation_columns};
 use crate::sql::{self, Values};
@@ -96,6 +97,9 @@ impl Command for CreateGroup {
         let Some(joining) = conversations::joining(work, new.id, &new.members).await? else {
             return Ok(Err(GroupRefusal::NoSuchUser));
         };
+        if people::block(work, &joining, creator).await? {
+            return Ok(Err(GroupRefusal::Blocked));
+        }
         if joining.iter().any(|user| !user.has_room(work)) {
             return Ok(Err(GroupRefusal::TooManyConversations));
         }

@@ -4,6 +4,7 @@ use super::conversations::{self, Joining, Stay};
 use super::entries;
 use super::groups::{Place, count_members, members_max, role_of};
 use super::job::Command;
+use super::people;
 use super::users::feed_of;
 use super::work::Work;
 use crate::row::Columns;
@@ -54,6 +55,9 @@ impl Command for AddMembers {
             return Ok(Err(GroupRefusal::NoSuchUser));
         };
         joining.retain(|user| !user.is_member);
+        if people::block(work, &joining, &self.actor.user).await? {
+            return Ok(Err(GroupRefusal::Blocked));
+        }
         let added: Vec<UserId> = joining.iter().map(|user| user.user.clone()).collect();
         let changes = LogChange::members_added(&self.actor.user, &added);
         if let Err(refusal) = begin_stays(work, &mut place, &joining, Role::Member, &changes).await? {
@@ -240,12 +244,14 @@ async fn give_role(work: &mut Work<'_>, place: &Place, user: &UserId, role: Role
     Ok(())
 }
 
+/// The first member but one.
+pub(crate) const SUCCESSOR: &str = "SELECT user FROM members INDEXED BY members_now \
+     WHERE conversation = ?1 AND left_seq IS NULL AND user <> ?2 ORDER BY joined_seq, user LIMIT 1";
+
 /// Who takes over from an owner that leaves: the first admin, else the first member.
 async fn successor(work: &mut Work<'_>, place: &Place, owner: &UserId) -> Result<Option<UserId>, sqlx::Error> {
     const ADMIN: &str = "SELECT user FROM members INDEXED BY members_with_role \
          WHERE conversation = ?1 AND role = 'admin' AND role <> 'member' AND left_seq IS NULL \
-         ORDER BY joined_seq, user LIMIT 1";
-    const MEMBER: &str = "SELECT user FROM members WHERE conversation = ?1 AND left_seq IS NULL AND user <> ?2 \
          ORDER BY joined_seq, user LIMIT 1";
     let id = place.conversation.id;
     let admins = sql::fetch(work.connection().await?, ADMIN, Values::new().blob(id.as_bytes())).await?;
@@ -254,6 +260,6 @@ async fn successor(work: &mut Work<'_>, place: &Place, owner: &UserId) -> Result
     }
     let mut values = Values::new();
     values.blob(id.as_bytes()).text(owner.as_str());
-    let members = sql::fetch(work.connection().await?, MEMBER, &mut values).await?;
+    let members = sql::fetch(work.connection().await?, SUCCESSOR, &mut values).await?;
     members.first().map(|row| Columns::of(row).user_id()).transpose()
 }

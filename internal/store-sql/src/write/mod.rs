@@ -36,6 +36,8 @@ pub(crate) use groups::{ChangeDetails, CreateGroup};
 pub(crate) use job::{Batch, Call, Command};
 pub(crate) use maintain::{Maintain, RaiseFloor};
 pub(crate) use member_state::ChangeState;
+#[cfg(test)]
+pub(crate) use members::SUCCESSOR;
 pub(crate) use members::{AddMembers, Join, Leave, RemoveMember, SetRole};
 pub(crate) use offsets::{Advance, Advances};
 pub(crate) use people::{ChangeProfile, PutBlock, PutContact, RemoveBlock, RemoveContact};

@@ -1,16 +1,19 @@
 //! Profiles, contacts and blocks.
 
+use super::conversations::Joining;
 use super::entries;
 use super::job::Command;
 use super::users::feed_of;
 use super::work::Work;
 use crate::row::{Columns, profile_columns};
-use crate::sql::{self, Values};
+use crate::sql::{self, RowsSql, Values};
 use lockstep_model::{
     Block, Contact, ConversationId, Entry, EntryId, Kind, PersonalChange, Profile, ProfileChange, Sender, UnixMs,
     UserId, limits,
 };
 use lockstep_ports::{Committed, PeopleRefusal};
+use sqlx::sqlite::SqliteRow;
+use std::sync::LazyLock;
 
 /// [`change_profile`](lockstep_ports::People::change_profile).
 pub(crate) struct ChangeProfile {
@@ -186,6 +189,29 @@ const IS_BLOCKED: &str = "SELECT 1 FROM blocks WHERE (owner, user) IN (VALUES (?
 pub(super) async fn is_blocked(work: &mut Work<'_>, users: &[UserId]) -> Result<bool, sqlx::Error> {
     let [one, other] = users else { return Ok(false) };
     Ok(!sql::fetch(work.connection().await?, IS_BLOCKED, &mut pair(one, other)).await?.is_empty())
+}
+
+/// Which of some users have blocked another.
+static BLOCKERS: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        2,
+        "WITH want (owner, user) AS (VALUES {rows}) \
+         SELECT b.owner FROM want w CROSS JOIN blocks b ON b.owner = w.owner AND b.user = w.user",
+    )
+});
+
+/// Whether one of some users has blocked another.
+pub(super) async fn block(work: &mut Work<'_>, owners: &[Joining], user: &UserId) -> Result<bool, sqlx::Error> {
+    let bind = |values: &mut Values, _: usize, owner: &Joining| {
+        values.text(owner.user.as_str()).text(user.as_str());
+    };
+    let mut found = false;
+    let take = |_: &SqliteRow| {
+        found = true;
+        Ok(())
+    };
+    work.fetch(&BLOCKERS, owners, bind, take).await?;
+    Ok(found)
 }
 
 /// Repeats in the direct conversation of two users whether one has blocked the other. It may not be there.
