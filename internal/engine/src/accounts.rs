@@ -4,7 +4,7 @@ use crate::Engine;
 use crate::api::store_failed;
 use crate::devices::check_name;
 use lockstep_model::{
-    Code, Device, DeviceChange, DeviceId, RefreshHash, TokenGeneration, UnixMs, User, UserId, limits,
+    Code, Device, DeviceChange, DeviceId, DeviceKind, RefreshHash, TokenGeneration, UnixMs, User, UserId, limits,
 };
 use lockstep_ports::{
     AccountRefusal, Committed, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn, StoreError,
@@ -84,6 +84,7 @@ impl Engine {
     ) -> Result<(), Code> {
         let change = PasswordChange { user: user.clone(), old, new, keep, now: UnixMs::now() };
         let ended = self.0.ports.directory.set_password(change).await.map_err(failed)?.map_err(refused)?;
+        self.0.sign_ins.forget(user);
         self.end_sessions(ended).await;
         Ok(())
     }
@@ -169,6 +170,7 @@ impl Engine {
         match self.0.ports.directory.rotate(rotation).await.map_err(failed)? {
             Ok(Rotated::Next(device)) => Ok(device),
             Ok(Rotated::Reused(device)) => {
+                self.forget_sign_ins(&device);
                 self.0.connections.close_device(&device.user, device.id, Code::TokenRevoked);
                 metrics::counter!("lockstep_refresh_tokens_reused_total").increment(1);
                 tracing::warn!("an old refresh token was used again: its device is signed out");
@@ -187,6 +189,7 @@ impl Engine {
     pub async fn sign_out(&self, device: DeviceId) -> Result<Device, Code> {
         let ended = self.0.ports.directory.sign_out(device, UnixMs::now()).await.map_err(failed)?;
         let Committed { value, entries } = ended.map_err(refused)?;
+        self.forget_sign_ins(&value);
         self.end_sessions(Committed { value: vec![value.clone()], entries }).await;
         Ok(value)
     }
@@ -198,8 +201,16 @@ impl Engine {
     /// `try_again`.
     pub async fn sign_out_all(&self, user: &UserId, keep: Option<DeviceId>) -> Result<(), Code> {
         let ended = self.0.ports.directory.sign_out_all(user.clone(), keep, UnixMs::now()).await.map_err(failed)?;
+        self.0.sign_ins.forget(user);
         self.end_sessions(ended).await;
         Ok(())
+    }
+
+    /// What a main device approved ends with it: it may have been in wrong hands.
+    pub(crate) fn forget_sign_ins(&self, ended: &Device) {
+        if ended.kind == DeviceKind::Main {
+            self.0.sign_ins.forget(&ended.user);
+        }
     }
 
     /// After the commit, so that whoever is let in from here on is refused by the store.

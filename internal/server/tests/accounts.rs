@@ -294,3 +294,33 @@ async fn a_further_main_device_has_to_be_approved() {
     refused.problem(429, "rate_limited");
     house.running.stop().await.unwrap();
 }
+
+#[tokio::test]
+async fn signing_out_ends_sign_ins_that_were_approved() {
+    let house = House::start_with(|config| {
+        open(config);
+        config.accounts.new_main = NewMain::Confirm;
+    });
+    let house = house.await;
+    let password = json!({"old": "correct horse", "new": "correct horse"}).to_string();
+    // What ana's main device does after it has approved a sign-in.
+    let removal = "DELETE /v1/devices/{id}";
+    for what in ["DELETE /v1/sessions?keep=current", "PUT /v1/profile/password", "DELETE /v1/sessions/current", removal]
+    {
+        let user = &format!("ana{}", what.len());
+        sign_up(&house, user).await;
+        let first = sign_in(&house, user, phone()).await;
+        assert_eq!(refresh(&house, &first.refresh).await.status, 200);
+        let waiting = try_sign_in(&house, user, "correct horse", json!({"name": "pad"})).await.json();
+        let path = format!("/v1/sign-ins/{}", waiting["id"].as_str().unwrap());
+        let approved = house.ask(&first.access, "POST", &format!("{path}/approve"), None).await;
+        assert_eq!(approved.status, 204, "{approved:?}");
+        let (method, target) = what.split_once(' ').unwrap();
+        let body = (method == "PUT").then_some(password.as_str());
+        let done = house.ask(&first.access, method, &target.replace("{id}", &first.device), body).await;
+        assert!([200, 204].contains(&done.status), "{what}: {done:?}");
+        let polled = post(&house, &path, &json!({"secret": waiting["secret"]})).await;
+        polled.problem(404, "no_such_sign_in");
+    }
+    house.running.stop().await.unwrap();
+}
