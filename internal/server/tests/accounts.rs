@@ -246,6 +246,39 @@ async fn a_new_password_signs_out_everywhere_else() {
 }
 
 #[tokio::test]
+async fn nobody_is_kept_from_a_password_by_others_or_by_a_busy_server() {
+    let house = House::start_with(|config| {
+        open(config);
+        (config.accounts.password_threads, config.accounts.password_queue) = (1, 0);
+        config.accounts.password_memory_kib = 4_096;
+        (config.accounts.user_attempts, config.accounts.user_attempts_per_minute) = (8, 1);
+    });
+    let house = house.await;
+    sign_up(&house, "ana").await;
+    let here = sign_in(&house, "ana", phone()).await;
+    let right = || try_sign_in(&house, "ana", "correct horse", phone());
+    let answers = tokio::join!(right(), right(), right(), right(), right(), right(), right(), right());
+    let statuses: [u16; 8] = <[_; 8]>::from(answers).map(|answer| answer.status);
+    assert!(statuses.iter().all(|status| [201, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&503), "{statuses:?}");
+    // What the server was too busy to look at has not counted.
+    for _ in 0..8 {
+        try_sign_in(&house, "ana", "wrong password", phone()).await.problem(401, "wrong_credentials");
+    }
+    right().await.problem(429, "rate_limited");
+    // Whoever guesses at sign-ins does not keep a device that is signed in from a new password.
+    let change = async |old: &str| {
+        let body = json!({"old": old, "new": "another horse"}).to_string();
+        house.ask(&here.access, "PUT", "/v1/profile/password", Some(&body)).await
+    };
+    for _ in 0..7 {
+        change("wrong password").await.problem(401, "wrong_credentials");
+    }
+    assert_eq!(change("correct horse").await.status, 204);
+    house.running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_further_main_device_has_to_be_approved() {
     let house = House::start_with(|config| {
         open(config);
