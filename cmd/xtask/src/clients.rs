@@ -1,5 +1,5 @@
-//! `cargo xtask clients`: NSQ clients in other languages, with which tests publish and listen as services do, and
-//! schemathesis, which asks a server whatever its OpenAPI document allows.
+//! `cargo xtask clients`: NSQ clients in other languages, with which tests publish and listen as services do,
+//! schemathesis, which asks a server whatever its OpenAPI document allows, and PyJWT and jose, which make and check tokens.
 
 use crate::machine;
 use crate::process::{announce, step};
@@ -10,12 +10,13 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// What is installed, pinned to its bytes, in this order.
-const MANIFESTS: [&str; 5] = ["build.txt", "requirements.txt", "schemathesis.txt", "package.json", "package-lock.json"];
+const MANIFESTS: [&str; 6] =
+    ["build.txt", "requirements.txt", "schemathesis.txt", "tokens.txt", "package.json", "package-lock.json"];
 const FOLDER: &str = "cmd/lockstep/tests/foreign/clients";
 /// The manifests once more, written when all that they name is there. Tests look for it.
 const INSTALLED: &str = "installed";
 
-/// Installs pynsq, nsqjs and schemathesis into the target folder, if they are not there as the manifests want them.
+/// Installs them into the target folder, if they are not there as the manifests want them.
 pub(crate) fn run(root: &Path) -> Result<()> {
     announce("clients");
     machine::check_clients()?;
@@ -59,8 +60,8 @@ fn are_installed(folder: &Path, manifests: &[(&str, String)]) -> bool {
         command.status().is_ok_and(|status| status.success())
     };
     fs::read_to_string(folder.join(INSTALLED)).is_ok_and(|text| text == mark(manifests))
-        && works(Command::new(python(folder)).args(["-c", "import nsq, schemathesis"]))
-        && works(Command::new("node").args(["-e", "require('nsqjs')"]).current_dir(folder))
+        && works(Command::new(python(folder)).args(["-c", "import nsq, schemathesis, jwt, cryptography"]))
+        && works(Command::new("node").args(["-e", "require('nsqjs'); require('jose')"]).current_dir(folder))
 }
 
 fn install(folder: &Path, manifests: &[(&str, String)]) -> Result<()> {
@@ -87,11 +88,11 @@ fn install(folder: &Path, manifests: &[(&str, String)]) -> Result<()> {
     step("install what builds pynsq", &mut in_folder(&python(folder), &build))?;
     let requirements = [&pip[..], &["--no-build-isolation", "--use-pep517", "-r", "requirements.txt"]].concat();
     step("install pynsq", &mut in_folder(&python(folder), &requirements))?;
-    let schemathesis = [&pip[..], &["--only-binary", ":all:", "-r", "schemathesis.txt"]].concat();
-    step("install schemathesis, which needs Python 3.11", &mut in_folder(&python(folder), &schemathesis))?;
+    let wheels = [&pip[..], &["--only-binary", ":all:", "-r", "schemathesis.txt", "-r", "tokens.txt"]].concat();
+    step("install schemathesis, which needs Python 3.11, and PyJWT", &mut in_folder(&python(folder), &wheels))?;
     // What is optional is a compression that has to be compiled.
     let npm = ["ci", "--omit=optional", "--ignore-scripts", "--no-audit", "--no-fund"];
-    step("install nsqjs", &mut in_folder(Path::new("npm"), &npm))?;
+    step("install nsqjs and jose", &mut in_folder(Path::new("npm"), &npm))?;
     fs::write(folder.join(INSTALLED), mark(manifests)).context("cannot write that all is installed")
 }
 

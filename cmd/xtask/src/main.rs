@@ -31,7 +31,7 @@ usage: cargo xtask <command>
          finds nsqd and nsqlookupd on PATH, or builds them into the target folder, and says where
          they are
   clients
-         installs pynsq, nsqjs and schemathesis, which tests use, into the target folder
+         installs pynsq, nsqjs, schemathesis, PyJWT and jose, which tests use, into the target folder
   torture [--nsq] [--kills N] [--seed S]
          the history test with more SIGKILLs than `test` has time for (100), or the plan of an
          earlier run again; with --nsq on two nsqds, which are killed in turn with the server

@@ -83,10 +83,14 @@ impl Engine {
         keep: Option<DeviceId>,
     ) -> Result<(), Code> {
         let change = PasswordChange { user: user.clone(), old, new, keep, now: UnixMs::now() };
-        let ended = self.0.ports.directory.set_password(change).await.map_err(failed)?.map_err(refused)?;
-        self.0.sign_ins.forget(user);
-        self.end_sessions(ended).await;
-        Ok(())
+        let (engine, user) = (self.clone(), user.clone());
+        self.to_the_end(async move {
+            let ended = engine.0.ports.directory.set_password(change).await.map_err(failed)?.map_err(refused)?;
+            engine.0.sign_ins.forget(&user);
+            engine.end_sessions(ended).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Signs a device in as a main device. `alone`: only if no main device is there that could approve it. `refresh` makes
@@ -129,19 +133,23 @@ impl Engine {
             refresh_expires_at: expires_at,
             now: UnixMs::now(),
         };
+        let (engine, is_again) = (self.clone(), again.is_some());
+        self.to_the_end(async move { engine.carry_out(sign_in, is_again).await }).await
+    }
+
+    async fn carry_out(&self, sign_in: SignIn, is_again: bool) -> Result<SignInOutcome, Code> {
+        let by_password = matches!(sign_in.proof, Proof::Password(_));
         let committed = match self.0.ports.directory.sign_in(sign_in).await.map_err(failed)? {
             Ok(committed) => committed,
             // Somebody else has just signed the device in or out.
             Err(AccountRefusal::OldGeneration) => return Err(Code::TryAgain),
             Err(AccountRefusal::NeedsApproval) => return Ok(SignInOutcome::NeedsApproval),
-            Err(AccountRefusal::NoSuchUser) if matches!(proof, Proof::Password(_)) => {
-                return Err(Code::WrongCredentials);
-            }
+            Err(AccountRefusal::NoSuchUser) if by_password => return Err(Code::WrongCredentials),
             Err(refusal) => return Err(refused(refusal)),
         };
-        if again.is_some() {
+        if is_again {
             // Whoever is connected with the tokens of before.
-            self.0.connections.close_device(user, device, Code::TokenRevoked);
+            self.0.connections.close_device(&committed.value.user, committed.value.id, Code::TokenRevoked);
         }
         self.tell(&committed, DeviceChange::Added);
         Ok(SignInOutcome::Done(self.announce(committed).await))
@@ -167,18 +175,22 @@ impl Engine {
     ) -> Result<Device, Code> {
         let Refresh { hash: next, expires_at: next_expires_at } = next;
         let rotation = Rotation { device, token_generation, presented, next, next_expires_at, now: UnixMs::now() };
-        match self.0.ports.directory.rotate(rotation).await.map_err(failed)? {
-            Ok(Rotated::Next(device)) => Ok(device),
-            Ok(Rotated::Reused(device)) => {
-                self.forget_sign_ins(&device);
-                self.0.connections.close_device(&device.user, device.id, Code::TokenRevoked);
-                metrics::counter!("lockstep_refresh_tokens_reused_total").increment(1);
-                tracing::warn!("an old refresh token was used again: its device is signed out");
-                Err(Code::TokenRevoked)
+        let engine = self.clone();
+        self.to_the_end(async move {
+            match engine.0.ports.directory.rotate(rotation).await.map_err(failed)? {
+                Ok(Rotated::Next(device)) => Ok(device),
+                Ok(Rotated::Reused(device)) => {
+                    engine.forget_sign_ins(&device);
+                    engine.0.connections.close_device(&device.user, device.id, Code::TokenRevoked);
+                    metrics::counter!("lockstep_refresh_tokens_reused_total").increment(1);
+                    tracing::warn!("an old refresh token was used again: its device is signed out");
+                    Err(Code::TokenRevoked)
+                }
+                Err(AccountRefusal::NoSuchDevice | AccountRefusal::DeviceRemoved) => Err(Code::DeviceRemoved),
+                Err(refusal) => Err(refused(refusal)),
             }
-            Err(AccountRefusal::NoSuchDevice | AccountRefusal::DeviceRemoved) => Err(Code::DeviceRemoved),
-            Err(refusal) => Err(refused(refusal)),
-        }
+        })
+        .await
     }
 
     /// Ends a device's session. It is removed too, unless it is its user's last main device.
@@ -187,11 +199,15 @@ impl Engine {
     ///
     /// `no_such_device`, `try_again`.
     pub async fn sign_out(&self, device: DeviceId) -> Result<Device, Code> {
-        let ended = self.0.ports.directory.sign_out(device, UnixMs::now()).await.map_err(failed)?;
-        let Committed { value, entries } = ended.map_err(refused)?;
-        self.forget_sign_ins(&value);
-        self.end_sessions(Committed { value: vec![value.clone()], entries }).await;
-        Ok(value)
+        let engine = self.clone();
+        self.to_the_end(async move {
+            let ended = engine.0.ports.directory.sign_out(device, UnixMs::now()).await.map_err(failed)?;
+            let Committed { value, entries } = ended.map_err(refused)?;
+            engine.forget_sign_ins(&value);
+            engine.end_sessions(Committed { value: vec![value.clone()], entries }).await;
+            Ok(value)
+        })
+        .await
     }
 
     /// Signs out all devices of a user but `keep`.
@@ -200,10 +216,15 @@ impl Engine {
     ///
     /// `try_again`.
     pub async fn sign_out_all(&self, user: &UserId, keep: Option<DeviceId>) -> Result<(), Code> {
-        let ended = self.0.ports.directory.sign_out_all(user.clone(), keep, UnixMs::now()).await.map_err(failed)?;
-        self.0.sign_ins.forget(user);
-        self.end_sessions(ended).await;
-        Ok(())
+        let (engine, user) = (self.clone(), user.clone());
+        self.to_the_end(async move {
+            let ended =
+                engine.0.ports.directory.sign_out_all(user.clone(), keep, UnixMs::now()).await.map_err(failed)?;
+            engine.0.sign_ins.forget(&user);
+            engine.end_sessions(ended).await;
+            Ok(())
+        })
+        .await
     }
 
     /// What a main device approved ends with it: it may have been in wrong hands.

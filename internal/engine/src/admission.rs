@@ -108,6 +108,7 @@ impl Engine {
             Ok(receipts) => receipts,
             Err(code) => {
                 self.0.connections.withdraw(&connection);
+                self.0.presence.changed(&self.0.connections, &connection.user);
                 return Err(code);
             }
         };

@@ -202,6 +202,18 @@ impl Engine {
         answered(outcome).await
     }
 
+    /// Runs a command and all that has to follow its commit, even if the caller gives up on the way: a client that breaks
+    /// off its request must not keep a connection alive whose tokens the commit has ended.
+    pub(crate) async fn to_the_end<T: Send + 'static>(
+        &self,
+        command: impl Future<Output = Result<T, Code>> + Send + 'static,
+    ) -> Result<T, Code> {
+        self.0.tasks.spawn(command).await.unwrap_or_else(|broken| {
+            tracing::error!(%broken, "a command broke off");
+            Err(Code::Internal)
+        })
+    }
+
     /// Runs one question of a connection. Questions are bounded by the session that asks them.
     fn spawn<F, T>(&self, connection: &Arc<Connection>, work: F)
     where

@@ -66,6 +66,11 @@ impl Engine {
     ///
     /// `no_such_device`, `try_again`.
     pub async fn remove_device(&self, device: DeviceId) -> Result<Removal, Code> {
+        let engine = self.clone();
+        self.to_the_end(async move { engine.remove(device).await }).await
+    }
+
+    async fn remove(&self, device: DeviceId) -> Result<Removal, Code> {
         let removed = self.0.ports.directory.remove_device(device, UnixMs::now()).await;
         let removed = removed.map_err(failed)?.map_err(refused)?;
         // After the commit: whoever is let in from here on is refused by the store.

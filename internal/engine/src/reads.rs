@@ -98,13 +98,17 @@ impl Engine {
         user: &UserId,
         change: ReceiptSettingsChange,
     ) -> Result<ReceiptSettings, Code> {
-        let _in_order = self.0.changing_settings.lock().await;
-        let changed = self.0.ports.directory.change_receipt_settings(user.clone(), change, UnixMs::now()).await;
-        let changed = changed.map_err(failed)?.ok_or(Code::NoSuchUser)?;
-        // Before the connections are told: one that is being let in with what it read before looks here afterwards.
-        self.0.settings_changes.fetch_add(1, Ordering::SeqCst);
-        self.0.connections.of(user).iter().for_each(|connection| connection.receipts.set(changed.value));
-        Ok(self.announce(changed).await)
+        let (engine, user) = (self.clone(), user.clone());
+        self.to_the_end(async move {
+            let _in_order = engine.0.changing_settings.lock().await;
+            let changed = engine.0.ports.directory.change_receipt_settings(user.clone(), change, UnixMs::now()).await;
+            let changed = changed.map_err(failed)?.ok_or(Code::NoSuchUser)?;
+            // Before the connections are told: one that is being let in with what it read before looks here afterwards.
+            engine.0.settings_changes.fetch_add(1, Ordering::SeqCst);
+            engine.0.connections.of(&user).iter().for_each(|connection| connection.receipts.set(changed.value));
+            Ok(engine.announce(changed).await)
+        })
+        .await
     }
 }
 

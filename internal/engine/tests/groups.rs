@@ -7,7 +7,8 @@ use common::register::{Roll, race};
 use common::{House, user};
 use lockstep_engine::{EngineConfig, Slice};
 use lockstep_model::{
-    Code, ConversationId, ConversationKind, DetailsChange, Device, FeedChange, History, LogChange, Role, Seq, Target,
+    Code, ConversationId, ConversationKind, CustomObject, DetailsChange, Device, FeedChange, History, LogChange, Role,
+    Seq, Target,
 };
 use lockstep_ports::{Broker, MessageLog};
 use lockstep_session::SessionConfig;
@@ -219,8 +220,14 @@ async fn change_at_random(house: &House, room: ConversationId, names: &[&str], m
                 engine.set_role(&by, room, whom, role).await
             }
             _ => {
-                let title = Some((number % 3 > 0).then(|| format!("title {number}")));
-                let change = DetailsChange { title, ..DetailsChange::default() };
+                // Each is left, taken away, or changed.
+                let mut wish = |text: String| [None, Some(None), Some(Some(text))][dice(3)].clone();
+                let title = wish(format!("title {number}"));
+                let avatar = wish(format!("https://example.org/{number}.png"));
+                let custom = wish(format!(r#"{{"number":{number}}}"#));
+                let custom = custom.map(|json| json.and_then(|json| CustomObject::from_json(&json)));
+                let history = [None, Some(History::None), Some(History::Last(5)), Some(History::All)][dice(4)];
+                let change = DetailsChange { title, avatar, history, custom };
                 engine.change_details(&by, room, change).await.map(drop)
             }
         };

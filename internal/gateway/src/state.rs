@@ -101,7 +101,9 @@ impl GatewayState {
         metrics: impl Fn() -> String + Send + Sync + 'static,
     ) -> Self {
         let sends = Rate { per_second: config.session.sends_per_second, burst: config.session.sends_burst };
-        let (device_rates, service_rates) = (Rates::new(sends), Rates::new(config.service_sends));
+        // Connected devices hold theirs: there is room for all of them, and for as many that are not.
+        let device_rates = Rates::for_holders(sends, config.sockets_max);
+        let service_rates = Rates::new(config.service_sends);
         let requests = Arc::new(Requests::new(config.requests));
         let accounts = Accounts::new(&config.accounts, &tokens);
         let client_limits = ClientLimits {

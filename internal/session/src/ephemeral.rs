@@ -64,9 +64,15 @@ impl Session {
 
     /// Somebody else's signal.
     pub(crate) fn handle_signalled(&mut self, signal: SharedSignal) {
-        if self.topics.followed(signal.conversation).is_some() {
+        if self.is_live(signal.conversation) {
             self.emit(Event::Signal(signal));
         }
+    }
+
+    /// Whether the device has all of a conversation. What is kept nowhere is told to such alone: a device that lags on
+    /// purpose would hear it long after its user has been removed.
+    pub(crate) fn is_live(&self, conversation: ConversationId) -> bool {
+        self.topics.followed(conversation).is_some_and(|row| self.topics[row].live)
     }
 
     /// The device wants to know who of these users is there. Counts as a send, as each asks the store.

@@ -8,7 +8,10 @@ impl Session {
     /// others does not hear it of them.
     pub(crate) fn handle_receipts(&mut self, told: Receipts) {
         let Receipts { conversation, receipts } = told;
-        let (Some(home), Some(_)) = (&self.home, self.topics.get(conversation)) else { return };
+        if !self.is_live(conversation) {
+            return;
+        }
+        let Some(home) = &self.home else { return };
         let others = receipts.into_iter().filter(|receipt| receipt.user != home.user);
         let receipts: Vec<_> = others.filter_map(|receipt| home.receipts.admit(receipt)).collect();
         if !receipts.is_empty() {

@@ -36,12 +36,16 @@ impl Session {
             Request::Signal { reference, conversation, body } => self.handle_signal(reference, conversation, body, now),
             Request::Watch { reference, users } => self.handle_watch(reference, users, now),
             Request::State { reference, conversation, change } => {
-                self.answers_waiting += 1;
-                self.ask(Ask::ChangeState { reference, conversation, change });
+                if self.may_send(reference, now) {
+                    self.answers_waiting += 1;
+                    self.ask(Ask::ChangeState { reference, conversation, change });
+                }
             }
             Request::Unread { reference, conversations } => {
-                self.answers_waiting += 1;
-                self.ask(Ask::Unread { reference, conversations });
+                if self.may_send(reference, now) {
+                    self.answers_waiting += 1;
+                    self.ask(Ask::Unread { reference, conversations });
+                }
             }
             Request::Renew { reference, token } => {
                 if self.may_send(reference, now) {

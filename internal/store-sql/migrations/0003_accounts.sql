@@ -16,3 +16,6 @@ CREATE TABLE refresh_tokens (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX refresh_tokens_of_device ON refresh_tokens (device, used, expires_at);
 CREATE INDEX refresh_tokens_by_expiry ON refresh_tokens (expires_at);
+
+-- A user's devices that are there: those that were removed stay in the table.
+CREATE INDEX devices_there ON devices (user, created_at, id) WHERE removed_at IS NULL;

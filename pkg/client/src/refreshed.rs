@@ -6,6 +6,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+/// An access token is never taken for good longer than this, whatever the server says.
+const GOOD_FOR_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A token that ends sooner is not shown any more: the way to the server takes time.
 const MARGIN: Duration = Duration::from_secs(30);
 
@@ -57,7 +59,8 @@ impl<K: TokenKeeper> RefreshedTokens<K> {
 impl Tokens {
     fn take(&mut self, session: Session, asked_at: Instant) -> String {
         self.refresh = session.refresh_token;
-        let good_until = asked_at + Duration::from_millis(session.expires_in_ms).saturating_sub(MARGIN);
+        let good_for = Duration::from_millis(session.expires_in_ms).min(GOOD_FOR_MAX);
+        let good_until = asked_at + good_for.saturating_sub(MARGIN);
         self.access = Some((session.access_token.clone(), good_until));
         session.access_token
     }

@@ -19,6 +19,7 @@ const MANIFESTS: &str = concat!(
     include_str!("clients/build.txt"),
     include_str!("clients/requirements.txt"),
     include_str!("clients/schemathesis.txt"),
+    include_str!("clients/tokens.txt"),
     include_str!("clients/package.json"),
     include_str!("clients/package-lock.json"),
 );
@@ -28,6 +29,8 @@ const MANIFESTS: &str = concat!(
 pub(crate) enum Client {
     Pynsq,
     Nsqjs,
+    Pyjwt,
+    Jose,
 }
 
 impl Client {
@@ -35,13 +38,13 @@ impl Client {
     pub(crate) fn start(self, text: &str, environment: &[(&str, &str)]) -> Result<Program> {
         let installed = installed()?;
         let mut command = match self {
-            Self::Pynsq => {
+            Self::Pynsq | Self::Pyjwt => {
                 let mut command = Command::new(installed.join("venv/bin/python"));
                 // Unbuffered: what it prints is waited for.
                 command.args(["-u", "-c", text]);
                 command
             }
-            Self::Nsqjs => {
+            Self::Nsqjs | Self::Jose => {
                 let mut command = Command::new("node");
                 command.args(["-e", text]).env("NODE_PATH", installed.join("node_modules"));
                 command
@@ -65,7 +68,7 @@ pub(crate) async fn schemathesis(arguments: &[&str]) -> Result<String> {
 fn installed() -> Result<PathBuf> {
     let mut folders = Path::new(env!("CARGO_TARGET_TMPDIR")).ancestors().map(|folder| folder.join("foreign"));
     let found = folders.find(|folder| fs::read_to_string(folder.join("installed")).is_ok_and(|text| text == MANIFESTS));
-    found.context("pynsq, nsqjs and schemathesis are not installed as this test wants them: `cargo xtask test` does that, or `cargo xtask clients` alone")
+    found.context("pynsq, nsqjs, schemathesis, PyJWT and jose are not installed as this test wants them: `cargo xtask test` does that, or `cargo xtask clients` alone")
 }
 
 /// Runs a command as a shell does, and returns what it printed.

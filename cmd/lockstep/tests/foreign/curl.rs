@@ -31,7 +31,7 @@ async fn what_devices_get(house: House) -> Result<Vec<Value>> {
     let mut phone = house.bens("phone").await?;
     let nsqd = house.publish_address().await?.to_string();
     let mut heard = Vec::new();
-    for command in page::curls("## As to nsqd")? {
+    for command in page::NSQ.curls("## As to nsqd")? {
         let printed = shell(&page::with(&command, &[("127.0.0.1:4151", &nsqd)])?, &[]).await?;
         ensure!(printed == "OK", "{command}: {printed}");
     }
@@ -45,7 +45,7 @@ async fn what_devices_get(house: House) -> Result<Vec<Value>> {
     let scope = format!("publish:{}", direct()?);
     let token = house.server.administer(&["token", "service", "--name", "billing", "--scope", &scope]).await?;
     let environment = [("TOKEN", &*token), ("CONVERSATION", &direct()?.to_string())];
-    let [post] = &page::curls("The service posts with the token")?[..] else { anyhow::bail!("one command posts") };
+    let [post] = &page::NSQ.curls("The service posts with the token")?[..] else { anyhow::bail!("one command posts") };
     let post = page::with(post, &[("http://127.0.0.1:8080", &house.server.url())])?;
     let first: Value = serde_json::from_str(&shell(&post, &environment).await?)?;
     let again: Value = serde_json::from_str(&shell(&post, &environment).await?)?;
@@ -69,7 +69,7 @@ async fn a_web_page_cannot_do_it() -> Result<()> {
     let house = House::embedded().await?;
     let mut phone = house.bens("phone").await?;
     let nsqd = house.publish_address().await?.to_string();
-    for command in page::curls("## As to nsqd")? {
+    for command in page::NSQ.curls("## As to nsqd")? {
         let from_a_page = "curl -w '%{http_code}' -H 'Origin: http://evil.example'";
         let command = page::with(&command, &[("127.0.0.1:4151", &nsqd), ("curl", from_a_page)])?;
         let printed = shell(&command, &[]).await?;

@@ -19,16 +19,16 @@ async fn both_hear_of_all_events_on_channels_of_their_own() -> Result<()> {
     let nsq = Nsq::start()?;
     for nsqd in [0, 1] {
         let http = nsq.nsqds.nsqd(nsqd).http_address().to_string();
-        for command in page::curls("### Events")? {
+        for command in page::NSQ.curls("### Events")? {
             shell(&page::with(&command, &[("127.0.0.1:4151", &http)])?, &[]).await?;
         }
     }
     nsq.until_found(EVENTS, 2).await?;
     let lookupd = nsq.lookupd.http_address().to_string();
-    let python = page::with(page::block("### Hearing of events", "python")?, &[("10.0.0.3:4161", &lookupd)])?;
+    let python = page::with(page::NSQ.block("### Hearing of events", "python")?, &[("10.0.0.3:4161", &lookupd)])?;
     let [first, second] = nsq.tcp();
     let addresses = [("10.0.0.1:4150", &*first), ("10.0.0.2:4150", &*second)];
-    let javascript = page::with(page::block("### Hearing of events", "js")?, &addresses)?;
+    let javascript = page::with(page::NSQ.block("### Hearing of events", "js")?, &addresses)?;
     let mut listeners = [Client::Pynsq.start(&python, &[])?, Client::Nsqjs.start(&javascript, &[])?];
     for channel in ["billing", "alarm"] {
         nsq.until_consumed(EVENTS, channel, 2).await?;
@@ -94,14 +94,14 @@ fn is_like_on_the_page(event: &Value) -> Result<bool> {
     let shape = |event: &Value| -> Option<Vec<_>> {
         Some(event.as_object()?.iter().map(|(name, value)| (name.clone(), discriminant(value))).collect())
     };
-    let shown = page::block("### Events", "json")?.lines().map(serde_json::from_str);
+    let shown = page::NSQ.block("### Events", "json")?.lines().map(serde_json::from_str);
     let shown = shown.collect::<Result<Vec<Value>, _>>()?;
     Ok(shown.iter().any(|one| one["type"] == event["type"] && shape(one) == shape(event)))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pynsq_listens_to_a_pinned_conversation() -> Result<()> {
-    let program = [page::block("In Python:", "python")?, include_str!("clients/listen.py")].join("\n");
+    let program = [page::NSQ.block("In Python:", "python")?, include_str!("clients/listen.py")].join("\n");
     listens(Client::Pynsq, &program).await
 }
 
@@ -133,7 +133,7 @@ async fn listens(client: Client, program: &str) -> Result<()> {
     let (hello, epoch) = (&line["entry"], &line["epoch"]);
     ensure!((&hello["seq"], &hello["sender"]) == (&json!(1), &json!("ana")), "{line}");
     ensure!(hello["body"] == json!({"type": "text", "text": "hello"}), "{line}");
-    let documented: Value = serde_json::from_str(page::block("### A conversation's topic", "json")?)?;
+    let documented: Value = serde_json::from_str(page::NSQ.block("### A conversation's topic", "json")?)?;
     let names = |entry: &Value| entry.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>());
     ensure!(names(hello) == names(&documented), "{line}");
 

@@ -20,7 +20,7 @@ async fn pynsq_publishes() -> Result<()> {
     publishes(Client::Pynsq, |nsqd, body| {
         let bytes: String = body.iter().map(|byte| format!("\\x{byte:02x}")).collect();
         let replacements = [("10.0.0.1:4150", nsqd), ("b\"server room: 41 C\"", &*format!("b\"{bytes}\""))];
-        page::with(page::block("### Publishing", "python")?, &replacements)
+        page::with(page::NSQ.block("### Publishing", "python")?, &replacements)
     })
     .await
 }
@@ -32,7 +32,7 @@ async fn nsqjs_publishes() -> Result<()> {
         let nsqd = format!("'{}'", nsqd.replace(':', "', '"));
         let body = format!("Buffer.from('{hex}', 'hex')");
         let replacements = [("'10.0.0.1', 4150", &*nsqd), ("'server room: 41 C'", &*body)];
-        page::with(page::block("### Publishing", "js")?, &replacements)
+        page::with(page::NSQ.block("### Publishing", "js")?, &replacements)
     })
     .await
 }

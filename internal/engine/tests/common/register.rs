@@ -5,7 +5,7 @@
 
 use super::{House, soon};
 use lockstep_engine::Slice;
-use lockstep_model::{ConversationId, Entry, History, LogChange, Role, Seq, SharedEntry, UserId};
+use lockstep_model::{ConversationId, Details, Entry, LogChange, Role, Seq, SharedEntry, UserId};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
@@ -68,19 +68,17 @@ async fn log(house: &House, observer: &UserId, room: ConversationId) -> Vec<Shar
     }
 }
 
-/// Title, history and members of a group or room.
+/// Details and members of a group or room.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Roll {
-    pub title: Option<String>,
-    pub history: Option<History>,
+    pub details: Option<Details>,
     pub members: BTreeMap<UserId, Role>,
 }
 
 impl Register for Roll {
     async fn ask(house: &House, observer: &UserId, room: ConversationId) -> (Self, Seq) {
         let standing = soon(house.engine.conversation(observer, room)).await.unwrap();
-        let details = standing.conversation.details;
-        let mut roll = Self { title: details.title, history: Some(details.history), members: BTreeMap::new() };
+        let mut roll = Self { details: Some(standing.conversation.details), members: BTreeMap::new() };
         let mut after = None;
         loop {
             let (page, _) = soon(house.engine.members(observer, room, after, 2)).await.unwrap();
@@ -96,8 +94,9 @@ impl Register for Roll {
     fn take(&mut self, entry: &Entry) {
         let members = &mut self.members;
         match LogChange::of(entry) {
-            Some(LogChange::Created { by, title, history, .. }) => {
-                *self = Self { title, history: Some(history), members: BTreeMap::from([(by, Role::Owner)]) };
+            Some(LogChange::Created { by, title, avatar, history, custom, .. }) => {
+                let details = Some(Details { title, avatar, custom, history });
+                *self = Self { details, members: BTreeMap::from([(by, Role::Owner)]) };
             }
             Some(LogChange::MembersAdded { members: added, .. }) => {
                 members.extend(added.into_iter().map(|member| (member, Role::Member)));
@@ -111,8 +110,11 @@ impl Register for Roll {
                 members.extend([(by, Role::Admin), (member, Role::Owner)]);
             }
             Some(LogChange::Changed { change, .. }) => {
-                self.title = change.title.unwrap_or(self.title.take());
-                self.history = change.history.or(self.history);
+                let details = self.details.as_mut().unwrap();
+                details.title = change.title.unwrap_or(details.title.take());
+                details.avatar = change.avatar.unwrap_or(details.avatar.take());
+                details.custom = change.custom.unwrap_or(details.custom.take());
+                details.history = change.history.unwrap_or(details.history);
             }
             None => {}
         }

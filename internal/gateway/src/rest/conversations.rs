@@ -157,6 +157,7 @@ pub(super) async fn create(
     Caller(device): Caller,
     JsonBody(request): JsonBody<CreateRequest>,
 ) -> Result<(StatusCode, Json<ConversationAnswer>), Problem> {
+    super::groups::admit(&state, &device)?;
     match request {
         CreateRequest::Group(group) => create_group(&state, &device, group, ConversationKind::Group).await,
         CreateRequest::Room(room) => create_group(&state, &device, room, ConversationKind::Room).await,

@@ -228,7 +228,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PathMember {
 }
 
 /// Each change is an entry of a log: changes share the rate of sends.
-fn admit(state: &GatewayState, device: &Device) -> Result<(), Problem> {
+pub(super) fn admit(state: &GatewayState, device: &Device) -> Result<(), Problem> {
     let now = std::time::Instant::now();
     state.device_rates().admit(&device.id, now).map_err(|wait| Problem::from(Code::RateLimited).retry_after(wait))
 }

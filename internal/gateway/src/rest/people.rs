@@ -73,6 +73,7 @@ pub(super) async fn change_profile(
     Caller(device): Caller,
     JsonBody(request): JsonBody<ProfileRequest>,
 ) -> Result<Json<ProfileAnswer>, Problem> {
+    super::groups::admit(&state, &device)?;
     let ProfileRequest { name, avatar, custom } = request;
     check_name(name.as_ref().and_then(Option::as_deref))?;
     let custom = custom.map(|custom| custom.map_or(Ok(Custom::default()), |custom| Custom::parse(custom.get())));
@@ -222,6 +223,7 @@ pub(super) async fn put_contact(
     PathId(user): PathId<UserId>,
     JsonBody(request): JsonBody<ContactRequest>,
 ) -> Result<Json<ContactAnswer>, Problem> {
+    super::groups::admit(&state, &device)?;
     check_name(request.name.as_deref())?;
     Ok(Json(state.engine.put_contact(&device.user, user, request.name).await?.into()))
 }
@@ -234,6 +236,7 @@ pub(super) async fn remove_contact(
     Caller(device): Caller,
     PathId(user): PathId<UserId>,
 ) -> Result<StatusCode, Problem> {
+    super::groups::admit(&state, &device)?;
     state.engine.remove_contact(&device.user, user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -282,6 +285,7 @@ pub(super) async fn put_block(
     Caller(device): Caller,
     PathId(user): PathId<UserId>,
 ) -> Result<Json<BlockAnswer>, Problem> {
+    super::groups::admit(&state, &device)?;
     Ok(Json(state.engine.put_block(&device.user, user).await?.into()))
 }
 
@@ -293,6 +297,7 @@ pub(super) async fn remove_block(
     Caller(device): Caller,
     PathId(user): PathId<UserId>,
 ) -> Result<StatusCode, Problem> {
+    super::groups::admit(&state, &device)?;
     state.engine.remove_block(&device.user, user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -325,5 +330,6 @@ pub(super) async fn change_state(
     PathId(conversation): PathId<ConversationId>,
     JsonBody(change): JsonBody<StateChange>,
 ) -> Result<Json<StateAnswer>, Problem> {
+    super::groups::admit(&state, &device)?;
     Ok(Json(state.engine.change_state(&device.user, conversation, change).await?.into()))
 }

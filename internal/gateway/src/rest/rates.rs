@@ -41,6 +41,11 @@ impl<K: Eq + Hash + Clone> Rates<K> {
         Self::with_keys_max(rate, REMEMBERED_MAX)
     }
 
+    /// With room for this many keys that are held, beside those that are not.
+    pub(crate) fn for_holders(rate: Rate, holders_max: usize) -> Self {
+        Self::with_keys_max(rate, holders_max.saturating_add(REMEMBERED_MAX))
+    }
+
     fn with_keys_max(rate: Rate, keys_max: usize) -> Self {
         let others = Arc::new(SendRate::new(Instant::now()));
         let remembered = Remembered { by_key: HashMap::new(), others, swept_at: None };

@@ -34,6 +34,7 @@ pub(super) async fn unread(
     Caller(device): Caller,
     Params(params): Params<UnreadParams>,
 ) -> Result<Json<UnreadAnswer>, Problem> {
+    super::groups::admit(&state, &device)?;
     let asked = comma_separated("conversations", &params.conversations, limits::UNREAD_CONVERSATIONS_MAX)?;
     Ok(Json(UnreadAnswer { conversations: state.engine.unread(&device.user, asked).await? }))
 }
@@ -53,6 +54,7 @@ pub(super) async fn total(
     State(state): State<GatewayState>,
     Caller(device): Caller,
 ) -> Result<Json<TotalAnswer>, Problem> {
+    super::groups::admit(&state, &device)?;
     let total = state.engine.unread_total(&device.user).await?;
     let answer = TotalAnswer { unread: total.unread, more: total.more, mentions: total.mentions, marked: total.marked };
     Ok(Json(answer))
@@ -166,6 +168,7 @@ pub(super) async fn change_settings(
     Caller(device): Caller,
     JsonBody(request): JsonBody<SettingsRequest>,
 ) -> Result<Json<SettingsAnswer>, Problem> {
+    super::groups::admit(&state, &device)?;
     let ReceiptsChange { delivered, read } = request.receipts;
     let change = ReceiptSettingsChange { delivered, read };
     Ok(Json(state.engine.change_receipt_settings(&device.user, change).await?.into()))

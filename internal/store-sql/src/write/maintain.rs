@@ -58,22 +58,21 @@ impl Command for Maintain {
             Some(row) => sweep(work, Columns::of(row).conversation_id()?).await?,
             None => 0,
         };
-        purge_tokens(work, self.now).await?;
-        Ok(Maintained { sends_forgotten, entries_deleted, more: sends_forgotten > 0 || !rows.is_empty() })
+        let tokens_forgotten = purge_tokens(work, self.now).await?;
+        let more = sends_forgotten > 0 || !rows.is_empty() || tokens_forgotten > 0;
+        Ok(Maintained { sends_forgotten, entries_deleted, more })
     }
 }
 
-/// Deletes refresh tokens that have expired. A device that has none left is signed out.
-async fn purge_tokens(work: &mut Work<'_>, now: UnixMs) -> Result<(), sqlx::Error> {
+/// Deletes refresh tokens that have expired, and says how many. A device that has none left is signed out.
+async fn purge_tokens(work: &mut Work<'_>, now: UnixMs) -> Result<u64, sqlx::Error> {
     const SIGN_OUT: &str = "UPDATE devices SET signed_out_at = ?1 WHERE signed_out_at IS NULL \
          AND id IN (SELECT device FROM refresh_tokens WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2) \
          AND NOT EXISTS (SELECT 1 FROM refresh_tokens t WHERE t.device = devices.id AND t.expires_at > ?1)";
     const PURGE: &str = "DELETE FROM refresh_tokens WHERE hash IN \
          (SELECT hash FROM refresh_tokens WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
-    for sql in [SIGN_OUT, PURGE] {
-        sql::execute(work.connection().await?, sql, Values::new().int(now.get()).int(STEP_ROWS)).await?;
-    }
-    Ok(())
+    sql::execute(work.connection().await?, SIGN_OUT, Values::new().int(now.get()).int(STEP_ROWS)).await?;
+    sql::execute(work.connection().await?, PURGE, Values::new().int(now.get()).int(STEP_ROWS)).await
 }
 
 /// Deletes the oldest entries below a conversation's floor and says how many.
