@@ -160,6 +160,7 @@ async fn a_further_device_waits_for_its_approval() -> Result<()> {
     let (server, accounts) = server(&[("accounts.new_main", "confirm")]).await?;
     accounts.sign_up(&user("ana"), PASSWORD).await?;
     let first = session(&accounts, "ana").await?;
+    accounts.refresh(&first.refresh_token).await?;
     let SignIn::Waiting(waiting) = accounts.sign_in(&user("ana"), PASSWORD, &named("pad")).await? else {
         bail!("it does not wait")
     };

@@ -4,7 +4,7 @@ use crate::Engine;
 use crate::api::store_failed;
 use crate::devices::check_name;
 use lockstep_model::{
-    Code, Device, DeviceChange, DeviceId, RefreshHash, TokenGeneration, UnixMs, User, UserId, limits,
+    Code, Device, DeviceChange, DeviceId, DeviceKind, RefreshHash, TokenGeneration, UnixMs, User, UserId, limits,
 };
 use lockstep_ports::{
     AccountRefusal, Committed, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn, StoreError,
@@ -83,9 +83,10 @@ impl Engine {
         keep: Option<DeviceId>,
     ) -> Result<(), Code> {
         let change = PasswordChange { user: user.clone(), old, new, keep, now: UnixMs::now() };
-        let engine = self.clone();
+        let (engine, user) = (self.clone(), user.clone());
         self.to_the_end(async move {
             let ended = engine.0.ports.directory.set_password(change).await.map_err(failed)?.map_err(refused)?;
+            engine.0.sign_ins.forget(&user);
             engine.end_sessions(ended).await;
             Ok(())
         })
@@ -179,6 +180,7 @@ impl Engine {
             match engine.0.ports.directory.rotate(rotation).await.map_err(failed)? {
                 Ok(Rotated::Next(device)) => Ok(device),
                 Ok(Rotated::Reused(device)) => {
+                    engine.forget_sign_ins(&device);
                     engine.0.connections.close_device(&device.user, device.id, Code::TokenRevoked);
                     metrics::counter!("lockstep_refresh_tokens_reused_total").increment(1);
                     tracing::warn!("an old refresh token was used again: its device is signed out");
@@ -201,6 +203,7 @@ impl Engine {
         self.to_the_end(async move {
             let ended = engine.0.ports.directory.sign_out(device, UnixMs::now()).await.map_err(failed)?;
             let Committed { value, entries } = ended.map_err(refused)?;
+            engine.forget_sign_ins(&value);
             engine.end_sessions(Committed { value: vec![value.clone()], entries }).await;
             Ok(value)
         })
@@ -215,11 +218,20 @@ impl Engine {
     pub async fn sign_out_all(&self, user: &UserId, keep: Option<DeviceId>) -> Result<(), Code> {
         let (engine, user) = (self.clone(), user.clone());
         self.to_the_end(async move {
-            let ended = engine.0.ports.directory.sign_out_all(user, keep, UnixMs::now()).await.map_err(failed)?;
+            let ended =
+                engine.0.ports.directory.sign_out_all(user.clone(), keep, UnixMs::now()).await.map_err(failed)?;
+            engine.0.sign_ins.forget(&user);
             engine.end_sessions(ended).await;
             Ok(())
         })
         .await
+    }
+
+    /// What a main device approved ends with it: it may have been in wrong hands.
+    pub(crate) fn forget_sign_ins(&self, ended: &Device) {
+        if ended.kind == DeviceKind::Main {
+            self.0.sign_ins.forget(&ended.user);
+        }
     }
 
     /// After the commit, so that whoever is let in from here on is refused by the store.

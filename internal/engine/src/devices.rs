@@ -76,6 +76,7 @@ impl Engine {
         // After the commit: whoever is let in from here on is refused by the store.
         self.0.connections.close_device(&removed.value.user, device, Code::DeviceRemoved);
         self.tell(&removed, DeviceChange::Removed);
+        self.forget_sign_ins(&removed.value);
         let removed = self.announce(removed).await;
         let channels = self.delete_channels(&removed).await;
         Ok(Removal { device: removed, channels })

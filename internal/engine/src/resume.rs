@@ -180,7 +180,9 @@ impl Engine {
             // Whatever the session may still ask for, nothing beyond the stay is read.
             connection.views.note(conversation, row.intervals.clone(), Seq::new(1));
         }
-        let cursor = row.cursor.max(waiting).unwrap_or_default().max(after.seq);
+        // A session that has some of it goes on there, wherever what is stored stands: what it may see is told from there.
+        let stored = row.cursor.max(waiting).unwrap_or_default();
+        let cursor = if after.seq > Seq::ZERO { after.seq } else { stored };
         let answer = match begin(&connection, row, cursor, false) {
             Some(point) => Notice::Followed(Box::new(point)),
             None => Notice::Unfollowed(end),

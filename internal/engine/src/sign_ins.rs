@@ -111,6 +111,11 @@ impl SignIns {
         if approved { Ok(Polled::Approved(ended.request)) } else { Err(Code::SignInRefused) }
     }
 
+    /// Ends all sign-ins of a user, approved ones too.
+    pub(crate) fn forget(&self, user: &UserId) {
+        self.0.lock().retain(|_, waiting| waiting.request.user != *user);
+    }
+
     fn put_back(&self, id: SignInId, request: SignInRequest, secret: [u8; 32], now: UnixMs) {
         self.0.lock().insert(id, Waiting { request, secret, created_at: now, approved: Some(true) });
     }
@@ -197,6 +202,19 @@ mod tests {
             assert_eq!(all.poll(id, &SECRET, at(2)), expected);
             assert_eq!(all.poll(id, &SECRET, at(2)), Err(Code::NoSuchSignIn));
         }
+    }
+
+    #[test]
+    fn what_a_user_forgets_is_gone_whatever_was_said() {
+        let all = SignIns::default();
+        let (waiting, _) = all.add(request("ana"), SECRET, at(0)).unwrap();
+        let (approved, _) = all.add(request("ana"), SECRET, at(0)).unwrap();
+        let (bens, _) = all.add(request("ben"), SECRET, at(0)).unwrap();
+        all.answer(&user("ana"), approved, true, at(1)).unwrap();
+        all.forget(&user("ana"));
+        assert_eq!(all.poll(waiting, &SECRET, at(1)), Err(Code::NoSuchSignIn));
+        assert_eq!(all.poll(approved, &SECRET, at(1)), Err(Code::NoSuchSignIn));
+        assert_eq!(all.poll(bens, &SECRET, at(1)), Ok(Polled::Waiting(at(120))));
     }
 
     #[test]

@@ -58,6 +58,24 @@ impl Default for AccountsConfig {
     }
 }
 
+/// Who tries a password of a user. The two are counted apart: strangers cannot keep the user's devices from trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Guess<'a> {
+    /// Somebody who wants to sign in.
+    Stranger(&'a UserId),
+    /// A device of the user that is signed in.
+    SignedIn(&'a UserId),
+}
+
+impl Guess<'_> {
+    /// Whose password it is.
+    pub(crate) fn user(&self) -> &UserId {
+        match self {
+            Self::Stranger(user) | Self::SignedIn(user) => user,
+        }
+    }
+}
+
 /// What signing up and in needs.
 pub(crate) struct Accounts {
     pub(crate) passwords: Passwords,
@@ -110,14 +128,14 @@ impl Accounts {
         self.by_address.admit(address, Instant::now()).map_err(too_often)
     }
 
-    /// Lets somebody try a password of this user.
-    pub(crate) fn admit_user(&self, user: &UserId) -> Result<(), Problem> {
-        self.by_user.admit(user, Instant::now()).map_err(too_often)
+    /// Lets somebody try a password.
+    pub(crate) fn admit_guess(&self, guess: &Guess<'_>) -> Result<(), Problem> {
+        self.by_user.admit(guess, Instant::now()).map_err(too_often)
     }
 
-    /// The password was right: the attempt does not count.
-    pub(crate) fn forgive_user(&self, user: &UserId) {
-        self.by_user.forgive(user);
+    /// The password was right, or nobody looked at it: the attempt does not count.
+    pub(crate) fn forgive_guess(&self, guess: &Guess<'_>) {
+        self.by_user.forgive(guess);
     }
 
     /// Lets a device refresh its tokens.

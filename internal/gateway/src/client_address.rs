@@ -73,9 +73,8 @@ impl TrustedProxies {
         if !self.trust(peer) {
             return peer;
         }
-        let lists = [(header::FORWARDED, forwarded as Reader), (X_FORWARDED_FOR, x_forwarded_for as Reader)];
-        let mut found = lists.into_iter().filter(|(name, _)| headers.contains_key(name));
-        let mut read = || found.next().map(|(name, reader)| self.last_stranger(peer, headers, &name, reader));
+        let mut found = LISTS.into_iter().filter(|list| headers.contains_key(&list.name));
+        let mut read = || found.next().map(|list| self.last_stranger(peer, headers, &list));
         match (read(), read()) {
             (None, _) => peer,
             (Some(only), None) => only,
@@ -84,12 +83,18 @@ impl TrustedProxies {
         }
     }
 
-    fn last_stranger(&self, peer: IpAddr, headers: &HeaderMap, name: &HeaderName, reader: Reader) -> IpAddr {
+    fn last_stranger(&self, peer: IpAddr, headers: &HeaderMap, list: &List) -> IpAddr {
         let mut nearest = peer;
-        for line in headers.get_all(name).iter().rev() {
-            let hops = line.to_str().ok().and_then(reader).unwrap_or_else(|| vec![None]);
-            for hop in hops.into_iter().rev() {
-                let Some(hop) = hop else { return nearest };
+        for line in headers.get_all(&list.name).iter().rev() {
+            let mut rest = Some(line.as_bytes());
+            while let Some(line) = rest {
+                let comma = (list.last_comma)(line);
+                rest = comma.map(|at| &line[..at]);
+                let item = line[comma.map_or(0, |at| at + 1)..].trim_ascii();
+                if item.is_empty() && list.skips_empty {
+                    continue;
+                }
+                let Some(hop) = std::str::from_utf8(item).ok().and_then(list.hop) else { return nearest };
                 nearest = hop.to_canonical();
                 if !self.trust(nearest) {
                     return nearest;
@@ -100,27 +105,49 @@ impl TrustedProxies {
     }
 }
 
-/// Reads one line of a header: its hops from left to right, those that are no address as `None`; `None` if the line is
-/// malformed.
-type Reader = fn(&str) -> Option<Vec<Option<IpAddr>>>;
-
-/// `X-Forwarded-For: 203.0.113.7, 10.0.0.1`, of which there is no standard: with or without ports and brackets.
-fn x_forwarded_for(line: &str) -> Option<Vec<Option<IpAddr>>> {
-    Some(line.split(',').map(|item| node(item.trim())).collect())
+/// How a header is read, item by item from the right: what stands left of an item cannot change how the item is read.
+struct List {
+    name: HeaderName,
+    /// Where the last item begins, less one.
+    last_comma: fn(&[u8]) -> Option<usize>,
+    /// The address that an item names; `None` if it is malformed or names none.
+    hop: fn(&str) -> Option<IpAddr>,
+    skips_empty: bool,
 }
 
-/// `Forwarded: for=203.0.113.7;proto=https, for="[2001:db8::1]:4711"` (RFC 7239, section 4).
-fn forwarded(line: &str) -> Option<Vec<Option<IpAddr>>> {
-    let mut hops = Vec::new();
-    let mut rest = line;
-    loop {
-        let (hop, after) = forwarded_element(rest)?;
-        hops.push(hop);
-        match after.strip_prefix(',') {
-            Some(after) => rest = after,
-            None => return after.is_empty().then_some(hops),
+/// `Forwarded: for=203.0.113.7;proto=https, for="[2001:db8::1]:4711"` (RFC 7239, section 4; empty elements: RFC 9110, section
+/// 5.6.1). `X-Forwarded-For: 203.0.113.7, 10.0.0.1`, of which there is no standard: with or without ports and brackets.
+const LISTS: [List; 2] = [
+    List { name: header::FORWARDED, last_comma: last_comma_unquoted, hop: forwarded, skips_empty: true },
+    List { name: X_FORWARDED_FOR, last_comma, hop: node, skips_empty: false },
+];
+
+fn last_comma(line: &[u8]) -> Option<usize> {
+    line.iter().rposition(|byte| *byte == b',')
+}
+
+/// The last comma that is not within a quoted string. The end of a line is outside of all, so quotes are counted from there:
+/// those that a client left open stand further left.
+fn last_comma_unquoted(line: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    for (at, byte) in line.iter().enumerate().rev() {
+        match byte {
+            b',' if !quoted => return Some(at),
+            b'"' if !(quoted && is_escaped(line, at)) => quoted = !quoted,
+            _ => {}
         }
     }
+    None
+}
+
+fn is_escaped(line: &[u8], at: usize) -> bool {
+    line[..at].iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 1
+}
+
+/// The address that one element names.
+fn forwarded(element: &str) -> Option<IpAddr> {
+    let (hop, rest) = forwarded_element(element)?;
+    hop.filter(|_| rest.is_empty())
 }
 
 /// One element up to its comma or the end, with its `for`; and what follows it.

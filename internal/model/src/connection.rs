@@ -18,7 +18,7 @@ pub enum Ask {
     },
     /// Open one conversation that the feed has told of, or look whether the user is a member again of one that has ended.
     /// Answered by [`Notice::Followed`], or by [`Notice::Unfollowed`] if there is nothing to bring. Goes on after the place
-    /// named here, or where the device's stored cursor stands if that is higher.
+    /// named here, or where the device's stored cursor stands if it is 0.
     Follow(Offset),
     /// Append an entry. Answered by [`Notice::Sent`].
     Append {

@@ -246,6 +246,39 @@ async fn a_new_password_signs_out_everywhere_else() {
 }
 
 #[tokio::test]
+async fn nobody_is_kept_from_a_password_by_others_or_by_a_busy_server() {
+    let house = House::start_with(|config| {
+        open(config);
+        (config.accounts.password_threads, config.accounts.password_queue) = (1, 0);
+        config.accounts.password_memory_kib = 4_096;
+        (config.accounts.user_attempts, config.accounts.user_attempts_per_minute) = (8, 1);
+    });
+    let house = house.await;
+    sign_up(&house, "ana").await;
+    let here = sign_in(&house, "ana", phone()).await;
+    let right = || try_sign_in(&house, "ana", "correct horse", phone());
+    let answers = tokio::join!(right(), right(), right(), right(), right(), right(), right(), right());
+    let statuses: [u16; 8] = <[_; 8]>::from(answers).map(|answer| answer.status);
+    assert!(statuses.iter().all(|status| [201, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.contains(&503), "{statuses:?}");
+    // What the server was too busy to look at has not counted.
+    for _ in 0..8 {
+        try_sign_in(&house, "ana", "wrong password", phone()).await.problem(401, "wrong_credentials");
+    }
+    right().await.problem(429, "rate_limited");
+    // Whoever guesses at sign-ins does not keep a device that is signed in from a new password.
+    let change = async |old: &str| {
+        let body = json!({"old": old, "new": "another horse"}).to_string();
+        house.ask(&here.access, "PUT", "/v1/profile/password", Some(&body)).await
+    };
+    for _ in 0..7 {
+        change("wrong password").await.problem(401, "wrong_credentials");
+    }
+    assert_eq!(change("correct horse").await.status, 204);
+    house.running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_further_main_device_has_to_be_approved() {
     let house = House::start_with(|config| {
         open(config);
@@ -254,7 +287,10 @@ async fn a_further_main_device_has_to_be_approved() {
     let house = house.await;
     sign_up(&house, "ana").await;
     sign_up(&house, "ben").await;
+    // The first answer is lost: nobody has that device, so nobody could approve with it.
+    sign_in(&house, "ana", phone()).await;
     let (first, ben) = (sign_in(&house, "ana", phone()).await, sign_in(&house, "ben", phone()).await);
+    assert_eq!(refresh(&house, &first.refresh).await.status, 200);
     let sub = house.token("ana", "laptop", "sub").await;
     for approve in [true, false] {
         let waiting = try_sign_in(&house, "ana", "correct horse", json!({"name": "pad", "platform": "ipados"})).await;
@@ -292,5 +328,35 @@ async fn a_further_main_device_has_to_be_approved() {
     }
     let refused = try_sign_in(&house, "ana", "correct horse", json!({"name": "x"})).await;
     refused.problem(429, "rate_limited");
+    house.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn signing_out_ends_sign_ins_that_were_approved() {
+    let house = House::start_with(|config| {
+        open(config);
+        config.accounts.new_main = NewMain::Confirm;
+    });
+    let house = house.await;
+    let password = json!({"old": "correct horse", "new": "correct horse"}).to_string();
+    // What ana's main device does after it has approved a sign-in.
+    let removal = "DELETE /v1/devices/{id}";
+    for what in ["DELETE /v1/sessions?keep=current", "PUT /v1/profile/password", "DELETE /v1/sessions/current", removal]
+    {
+        let user = &format!("ana{}", what.len());
+        sign_up(&house, user).await;
+        let first = sign_in(&house, user, phone()).await;
+        assert_eq!(refresh(&house, &first.refresh).await.status, 200);
+        let waiting = try_sign_in(&house, user, "correct horse", json!({"name": "pad"})).await.json();
+        let path = format!("/v1/sign-ins/{}", waiting["id"].as_str().unwrap());
+        let approved = house.ask(&first.access, "POST", &format!("{path}/approve"), None).await;
+        assert_eq!(approved.status, 204, "{approved:?}");
+        let (method, target) = what.split_once(' ').unwrap();
+        let body = (method == "PUT").then_some(password.as_str());
+        let done = house.ask(&first.access, method, &target.replace("{id}", &first.device), body).await;
+        assert!([200, 204].contains(&done.status), "{what}: {done:?}");
+        let polled = post(&house, &path, &json!({"secret": waiting["secret"]})).await;
+        polled.problem(404, "no_such_sign_in");
+    }
     house.running.stop().await.unwrap();
 }

@@ -122,7 +122,8 @@ async fn a_main_device_removes_any_of_its_user_and_a_sub_only_itself() {
 #[tokio::test]
 async fn sends_have_a_rate() {
     let house = House::start_with(|config| {
-        config.limits.sends_burst = 2;
+        // One for the conversation that is made.
+        config.limits.sends_burst = 3;
         config.limits.sends_per_second = 1;
     });
     let scene = Scene::set_in(house.await).await;

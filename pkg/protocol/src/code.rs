@@ -123,7 +123,7 @@ codes! {
     SlowReader "slow_reader" 4414 408 Reconnect { after_ms: 1_000 }, "The connection did not take what was written to it.";
     SessionAge "session_age" 4415 408 Reconnect { after_ms: 0 }, "The connection has been open as long as the server allows.";
     ShuttingDown "shutting_down" 4503 503 Reconnect { after_ms: 1_000 }, "The server is going down or is being restarted.";
-    Overloaded "overloaded" 4504 503 Reconnect { after_ms: 5_000 }, "The server has as many connections as it takes.";
+    Overloaded "overloaded" 4504 503 Reconnect { after_ms: 5_000 }, "The server has as many connections as it takes, or this device connects too often.";
     // The server's own trouble.
     TryAgain "try_again" 0 503 Keep, "The server could not store this now. Send the same again: it cannot be stored twice.";
     Unavailable "unavailable" 4505 503 Reconnect { after_ms: 2_000 }, "The server cannot read its store now.";

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 const KINDS: [(&str, Shown); 3] = [("group", Shown::Nothing), ("group", Shown::Last(20)), ("room", Shown::All)];
 const VISITORS: usize = 5;
 /// Somebody comes or goes after so many messages of devices.
-const MESSAGES_PER_MOVE: usize = 30;
+const MESSAGES_PER_MOVE: usize = 8;
 
 #[derive(Clone, Copy)]
 enum Shown {
@@ -35,7 +35,7 @@ pub(crate) struct Restless {
 }
 
 impl Restless {
-    /// Makes them all, each with another owner, who is alone in it.
+    /// Makes them all, each with another owner and all its visitors inside.
     pub(crate) async fn make_all(server: SocketAddr, users: &[User]) -> Result<Vec<Self>> {
         let mut all = Vec::new();
         for (number, (kind, shown)) in KINDS.into_iter().enumerate() {
@@ -50,6 +50,8 @@ impl Restless {
             let request = json!({"kind": kind, "title": format!("restless {number}"), "history": history});
             let made = post(server, "/v1/conversations", &owner.token, &request).await?;
             let id = made["id"].as_str().context("a conversation that was made has an id")?.parse()?;
+            let names: Vec<&str> = visitors.iter().map(|visitor| visitor.name.as_str()).collect();
+            post(server, &format!("/v1/conversations/{id}/members"), &owner.token, &json!({"users": names})).await?;
             all.push(Self { id, owner, visitors, is_room: kind == "room" });
         }
         Ok(all)
@@ -84,8 +86,7 @@ enum Step {
     Remove,
 }
 
-/// Lets each visitor come and go once while the devices send so many messages. Returns how often the server did what was
-/// asked.
+/// Lets visitors come and go while the devices send so many messages. Returns how often the server did what was asked.
 pub(crate) async fn wander(
     all: Vec<Restless>,
     server: SocketAddr,
@@ -94,7 +95,7 @@ pub(crate) async fn wander(
     mut dice: Dice,
 ) -> Result<usize> {
     // As far as the answers say.
-    let (mut inside, mut gone) = (BTreeSet::new(), BTreeSet::new());
+    let mut outside = BTreeSet::new();
     let mut done = 0;
     for number in 0..messages / MESSAGES_PER_MOVE {
         let (after, what) = (number * MESSAGES_PER_MOVE, format!("move {number} may be made"));
@@ -102,21 +103,18 @@ pub(crate) async fn wander(
         let place = dice.pick(&all);
         let visitor = dice.pick(&place.visitors);
         let visit = (place.id, visitor.name.clone());
-        if gone.contains(&visit) {
-            continue;
-        }
-        let step = match (inside.contains(&visit), dice.below(2)) {
-            (false, 0) if place.is_room => Step::Join,
-            (false, _) => Step::Invite,
-            (true, 0) => Step::Leave,
-            (true, _) => Step::Remove,
+        let step = match (outside.contains(&visit), dice.below(2)) {
+            (true, 0) if place.is_room => Step::Join,
+            (true, _) => Step::Invite,
+            (false, 0) => Step::Leave,
+            (false, _) => Step::Remove,
         };
         // No answer: the server is being killed.
         let Ok(answer) = place.step(server, step, visitor).await else { continue };
         match (answer.status, step) {
-            (200..=299, Step::Join | Step::Invite) => drop(inside.insert(visit)),
+            (200..=299, Step::Join | Step::Invite) => drop(outside.remove(&visit)),
             // Gone already: the answer to an earlier step was lost.
-            (200..=299 | 404, Step::Leave | Step::Remove) => drop(gone.insert(visit)),
+            (200..=299 | 404, Step::Leave | Step::Remove) => drop(outside.insert(visit)),
             // The owner's device sends too much, or the server stops.
             (429 | 503, _) => continue,
             _ => anyhow::bail!("{step:?} of {}: {answer:?}", visitor.name),

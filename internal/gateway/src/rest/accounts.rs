@@ -1,6 +1,7 @@
 //! Users: they sign up, and change their password.
 
 use super::caller::Caller;
+use crate::accounts::Guess;
 use crate::client_address::ClientNetwork;
 use crate::http::{JsonBody, bad_request};
 use crate::{GatewayState, Problem};
@@ -62,7 +63,7 @@ pub(super) async fn change_password(
     JsonBody(request): JsonBody<PasswordRequest>,
 ) -> Result<StatusCode, Problem> {
     let new = new_password("new", request.new)?;
-    let old = proven(&state, &caller.user, request.old).await?;
+    let old = proven(&state, Guess::SignedIn(&caller.user), request.old).await?;
     let hash = PasswordHash(state.accounts.passwords.hash(new).await?);
     state.engine.set_password(&caller.user, Some(old), hash, Some(caller.id)).await.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
@@ -74,15 +75,22 @@ fn new_password(field: &str, text: String) -> Result<Password, Problem> {
 }
 
 /// Checks a user's password. What comes back is the hash that it was compared with.
-pub(super) async fn proven(state: &GatewayState, user: &UserId, password: String) -> Result<PasswordHash, Problem> {
-    state.accounts.admit_user(user)?;
+pub(super) async fn proven(state: &GatewayState, guess: Guess<'_>, password: String) -> Result<PasswordHash, Problem> {
+    state.accounts.admit_guess(&guess)?;
     // What nobody can have chosen says nothing about the user.
     let password = Password::new(password).ok_or_else(|| refused(Code::WrongCredentials))?;
+    let looked_at = compare(state, guess.user(), password).await;
+    if !matches!(looked_at, Ok(None)) {
+        state.accounts.forgive_guess(&guess);
+    }
+    looked_at?.ok_or_else(|| refused(Code::WrongCredentials))
+}
+
+/// The hash of a user's password if this is the one. A failure says nothing about the password.
+async fn compare(state: &GatewayState, user: &UserId, password: Password) -> Result<Option<PasswordHash>, Problem> {
     let stored = state.engine.password(user).await?;
     let is_right = state.accounts.passwords.verify(password, stored.as_ref().map(|hash| hash.0.as_str())).await?;
-    let hash = stored.filter(|_| is_right).ok_or_else(|| refused(Code::WrongCredentials))?;
-    state.accounts.forgive_user(user);
-    Ok(hash)
+    Ok(stored.filter(|_| is_right))
 }
 
 /// A refusal of a password names no error of a token.

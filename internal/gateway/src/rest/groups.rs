@@ -125,7 +125,7 @@ pub(super) struct InviteAnswer {
     responses((status = 200, description = "Who was added.", body = InviteAnswer)),
     extensions(("x-codes" = json!([
         "no_such_conversation", "direct_conversation", "forbidden", "no_such_user", "too_many_conversations",
-        "too_many_members"]))))]
+        "too_many_members", "blocked"]))))]
 pub(super) async fn invite(
     State(state): State<GatewayState>,
     Caller(device): Caller,

@@ -37,10 +37,12 @@ use routes::Routes;
 /// The router of REST and of the WebSocket.
 pub(crate) fn router(state: &GatewayState) -> Router<GatewayState> {
     let proxies = state.config.trusted_proxies.clone();
+    let limited = from_fn_with_state(state.clone(), requests::limit_address);
     let router = with_token()
-        .layer(from_fn_with_state(state.clone(), requests::limit_address))
+        .layer(limited.clone())
         .layer(map_response(not_stored))
-        .merge(open())
+        .merge(open().layer(limited))
+        .merge(uncounted())
         .layer(from_fn_with_state(proxies, client_address::found))
         .into_router()
         .fallback(no_such_route)
@@ -53,7 +55,7 @@ pub(crate) fn router(state: &GatewayState) -> Router<GatewayState> {
 
 /// The paths of all routes.
 pub(crate) fn paths() -> Vec<String> {
-    with_token().merge(open()).paths()
+    with_token().merge(open()).merge(uncounted()).paths()
 }
 
 /// What takes a token, or gives one.
@@ -80,15 +82,21 @@ fn with_token() -> Routes<GatewayState> {
         .merge(accounts())
 }
 
-/// What is open to all: the WebSocket, which asks for its token itself, and what operators look at.
+/// What is open to all: what operators and programmers look at.
 fn open() -> Routes<GatewayState> {
     Routes::new()
         .route("/.well-known/jwks.json", measured("jwks", get(operations::jwks)))
-        .route("/healthz", get(operations::healthz))
         .route("/readyz", get(operations::readyz))
         .route("/metrics", get(operations::metrics))
         .route("/v1/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
+}
+
+/// What is not counted for an address: the WebSocket, which asks for its token itself and has rates of its own; and whether
+/// the process lives, which costs nothing and must not look like death when others ask too much.
+fn uncounted() -> Routes<GatewayState> {
+    Routes::new()
+        .route("/healthz", get(operations::healthz))
         .route("/v1/ws", measured("websocket", get(crate::ws::upgrade)))
 }
 

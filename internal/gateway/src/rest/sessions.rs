@@ -3,7 +3,7 @@
 use super::accounts::{proven, refused};
 use super::caller::Caller;
 use super::sign_ins::{self, WaitingAnswer};
-use crate::accounts::SessionAnswer;
+use crate::accounts::{Guess, SessionAnswer};
 use crate::client_address::ClientNetwork;
 use crate::http::{JsonBody, Params, bad_request, object};
 use crate::{GatewayState, Problem};
@@ -51,7 +51,7 @@ pub(super) async fn sign_in(
 ) -> Result<Response, Problem> {
     let device = request.device.checked()?;
     state.accounts.admit_address(&address)?;
-    let hash = proven(&state, &request.user, request.password).await?;
+    let hash = proven(&state, Guess::Stranger(&request.user), request.password).await?;
     begin(&state, SignInRequest { user: request.user, proof: Proof::Password(hash), device }).await
 }
 

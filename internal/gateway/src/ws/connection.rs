@@ -282,7 +282,11 @@ impl Shell {
     /// Verifies the token and lets the device in, or not.
     async fn authenticate(&mut self, hello: Hello) {
         let Hello { token, epoch, offsets_version } = hello;
-        let claim = self.state.verify(&token);
+        let claim = self.state.verify(&token).and_then(|claim| {
+            // Letting a device in is a write to the store: it counts like a request of REST, and may come again later.
+            let counted = self.state.requests().admit_device(&claim.user, &claim.device);
+            counted.map(|()| claim).map_err(|_| Code::Overloaded)
+        });
         let admission = match claim {
             Ok(claim) => self.state.engine.connect(claim, epoch, offsets_version).await,
             Err(code) => Err(code),

@@ -1,7 +1,8 @@
 //! One rate of sends per device, whatever door and connection they come through.
 
 use crate::house::House;
-use lockstep_gateway::GatewayConfig;
+use lockstep_gateway::{GatewayConfig, Rate};
+use lockstep_model::Code;
 use serde_json::json;
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -65,4 +66,27 @@ async fn neither_another_connection_nor_another_door_gives_another_burst() {
     // Another device has its own.
     let other = house.token(&ben);
     assert_eq!(send_by_rest(&house, &other, &path, "b").await, 201);
+}
+
+#[tokio::test]
+async fn a_device_that_comes_again_and_again_is_told_to_come_later() {
+    let mut config = GatewayConfig::default();
+    config.requests.device = Rate { per_second: 1, burst: 3 };
+    let house = House::with(Default::default(), config).await;
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let token = house.token(&ana);
+    let (mut taken, began) = (0, Instant::now());
+    for _ in 0..10 {
+        let mut wire = house.hello(&token).await;
+        match wire.next().await.unwrap() {
+            frame if frame["type"] == "welcome" => taken += 1,
+            frame => {
+                assert_eq!((&frame["code"], &frame["close"]), (&json!("overloaded"), &json!(true)));
+                assert_eq!(wire.next().await.unwrap_err().0, Code::Overloaded.spec().close);
+            }
+        }
+    }
+    let most = 3 + began.elapsed().as_secs() + 1;
+    assert!(taken >= 3 && taken <= most, "{taken} of at most {most}");
+    house.hello(&house.token(&ben)).await.until("welcome").await;
 }

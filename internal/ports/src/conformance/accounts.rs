@@ -180,7 +180,14 @@ async fn signing_in_again(stores: &Stores) {
 async fn a_main_device_has_to_approve(stores: &Stores) {
     let user = make(stores).await;
     let alone = || SignIn { alone: true, ..sign_in(&user.id) };
-    let first = signed_in(stores, alone()).await.expect("there is no other").value;
+    // An answer that was lost leaves a device that nobody has.
+    let lost = signed_in(stores, alone()).await.expect("there is no other").value;
+    let again = SignIn { device: lost.id, again: Some(lost.token_generation), ..alone() };
+    assert!(signed_in(stores, again).await.is_ok());
+    let new = alone();
+    let refresh = new.refresh;
+    let first = signed_in(stores, new).await.expect("nobody could approve").value;
+    next_of(stores, &first, refresh).await;
     assert_eq!(signed_in(stores, alone()).await, Err(AccountRefusal::NeedsApproval));
     let again = SignIn { device: first.id, again: Some(first.token_generation), ..alone() };
     assert_eq!(signed_in(stores, again.clone()).await, Err(AccountRefusal::NeedsApproval), "ids are no secrets");
@@ -189,7 +196,11 @@ async fn a_main_device_has_to_approve(stores: &Stores) {
     stores.directory.sign_out_all(user.id.clone(), Some(first.id), at(2)).await.expect("sign_out_all");
     stores.directory.sign_out(first.id, at(2)).await.expect("sign_out").expect("it is there");
     let again = SignIn { again: Some(TokenGeneration(1)), ..again };
-    assert_eq!(signed_in(stores, again).await.map(|done| done.value.signed_out_at), Ok(None));
+    assert_eq!(signed_in(stores, again.clone()).await.map(|done| done.value.signed_out_at), Ok(None));
+    // This answer was lost too, although the device had been in use before.
+    let again = SignIn { again: Some(TokenGeneration(2)), refresh: token(), ..again };
+    let done = signed_in(stores, again).await.expect("nobody could approve").value;
+    stores.directory.connect_device(done.id, done.token_generation, at(3)).await.expect("connect").expect("it may");
     assert_eq!(signed_in(stores, alone()).await, Err(AccountRefusal::NeedsApproval));
 }
 

@@ -36,7 +36,7 @@ type Refusable<T> = Result<T, AccountRefusal>;
 struct Account {
     password: Option<PasswordHash>,
     devices: u64,
-    /// Whether a main device could approve.
+    /// Whether a main device could approve: one that has its tokens, and not one whose answer may have been lost.
     has_main: bool,
 }
 
@@ -130,6 +130,8 @@ impl Command for Rotate {
                 sql::execute(work.connection().await?, FORGET_OTHERS, &mut values).await?;
                 const USE: &str = "UPDATE refresh_tokens SET used = 1 WHERE hash = ?";
                 sql::execute(work.connection().await?, USE, Values::new().blob(&presented.0)).await?;
+                const IN_USE: &str = "UPDATE devices SET tokens_unused = 0 WHERE id = ? AND tokens_unused = 1";
+                sql::execute(work.connection().await?, IN_USE, Values::new().blob(device.id.as_bytes())).await?;
             }
         }
         store_token(work, device.id, next, next_expires_at).await?;
@@ -160,7 +162,7 @@ async fn again(
         return Ok(Err(AccountRefusal::OldGeneration));
     }
     const AGAIN: &str = "UPDATE devices SET token_generation = token_generation + 1, signed_out_at = NULL, name = ?, \
-         platform = ? WHERE id = ?";
+         platform = ?, tokens_unused = 1 WHERE id = ?";
     let mut values = Values::new();
     values.text(&new.name).optional_text(new.platform.as_deref()).blob(device.id.as_bytes());
     sql::execute(work.connection().await?, AGAIN, &mut values).await?;
@@ -206,7 +208,8 @@ async fn create(
         signed_out_at: None,
         platform: new.platform.clone(),
     };
-    const INSERT: &str = "INSERT INTO devices (id, user, name, kind, created_at, platform) VALUES (?, ?, ?, ?, ?, ?)";
+    const INSERT: &str = "INSERT INTO devices (id, user, name, kind, created_at, platform, tokens_unused) \
+         VALUES (?, ?, ?, ?, ?, ?, 1)";
     let mut values = Values::new();
     values.blob(device.id.as_bytes()).text(device.user.as_str()).text(&device.name).text(device.kind.as_str());
     values.int(device.created_at.get()).optional_text(device.platform.as_deref());
@@ -221,7 +224,7 @@ async fn account(work: &mut Work<'_>, user: &UserId) -> Result<Option<Account>, 
     const FIND: &str = "SELECT password_hash, \
          (SELECT count(*) FROM devices d WHERE d.user = u.id AND d.removed_at IS NULL), \
          EXISTS (SELECT 1 FROM devices d WHERE d.user = u.id AND d.removed_at IS NULL AND d.kind = 'main' \
-           AND d.signed_out_at IS NULL) FROM users u WHERE u.id = ?";
+           AND d.signed_out_at IS NULL AND d.tokens_unused = 0) FROM users u WHERE u.id = ?";
     let rows = sql::fetch(work.connection().await?, FIND, Values::new().text(user.as_str())).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let mut columns = Columns::of(row);

@@ -74,7 +74,8 @@ impl Command for ConnectDevice {
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
         const CONNECT: &str = concat!(
-            "UPDATE devices SET connection_generation = connection_generation + 1, seen_at = ?, signed_out_at = NULL \
+            "UPDATE devices SET connection_generation = connection_generation + 1, seen_at = ?, signed_out_at = NULL, \
+               tokens_unused = 0 \
              WHERE id = ? AND removed_at IS NULL AND token_generation <= ? RETURNING ",
             device_columns!(),
             ", (SELECT u.feed FROM users u WHERE u.id = devices.user), \

@@ -10,8 +10,8 @@ const WITH_TOKEN: [Code; 6] =
 /// What any body may be refused with.
 const WITH_BODY: [Code; 5] =
     [Code::BadJson, Code::BadRequest, Code::BodyTooLarge, Code::RequestTimeout, Code::UnsupportedMediaType];
-/// What is open to all and has no rate.
-const WITHOUT_RATE: [&str; 2] = ["operations", "live"];
+/// The operations that are not counted for an address.
+const WITHOUT_RATE: [&str; 2] = ["operations_healthz", "live_upgrade"];
 /// The extension that lists an operation's codes.
 const CODES: &str = "x-codes";
 
@@ -55,8 +55,8 @@ fn complete_operation(operation: &mut Map<String, Value>) {
 fn codes_of(operation: &Map<String, Value>) -> Vec<Code> {
     let named = operation.get(CODES).and_then(Value::as_array).into_iter().flatten();
     let mut codes: Vec<Code> = named.filter_map(|name| name.as_str()?.parse().ok()).collect();
-    let tag = operation.get("tags").and_then(|tags| tags[0].as_str()).unwrap_or_default();
-    if !WITHOUT_RATE.contains(&tag) {
+    let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
+    if !WITHOUT_RATE.contains(&id) {
         codes.push(Code::RateLimited);
     }
     let schemes = security_schemes(operation);
@@ -139,7 +139,8 @@ mod tests {
     fn codes_follow_from_what_an_operation_takes() {
         let cases = [
             (json!({}), "rate_limited"),
-            (json!({"tags": ["operations"]}), ""),
+            (json!({"tags": ["operations"], "operationId": "operations_readyz"}), "rate_limited"),
+            (json!({"tags": ["operations"], "operationId": "operations_healthz"}), ""),
             (json!({"x-codes": ["forbidden"]}), "rate_limited forbidden"),
             (json!({"parameters": []}), "rate_limited bad_request"),
             (
