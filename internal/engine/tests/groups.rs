@@ -7,10 +7,10 @@ use common::register::{Roll, race};
 use common::{House, user};
 use lockstep_engine::{EngineConfig, Slice};
 use lockstep_model::{
-    Code, ConversationId, ConversationKind, CustomObject, DetailsChange, Device, FeedChange, History, LogChange, Role,
-    Seq, Target,
+    Ask, Code, ConversationId, ConversationKind, CustomObject, DetailsChange, Device, FeedChange, History, LogChange,
+    Notice, Offset, Role, Seq, Target,
 };
-use lockstep_ports::{Broker, MessageLog};
+use lockstep_ports::{Broker, CursorRow, Directory, MessageLog};
 use lockstep_session::SessionConfig;
 
 const GROUP: ConversationKind = ConversationKind::Group;
@@ -277,4 +277,25 @@ async fn a_state_that_is_asked_for_and_the_changes_after_it_are_all_the_changes(
         let room = house.club(ConversationKind::Room, History::All, &[&devices[0], &devices[1]]).await;
         race::<Roll>(&house, &devices[0].user, room, change_at_random(&house, room, &names, seed)).await;
     }
+}
+
+/// What a session has of a conversation says where it goes on, and what it may see is told from there: the stored cursor may
+/// stand above, where an earlier connection was told to skip what lies between two stays.
+#[tokio::test]
+async fn one_who_comes_again_goes_on_where_the_session_is() {
+    let scene = Scene::set(History::None).await;
+    let left = scene.remove_ben().await;
+    scene.send(3).await;
+    scene.invite_ben().await;
+    let between = Seq::new(left.get() + 3);
+    let mut live = scene.house.resume(&scene.ben).await;
+    let stored = CursorRow { device: scene.ben.id, conversation: scene.group, seq: between };
+    scene.house.store.store_cursors(vec![stored]).await.unwrap();
+    live.ask(Ask::Follow(Offset { conversation: scene.group, seq: left }));
+    let followed = live.find(|notice| matches!(notice, Notice::Followed(_))).await;
+    let Notice::Followed(point) = followed else { unreachable!() };
+    assert_eq!(point.cursor, left);
+    live.ask(Ask::Read { conversation: scene.group, from: left.next(), count: 10, head: point.head });
+    let Notice::Page(page) = live.find(|notice| matches!(notice, Notice::Page(_))).await else { unreachable!() };
+    assert_eq!((page.skip.map(|skip| skip.to), page.entries.len()), (Some(between), 0));
 }
