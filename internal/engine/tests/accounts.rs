@@ -13,6 +13,7 @@ use lockstep_model::{
 use lockstep_ports::{Broker, ChannelDeletion, Mailbox};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 fn hash(text: &str) -> PasswordHash {
@@ -221,4 +222,21 @@ async fn a_device_that_goes_leaves_no_channels() {
     // One that stays known keeps what it has.
     house.engine.sign_out(mains[3]).await.unwrap();
     assert!(heard.try_recv().is_err());
+}
+
+/// Who hangs up in the middle of a request has given the command all the same: its commit ends tokens, so the connections
+/// that they opened must not go on.
+#[tokio::test]
+async fn commands_are_carried_out_to_the_end_when_their_callers_are_gone() {
+    let house = House::new().await;
+    let (phone, laptop, tablet) = (house.device("ana").await, house.device("ana").await, house.device("ana").await);
+    let (mut laptop_live, mut tablet_live) = (house.connect(&laptop).await, house.connect(&tablet).await);
+    let ana = user("ana");
+    // Each is asked once and then given up, before the store can have answered.
+    let given_up = tokio::time::timeout(Duration::ZERO, house.engine.remove_device(laptop.id)).await;
+    assert!(given_up.is_err());
+    assert_eq!(laptop_live.closed().await, Code::DeviceRemoved);
+    let given_up = tokio::time::timeout(Duration::ZERO, house.engine.sign_out_all(&ana, Some(phone.id))).await;
+    assert!(given_up.is_err());
+    assert_eq!(tablet_live.closed().await, Code::DeviceRemoved);
 }

@@ -281,3 +281,26 @@ async fn changes_share_the_rate_of_sends() {
     refused.problem(429, "rate_limited");
     team.scene.end().await;
 }
+
+#[tokio::test]
+async fn making_conversations_has_the_rate_of_sends() {
+    let house = House::start_with(|config| {
+        // One for the scene's own.
+        config.limits.sends_burst = 2;
+        config.limits.sends_per_second = 1;
+    });
+    let scene = Scene::set_in(house.await).await;
+    let body = json!({"kind": "group", "members": ["ben"]}).to_string();
+    let mut made = 0;
+    // A machine that is too slow for the second to be refused will sooner or later be fast enough.
+    let refused = loop {
+        let answer = scene.house.ask(&scene.ana, "POST", "/v1/conversations", Some(&body)).await;
+        if answer.status != 201 {
+            break answer;
+        }
+        made += 1;
+    };
+    assert!(made >= 1, "{made}");
+    refused.problem(429, "rate_limited");
+    scene.end().await;
+}

@@ -68,6 +68,25 @@ fn signals_go_where_the_device_follows_and_beyond_the_rate_nowhere() {
     check(&format!("{OPEN}> signalled a\nsignal a\n> signalled x\n> entry a 6\nentry a 6"));
 }
 
+/// Who lags on purpose would hear what is kept nowhere long after a removal that lies further up in the log.
+#[test]
+fn what_is_kept_nowhere_is_told_only_where_nothing_is_missing() {
+    check(
+        "> open a 5..9\nask read a from 6 count 128 head 9\n> signalled a\n> receipts a ben 5 3
+         > page a 6..9 head 9\nentries a 6..9\ncaught_up\n> signalled a\nsignal a\n> receipts a ben 9 3\nreceipts a ben 9 3",
+    );
+}
+
+#[test]
+fn what_asks_the_store_counts_as_a_send() {
+    for words in ["state 2 a", "unread 2 a", "watch 2"] {
+        let refused = "failed 2 rate_limited retry after 1001 ms";
+        check(&format!(
+            "> set sends_burst 1\n> set sends_per_second 1\n{OPEN}> send 1\nask append 1\n> {words}\n{refused}"
+        ));
+    }
+}
+
 /// Nobody signals into a feed: it is the server's own.
 #[test]
 fn a_feed_takes_no_signals() {

@@ -101,6 +101,13 @@ mod tests {
     }
 
     #[test]
+    fn all_who_hold_theirs_and_more_have_a_rate_of_their_own() {
+        let (rates, now) = (Rates::for_holders(RATE, 70_000), Instant::now());
+        let held: Vec<_> = (0..70_000).map(|key| rates.of(&key, now)).collect();
+        assert!(!Arc::ptr_eq(&rates.of(&held.len(), now), &rates.of(&(held.len() + 1), now)));
+    }
+
+    #[test]
     fn each_key_has_its_own_rate() {
         let (rates, now) = (Rates::new(RATE), Instant::now());
         for key in ["one", "other"] {
