@@ -1,5 +1,6 @@
 //! The handle that doors hold, and what is behind it.
 
+use crate::bootstrap::Bootstraps;
 use crate::connections::Connections;
 use crate::cursors::Cursors;
 use crate::events::Emitter;
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     /// Held while such a change is stored and told, so that connections hear of two in the order of their commits.
     pub(crate) changing_settings: tokio::sync::Mutex<()>,
     pub(crate) sign_ins: SignIns,
+    pub(crate) bootstraps: Bootstraps,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -79,7 +81,7 @@ impl Engine {
         let receipts = Teller::start(Arc::clone(&ports.broker), config.receipts_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
         let (connections, sign_ins) = (Connections::default(), SignIns::default());
-        Self(Arc::new(Inner {
+        let engine = Self(Arc::new(Inner {
             ports,
             config,
             connections,
@@ -94,9 +96,12 @@ impl Engine {
             settings_changes: AtomicU64::new(0),
             changing_settings: tokio::sync::Mutex::default(),
             sign_ins,
+            bootstraps: Bootstraps::default(),
             tasks,
             stopping,
-        }))
+        }));
+        engine.start_bootstraps();
+        engine
     }
 
     /// Stops in order: lets nobody in, closes all connections with `shutting_down`, waits until they are gone, finishes
@@ -166,6 +171,7 @@ impl Engine {
                     let _gone = connection.mailbox.answer(Notice::Unread { reference, outcome });
                 });
             }
+            Ask::Bootstrap(frame) => self.bootstrap(connection, *frame),
             Ask::Recheck { conversations, offsets_version } => {
                 self.spawn(connection, move |engine, connection| async move {
                     engine.recheck(connection, conversations, offsets_version).await;

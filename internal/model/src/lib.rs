@@ -20,14 +20,15 @@ mod shared_entry;
 mod signal;
 mod topic;
 
-pub use connection::{Ask, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
+pub use connection::{Ask, FillNotice, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, Member, View};
 pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
-    Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
+    About, AboutState, Body, BodyError, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck,
+    Coverage, Fill, Filled, Progress, Source, Start, WaitReason, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
     IdError, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason,
     StateChange, Target, UnixMs, Unread, UserId, limits,
 };

@@ -43,6 +43,9 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
         now: UnixMs,
     ) -> Result<Result<Connected, DirectoryRefusal>, StoreError>;
 
+    /// A device has its history: it is not unfilled any more. The same again changes nothing.
+    async fn fill_device(&self, device: DeviceId) -> Result<(), StoreError>;
+
     /// Removes a device: raises both generations, marks it removed, deletes its cursors. Feed: `device_removed`.
     /// Removing it again changes nothing and returns no entries.
     async fn remove_device(
@@ -142,6 +145,8 @@ pub struct NewDevice {
     pub name: String,
     /// What it is to its user.
     pub kind: DeviceKind,
+    /// Whether another device of the user is to give it its history.
+    pub unfilled: bool,
     /// The time.
     pub now: UnixMs,
 }

@@ -88,6 +88,10 @@ impl Directory for SqliteStore {
         self.command(ConnectDevice { device, token_generation, now }).await
     }
 
+    async fn fill_device(&self, device: DeviceId) -> Result<(), StoreError> {
+        self.command(FillDevice(device)).await
+    }
+
     async fn remove_device(&self, device: DeviceId, now: UnixMs) -> Refusable<Committed<Device>> {
         self.command(RemoveDevice { device, now }).await
     }

@@ -124,6 +124,18 @@ pub struct Chunk {
     pub body: String,
 }
 
+impl BootstrapFrame {
+    /// The number that an answer repeats.
+    pub fn reference(&self) -> Option<Ref> {
+        match self {
+            Self::Start(start) => start.reference,
+            Self::Chunk { reference, .. } => *reference,
+            Self::Refuse(refuse) => refuse.reference,
+            Self::Coverage(_) | Self::Ack(_) => None,
+        }
+    }
+}
+
 impl Chunk {
     /// The digest that a body has.
     pub fn digest_of(body: &str) -> String {

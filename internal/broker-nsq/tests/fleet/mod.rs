@@ -54,7 +54,7 @@ impl World {
         let user = UserId::new("ann").unwrap();
         self.directory.ensure_user(user.clone(), UnixMs::new(1)).await.unwrap();
         let (id, kind, now) = (DeviceId::generate(), DeviceKind::Sub, UnixMs::new(2));
-        let new = NewDevice { id, user, name: "a tablet".to_owned(), kind, now };
+        let new = NewDevice { id, user, name: "a tablet".to_owned(), kind, unfilled: false, now };
         self.directory.create_device(new).await.unwrap().unwrap().value.id
     }
 

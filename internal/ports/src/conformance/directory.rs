@@ -64,7 +64,7 @@ async fn devices(stores: &Stores) {
     let user = stores.make_user().await;
     let new = |user: &UserId, name: &str, kind, ms| {
         let (user, name) = (user.clone(), name.to_owned());
-        NewDevice { id: DeviceId::generate(), user, name, kind, now: at(ms) }
+        NewDevice { id: DeviceId::generate(), user, name, kind, unfilled: false, now: at(ms) }
     };
     let refused = stores.directory.create_device(new(&nobody(), "x", DeviceKind::Sub, 0)).await.expect("create_device");
     assert_eq!(refused, Err(DirectoryRefusal::NoSuchUser));
