@@ -2,8 +2,8 @@
 
 use crate::{SharedEntry, SharedSignal};
 use lockstep_protocol::{
-    Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Seq, Shown,
-    SkipReason, StateChange, Target, UnixMs, Unread, UserId,
+    Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion,
+    Online, Receipt, Ref, Seq, Shown, SkipReason, StateChange, Target, UnixMs, Unread, UserId,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.

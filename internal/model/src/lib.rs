@@ -28,9 +28,9 @@ pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
     About, AboutState, Body, BodyError, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck,
-    Coverage, Fill, Filled, Progress, Source, Start, WaitReason, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
-    IdError, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason,
-    StateChange, Target, UnixMs, Unread, UserId, limits,
+    ClientMsgId, Code, Content, ContentError, ConversationId, Coverage, Cursor, DeviceId, Entry, EntryId, Epoch, Fill,
+    Filled, IdError, Kind, Offset, OffsetsVersion, Online, Progress, Receipt, Ref, Sender, Seq, ServiceName, Shown,
+    SignInId, SkipReason, Source, Start, StateChange, Target, UnixMs, Unread, UserId, WaitReason, limits,
 };
 pub use log_change::LogChange;
 pub use people::{

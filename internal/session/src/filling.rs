@@ -33,7 +33,9 @@ impl Session {
 
     /// From here on the log delivers: what was heard meanwhile says how far it reaches.
     fn handle_filled(&mut self, filled: Offset) {
-        let Some(topic) = self.topics.get_mut(filled.conversation).filter(|topic| topic.marks.unfilled()) else { return };
+        let Some(topic) = self.topics.get_mut(filled.conversation).filter(|topic| topic.marks.unfilled()) else {
+            return;
+        };
         topic.marks.set_unfilled(false);
         topic.advance_to(filled.seq.next().max(topic.next));
         topic.acked = topic.next.previous();

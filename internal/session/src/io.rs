@@ -1,9 +1,9 @@
 //! What goes into a session and what comes out of it.
 
 use lockstep_model::{
-    Ask, Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset, OffsetsVersion, Online,
-    ReceiptSettings, Receipts, Ref, Sent, Seq, SharedEntry, SharedSignal, Shown, Skip, StateChange, Target, Unread,
-    UserId,
+    Ask, Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset,
+    OffsetsVersion, Online, ReceiptSettings, Receipts, Ref, Sent, Seq, SharedEntry, SharedSignal, Shown, Skip,
+    StateChange, Target, Unread, UserId,
 };
 
 /// What a device asks, whatever its door's frames look like.

@@ -4,7 +4,9 @@ use crate::read::failed;
 use crate::row::{Columns, conversation_columns, device_columns};
 use crate::sql::{RowsSql, Values};
 use crate::store::SqliteStore;
-use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RemoveDevice};
+use crate::write::{
+    ConnectDevice, CreateConversation, CreateDevice, EnsureUser, FillDevice, LowerCursors, Queued, RemoveDevice,
+};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, Conversation, ConversationId, Details, Device, DeviceId, History, Intervals, Member, Seq, TokenGeneration,

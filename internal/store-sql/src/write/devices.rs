@@ -63,7 +63,8 @@ impl Command for CreateDevice {
         if feed_of(work, &device.user).await?.is_none() {
             return Ok(Err(DirectoryRefusal::NoSuchUser));
         }
-        const INSERT: &str = "INSERT INTO devices (id, user, name, kind, created_at, unfilled) VALUES (?, ?, ?, ?, ?, ?)";
+        const INSERT: &str =
+            "INSERT INTO devices (id, user, name, kind, created_at, unfilled) VALUES (?, ?, ?, ?, ?, ?)";
         let mut values = Values::new();
         values.blob(device.id.as_bytes()).text(device.user.as_str()).text(&device.name);
         values.text(device.kind.as_str()).int(device.created_at.get()).int(device.unfilled.into());
