@@ -284,7 +284,7 @@ impl World {
         self.views = self.logs.iter().map(|log| (log.conversation, log.stays.clone())).collect();
         self.open = self.logs.iter().filter(|log| log.stays.is_member()).map(|log| log.conversation).collect();
         for point in &points {
-            self.device.begin(point);
+            self.device.resume(point);
             // The shown cursor wins over the stored one, downwards too.
             self.stored.insert(point.conversation, self.device.next(point.conversation).map_or(0, |next| next - 1));
         }
