@@ -61,8 +61,6 @@ impl Engine {
                 return give_up(&connection, &error);
             }
         };
-        let silent = followed.iter().filter(|row| !row.is_small).map(|row| row.conversation);
-        connection.receipts.keep_silent_in(silent);
         let points = followed.into_iter().filter_map(|row| {
             let cursor = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor).unwrap_or_default();
             let reset = foreign.contains(&row.conversation);
@@ -77,7 +75,7 @@ impl Engine {
     /// between the log and the consumer.
     async fn open_followed(&self, connection: &Arc<Connection>) -> Result<Vec<Followed>, StoreError> {
         let mark = self.0.ports.log.mark();
-        let mut followed = self.0.ports.directory.followed(connection.user.clone(), connection.device).await?;
+        let mut followed = self.followed(connection).await?;
         let topics = topics(&followed);
         self.0.ports.broker.open(&topics, &connection.mailbox).await;
         let heads = match self.heads_since(mark, &topics).await {
@@ -94,6 +92,30 @@ impl Engine {
             }
         }
         Ok(followed)
+    }
+
+    /// What the device follows. Where no receipts are told is noted.
+    async fn followed(&self, connection: &Connection) -> Result<Vec<Followed>, StoreError> {
+        let _blocks = self.0.blocks_noted.read().await;
+        let followed = self.0.ports.directory.followed(connection.user.clone(), connection.device).await?;
+        let silent = followed.iter().filter(|row| !row.tells_receipts).map(|row| row.conversation);
+        connection.receipts.keep_silent_in(silent);
+        Ok(followed)
+    }
+
+    /// One conversation of those, whose stays may all be over.
+    async fn followed_one(
+        &self,
+        connection: &Connection,
+        conversation: ConversationId,
+    ) -> Result<Option<Followed>, StoreError> {
+        let _blocks = self.0.blocks_noted.read().await;
+        let (user, device) = (connection.user.clone(), connection.device);
+        let found = self.0.ports.directory.followed_one(user, device, conversation).await?;
+        if let Some(row) = &found {
+            connection.receipts.set_silent_in(conversation, !row.tells_receipts);
+        }
+        Ok(found)
     }
 
     async fn heads_since(
@@ -157,15 +179,8 @@ impl Engine {
     /// close the same consumer would pass each other.
     pub(crate) async fn follow(&self, connection: Arc<Connection>, after: Offset) {
         let conversation = after.conversation;
-        self.0.ports.broker.open(&[conversation], &connection.mailbox).await;
         let waiting = self.0.cursors.waiting(connection.device, conversation).await;
-        let (user, device) = (connection.user.clone(), connection.device);
-        let found = self.0.ports.directory.followed_one(user, device, conversation).await;
-        let is_member = matches!(&found, Ok(Some(row)) if row.intervals.is_member());
-        if !is_member {
-            self.0.ports.broker.close(&[conversation], &connection.mailbox).await;
-        }
-        let row = match found {
+        let row = match self.open_one(&connection, conversation).await {
             Ok(Some(row)) => row,
             Ok(None) => {
                 let nothing = Offset { conversation, seq: Seq::ZERO };
@@ -174,9 +189,8 @@ impl Engine {
             }
             Err(error) => return give_up(&connection, &error),
         };
-        connection.receipts.keep_silent_in((!row.is_small).then_some(conversation).into_iter());
         let end = Offset { conversation, seq: row.intervals.end().unwrap_or_default() };
-        if !is_member {
+        if !row.intervals.is_member() {
             // Whatever the session may still ask for, nothing beyond the stay is read.
             connection.views.note(conversation, row.intervals.clone(), Seq::new(1));
         }
@@ -189,6 +203,37 @@ impl Engine {
         };
         if !connection.mailbox.answer(answer) {
             self.0.ports.broker.close(&[conversation], &connection.mailbox).await;
+        }
+    }
+
+    /// Opens the consumer of a conversation if the user is a member of it, and else closes one of an earlier stay. The store
+    /// is asked first: a consumer is a channel in the transport's servers, which a stranger gets none of. The head is that
+    /// after the opening.
+    async fn open_one(
+        &self,
+        connection: &Connection,
+        conversation: ConversationId,
+    ) -> Result<Option<Followed>, StoreError> {
+        let (broker, topics, mark) = (&self.0.ports.broker, [conversation], self.0.ports.log.mark());
+        let found = self.followed_one(connection, conversation).await;
+        let Ok(Some(mut row)) = found else {
+            broker.close(&topics, &connection.mailbox).await;
+            return found;
+        };
+        if !row.intervals.is_member() {
+            broker.close(&topics, &connection.mailbox).await;
+            return Ok(Some(row));
+        }
+        broker.open(&topics, &connection.mailbox).await;
+        match self.heads_since(mark, &topics).await {
+            Ok(heads) => {
+                row.bounds.head = row.bounds.head.max(heads.get(&conversation).copied().unwrap_or_default());
+                Ok(Some(row))
+            }
+            Err(error) => {
+                broker.close(&topics, &connection.mailbox).await;
+                Err(error)
+            }
         }
     }
 

@@ -4,6 +4,7 @@ mod common;
 
 use common::device::SessionDevice;
 use common::register::{Roll, race};
+use common::watched::WatchedBroker;
 use common::{House, user};
 use lockstep_engine::{EngineConfig, Slice};
 use lockstep_model::{
@@ -12,6 +13,7 @@ use lockstep_model::{
 };
 use lockstep_ports::{Broker, CursorRow, Directory, MessageLog};
 use lockstep_session::SessionConfig;
+use std::sync::Arc;
 
 const GROUP: ConversationKind = ConversationKind::Group;
 
@@ -298,4 +300,30 @@ async fn one_who_comes_again_goes_on_where_the_session_is() {
     live.ask(Ask::Read { conversation: scene.group, from: left.next(), count: 10, head: point.head });
     let Notice::Page(page) = live.find(|notice| matches!(notice, Notice::Page(_))).await else { unreachable!() };
     assert_eq!((page.skip.map(|skip| skip.to), page.entries.len()), (Some(between), 0));
+}
+
+/// A consumer is a channel in the transport: who is no member any more, or never was, makes none by asking.
+#[tokio::test]
+async fn who_is_no_member_opens_no_consumer() {
+    let watched = Arc::new(WatchedBroker::default());
+    let broker = Arc::clone(&watched);
+    let house = House::made(EngineConfig::default(), |ports, _| ports.broker = broker).await;
+    let scene = Scene::set_in(house, History::None).await;
+    let (house, group) = (&scene.house, scene.group);
+    let eve = house.device("eve").await;
+    scene.remove_ben().await;
+    let (mut ben_live, mut eve_live) = (house.resume(&scene.ben).await, house.resume(&eve).await);
+    watched.opened.lock().clear();
+    let is_answer = |notice: &Notice| matches!(notice, Notice::Followed(_) | Notice::Unfollowed(_));
+    for live in [&mut ben_live, &mut eve_live] {
+        for conversation in [group, ConversationId::generate()] {
+            live.ask(Ask::Follow(Offset { conversation, seq: Seq::ZERO }));
+            live.find(is_answer).await;
+        }
+    }
+    assert_eq!(*watched.opened.lock(), []);
+    scene.invite_ben().await;
+    ben_live.ask(Ask::Follow(Offset { conversation: group, seq: Seq::ZERO }));
+    ben_live.find(is_answer).await;
+    assert_eq!(*watched.opened.lock(), [group]);
 }

@@ -205,8 +205,8 @@ pub struct Followed {
     pub cursor: Option<Seq>,
     /// When the last entry came.
     pub active_at: UnixMs,
-    /// Whether it has so few members that receipts are told. Never in a feed.
-    pub is_small: bool,
+    /// Whether receipts are told there: it has few members, is no feed, and no block stands in it.
+    pub tells_receipts: bool,
 }
 
 /// A cursor to store.

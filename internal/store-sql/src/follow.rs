@@ -15,7 +15,7 @@ static FOLLOWED: LazyLock<RowsSql> = LazyLock::new(|| {
         3,
         "WITH want (i, user, device) AS (VALUES {rows}) \
          SELECT w.i, CAST((SELECT group_concat(concat(c.id, c.floor, ' ', c.head, ' ', c.active_at, ' ', \
-             c.kind = 'feed', ' ', c.member_count, ' ', k.seq, ' ', m.joined_seq, ' ', m.left_seq, ' ', \
+             c.kind = 'feed', ' ', c.blocked, ' ', c.member_count, ' ', k.seq, ' ', m.joined_seq, ' ', m.left_seq, ' ', \
              max(m.visible_from_seq, ifnull(s.delete_before, 0)), ' '), '') \
            FROM members m JOIN conversations c ON c.id = m.conversation \
            LEFT JOIN cursors k ON k.device = w.device AND k.conversation = c.id \
@@ -66,14 +66,16 @@ fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
         let bounds = Bounds { floor: Seq::new(packed.int()?), head: Seq::new(packed.int()?) };
         let active_at = UnixMs::new(packed.int()?);
         let feed = packed.int()? == 1;
-        let is_small = packed.int()? <= limits::RECEIPTS_MEMBERS_MAX && !feed;
+        let blocked = packed.int()? == 1;
+        let tells_receipts = packed.int()? <= limits::RECEIPTS_MEMBERS_MAX && !feed && !blocked;
         let cursor = packed.optional_int()?.map(Seq::new);
         let interval = Interval {
             joined_seq: Seq::new(packed.int()?),
             left_seq: packed.optional_int()?.map(Seq::new),
             visible_from_seq: Seq::new(packed.int()?),
         };
-        let followed = Followed { conversation, bounds, active_at, cursor, intervals: Intervals(vec![]), is_small };
+        let intervals = Intervals(vec![]);
+        let followed = Followed { conversation, bounds, active_at, cursor, intervals, tells_receipts };
         stays.push(Stay { feed, followed, interval });
     }
     Ok(stays)

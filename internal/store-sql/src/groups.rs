@@ -47,7 +47,7 @@ impl Groups for SqliteStore {
         device: DeviceId,
         conversation: ConversationId,
     ) -> Result<Option<Followed>, StoreError> {
-        const FIND: &str = "SELECT c.floor, c.head, c.active_at, c.member_count, k.seq, m.joined_seq, m.left_seq, \
+        const FIND: &str = "SELECT c.floor, c.head, c.active_at, c.member_count, c.blocked, k.seq, m.joined_seq, m.left_seq, \
                max(m.visible_from_seq, ifnull(s.delete_before, 0)) \
              FROM conversations c JOIN members m INDEXED BY members_by_user ON m.user = ?2 AND m.conversation = c.id \
              LEFT JOIN member_states s ON s.user = ?2 AND s.conversation = c.id \
@@ -56,10 +56,10 @@ impl Groups for SqliteStore {
         values.blob(conversation.as_bytes()).text(user.as_str()).blob(device.as_bytes());
         let stay = |columns: &mut Columns<'_>| {
             let (bounds, active_at) = (columns.bounds()?, columns.time()?);
-            let is_small = columns.int()? <= limits::RECEIPTS_MEMBERS_MAX;
+            let (is_small, blocked) = (columns.int()? <= limits::RECEIPTS_MEMBERS_MAX, columns.flag()?);
             let cursor = columns.optional_int()?.map(Seq::new);
             let intervals = Intervals(vec![columns.interval()?]);
-            Ok(Followed { conversation, bounds, active_at, cursor, intervals, is_small })
+            Ok(Followed { conversation, bounds, active_at, cursor, intervals, tells_receipts: is_small && !blocked })
         };
         let stays = self.ask("followed_one", FIND, &mut values, stay).await?;
         Ok(stays.into_iter().reduce(|mut all, stay| {

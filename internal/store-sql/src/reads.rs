@@ -94,11 +94,11 @@ static RECEIPTS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         3,
         "WITH want (i, user, conversation) AS (VALUES {rows}) \
-         SELECT w.i, CASE WHEN u.tells_delivered THEN ifnull((SELECT max(k.seq) FROM devices d \
+         SELECT w.i, CASE WHEN u.tells_delivered AND c.blocked = 0 THEN ifnull((SELECT max(k.seq) FROM devices d \
              CROSS JOIN cursors k ON k.device = d.id AND k.conversation = w.conversation WHERE d.user = w.user), 0) END, \
-           CASE WHEN u.tells_read THEN ifnull((SELECT o.seq FROM offsets o \
+           CASE WHEN u.tells_read AND c.blocked = 0 THEN ifnull((SELECT o.seq FROM offsets o \
              WHERE o.user = w.user AND o.conversation = w.conversation), 0) END \
-         FROM want w CROSS JOIN users u ON u.id = w.user",
+         FROM want w CROSS JOIN users u ON u.id = w.user CROSS JOIN conversations c ON c.id = w.conversation",
     )
 });
 
@@ -163,12 +163,12 @@ impl Reads for SqliteStore {
         Ok(told.collect())
     }
 
-    async fn member_count(&self, conversation: ConversationId) -> Result<u64, StoreError> {
-        const FIND: &str = "SELECT member_count FROM conversations WHERE id = ?";
+    async fn tells_receipts(&self, conversation: ConversationId) -> Result<bool, StoreError> {
+        const FIND: &str =
+            "SELECT 1 FROM conversations WHERE id = ? AND member_count <= ? AND kind <> 'feed' AND blocked = 0";
         let mut values = Values::new();
-        values.blob(conversation.as_bytes());
-        let found = self.ask("member_count", FIND, &mut values, |columns| columns.int()).await?;
-        Ok(found.into_iter().next().unwrap_or_default())
+        values.blob(conversation.as_bytes()).int(limits::RECEIPTS_MEMBERS_MAX);
+        Ok(!self.ask("tells_receipts", FIND, &mut values, |_| Ok(())).await?.is_empty())
     }
 
     async fn receipt_settings(&self, user: UserId) -> Result<Option<ReceiptSettings>, StoreError> {

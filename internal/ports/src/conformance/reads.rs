@@ -145,8 +145,10 @@ async fn receipts_of_those_who_tell(stores: &Stores) {
     let (ana, ben) = (stores.make_author().await, stores.make_author().await);
     let laptop = stores.make_device(&ben.user).await;
     let group = stores.make_group(&[&ana.user, &ben.user], at(0)).await.id;
-    assert_eq!(stores.directory.member_count(group).await.expect("member_count"), 2);
-    assert_eq!(stores.directory.member_count(ConversationId::generate()).await.expect("member_count"), 0);
+    let feed = stores.make_user().await.feed;
+    for (conversation, tells) in [(group, true), (feed, false), (ConversationId::generate(), false)] {
+        assert_eq!(stores.directory.tells_receipts(conversation).await.expect("tells_receipts"), tells);
+    }
     stores.store_cursor(ben.device, group, 4).await;
     stores.store_cursor(laptop.id, group, 6).await;
     stores.offsets.advance(ben.user.clone(), group, seq(3)).await.expect("advance");
