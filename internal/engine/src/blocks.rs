@@ -78,3 +78,44 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Claim, EngineConfig, Ports};
+    use lockstep_broker_embedded::EmbeddedBroker;
+    use lockstep_model::{DeviceKind, Offset, OffsetsVersion, Seq};
+    use lockstep_store_sql::{SqliteOptions, SqliteStore};
+    use std::pin::Pin;
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+
+    #[tokio::test]
+    async fn a_block_is_noted_after_what_was_asked_before_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(folder.path(), SqliteOptions::default()).await.expect("a store");
+        let (log, directory, offsets) = (Arc::new(store.clone()), Arc::new(store.clone()), Arc::new(store));
+        let ports = Ports { log, directory, offsets, broker: Arc::new(EmbeddedBroker::new()), events: None };
+        let engine = Engine::start(ports, EngineConfig::default());
+        let (ana, ben) = (UserId::new("ana").expect("a user"), UserId::new("ben").expect("a user"));
+        engine.ensure_user(ana.clone()).await.expect("a user");
+        engine.ensure_user(ben.clone()).await.expect("a user");
+        let conversation = engine.open_direct(&ana, &ben).await.expect("a conversation").id;
+        let made = engine.create_device(&ana, "phone", DeviceKind::Main).await.expect("a device");
+        let claim = Claim { user: ana, device: made.id, token_generation: made.token_generation };
+        let admission = engine.connect(claim, None, OffsetsVersion::ZERO).await.expect("it is let in");
+        let live = || Arc::clone(&admission.connection);
+        let questions: [Pin<Box<dyn Future<Output = ()>>>; 3] = [
+            Box::pin(engine.watch(live(), None, 1, vec![ben])),
+            Box::pin(engine.resume(live(), vec![], false)),
+            Box::pin(engine.follow(live(), Offset { conversation, seq: Seq::ZERO })),
+        ];
+        for mut question in questions {
+            // The store has been asked, and has not answered yet.
+            assert_eq!(question.as_mut().poll(&mut Context::from_waker(Waker::noop())), Poll::Pending);
+            assert!(engine.0.blocks_noted.try_write().is_err(), "its answer may be from before the block");
+            question.await;
+            assert!(engine.0.blocks_noted.try_write().is_ok());
+        }
+    }
+}

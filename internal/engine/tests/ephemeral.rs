@@ -164,25 +164,6 @@ async fn the_last_word_is_right_however_often_somebody_comes_and_goes() {
     assert_eq!(told.last(), Some(&false));
 }
 
-/// Whatever comes first, the answer to a watch or a block: nobody watches across a block.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_watch_slips_behind_a_block() {
-    let house = House::new().await;
-    let (ana, ben) = friends(&house).await;
-    let mut ben_live = house.resume(&ben).await;
-    for round in 0..200 {
-        let block = house.engine.put_block(&ana.user, ben.user.clone());
-        ben_live.ask(Ask::Watch { reference: None, users: vec![user("ana")] });
-        block.await.unwrap();
-        ben_live.find(|notice| matches!(notice, Notice::Watched { .. })).await;
-        let ana_live = house.connect(&ana).await;
-        house.engine.disconnect(&ana_live.connection, vec![], None).await;
-        let notices = until_answered(&mut ben_live, Seq::new(round)).await;
-        assert!(!notices.iter().any(|notice| matches!(notice, Notice::Presence(_))), "in round {round}: {notices:?}");
-        house.engine.remove_block(&ana.user, ben.user.clone()).await.unwrap();
-    }
-}
-
 /// Receipts of ben that ana is told in one conversation after ben has got and read up to here.
 async fn told(
     house: &House,
