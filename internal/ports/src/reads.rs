@@ -12,8 +12,8 @@ use lockstep_model::{
 pub trait Reads: Send + Sync + 'static {
     /// How much of these conversations a user has not read: messages after the read offset that the user may see, that
     /// others wrote and that were not recalled. In the order asked, without those that the user never was in. Exact up to
-    /// 999 unless more than [`SCANNED_MAX`] entries follow the offset: of those the first are counted, and it says that
-    /// there are more.
+    /// 999 as long as no more than [`SCANNED_MAX`] entries follow the offsets of all conversations asked for together. Else
+    /// those of the longest ones are counted as far as equal shares reach, and it says that there are more.
     async fn unread(&self, user: UserId, conversations: Vec<ConversationId>) -> Result<Vec<Unread>, StoreError>;
 
     /// The sum over the user's conversations that are neither archived nor muted at `now`: over the most recently active

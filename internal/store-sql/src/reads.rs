@@ -41,7 +41,8 @@ macro_rules! below {
 }
 
 /// Counts one beyond the bound (a LIMIT cannot take the bound from a row), and says whether more entries follow than are
-/// looked at.
+/// looked at. Entries that may be looked at are dealt out to the conversations, those with the fewest first: where `before`
+/// are dealt out and the other ones cannot all have as many as the next one wants, these share what is left.
 static UNREAD: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         4,
@@ -54,7 +55,13 @@ static UNREAD: LazyLock<RowsSql> = LazyLock::new(|| {
                  WHERE m.user = w.user AND m.conversation = w.conversation) AS head \
                FROM want w CROSS JOIN conversations c ON c.id = w.conversation \
                LEFT JOIN offsets o ON o.user = w.user AND o.conversation = w.conversation \
-               LEFT JOIN member_states s ON s.user = w.user AND s.conversation = w.conversation) \
+               LEFT JOIN member_states s ON s.user = w.user AND s.conversation = w.conversation), \
+             spans AS (SELECT i, scanned, max(0, min(head - below, scanned)) AS span FROM known WHERE head IS NOT NULL), \
+             dealt AS (SELECT scanned, span, sum(span) OVER turn - span AS before, \
+                 count(*) OVER () + 1 - row_number() OVER turn AS others \
+               FROM spans WINDOW turn AS (ORDER BY span, i ROWS UNBOUNDED PRECEDING)), \
+             share AS MATERIALIZED (SELECT (scanned - before) / others AS entries FROM dealt \
+               WHERE before + span * others > scanned ORDER BY others DESC LIMIT 1) \
              SELECT w.i, w.read, w.head, w.marked, \
                (SELECT count(*) FROM (SELECT 1 FROM entries e WHERE e.conversation = w.conversation \
                  AND e.seq > w.below AND e.seq <= w.below + w.scanned AND ",
@@ -65,7 +72,9 @@ static UNREAD: LazyLock<RowsSql> = LazyLock::new(|| {
                  WHERE x.conversation = w.conversation AND x.user = w.user \
                  AND x.seq > w.below AND x.seq <= w.below + w.scanned AND ",
             counts!(),
-            " LIMIT 1000)), w.head > w.below + w.scanned FROM known w WHERE w.head IS NOT NULL"
+            " LIMIT 1000)), w.head > w.below + w.scanned FROM \
+               (SELECT i, user, conversation, read, head, marked, below, \
+                  ifnull((SELECT entries FROM share), scanned) AS scanned FROM known) w WHERE w.head IS NOT NULL"
         ),
     )
 });

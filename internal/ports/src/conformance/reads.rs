@@ -12,6 +12,7 @@ pub(super) async fn reads(stores: &Stores) {
     what_counts_as_unread(stores).await;
     exact_up_to_the_bound(stores).await;
     only_so_many_entries_are_looked_at(stores).await;
+    only_so_many_entries_of_all_that_is_asked(stores).await;
     the_total_leaves_out_what_is_put_away(stores).await;
     receipts_of_those_who_tell(stores).await;
     settings_change_in_parts(stores).await;
@@ -103,6 +104,29 @@ async fn only_so_many_entries_are_looked_at(stores: &Stores) {
     assert_eq!(count(stores, &ana.user, group).await, (1, true));
     let total = stores.directory.unread_total(ana.user.clone(), at(0)).await.expect("unread_total");
     assert_eq!(total, UnreadTotal { unread: 1, more: true, mentions: 0, marked: 0 });
+}
+
+/// Whoever asks about many conversations costs no more than who asks about one.
+async fn only_so_many_entries_of_all_that_is_asked(stores: &Stores) {
+    let (ana, ben) = (stores.make_author().await, stores.make_author().await);
+    let mut groups = Vec::new();
+    // Of both long ones the last entry counts, so that it shows whether it was looked at.
+    for own in [SCANNED_MAX / 2, 0, SCANNED_MAX / 2] {
+        let group = stores.make_group(&[&ana.user, &ben.user], at(0)).await.id;
+        stores.fill(&ana, group, own).await;
+        stores.fill(&ben, group, 1).await;
+        groups.push(group);
+    }
+    let [long, short, other] = groups[..] else { unreachable!() };
+    let counts = async |asked: &[ConversationId]| {
+        let counted = unread(stores, &ana.user, asked).await;
+        counted.iter().map(|one| (one.unread, one.more)).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&[long, short]).await, [(1, false), (1, false)]);
+    assert_eq!(counts(&[long, short, other]).await, [(0, true), (1, false), (0, true)]);
+    // What is left of the share of a shorter one goes to the others.
+    stores.offsets.advance(ana.user.clone(), other, seq(10)).await.expect("advance");
+    assert_eq!(counts(&[long, short, other]).await, [(1, false), (1, false), (1, false)]);
 }
 
 async fn the_total_leaves_out_what_is_put_away(stores: &Stores) {
