@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// What a user may see of those conversations that are not wholly visible: most are, so most connections keep nothing.
+/// What a user may see of those conversations that are not wholly visible: most are, so most connections keep nothing. Of each
+/// it is one stay, however many there are: when that ends, the session asks what follows.
 #[derive(Debug, Default)]
 pub(crate) struct Views(Mutex<HashMap<ConversationId, Intervals>>);
 
@@ -20,7 +21,7 @@ impl Views {
         if intervals.view(from, Seq::ZERO) == (View::Visible { to: None }) {
             self.0.lock().remove(&conversation);
         } else {
-            self.0.lock().insert(conversation, intervals);
+            self.0.lock().insert(conversation, intervals.stretch(from));
         }
     }
 
@@ -43,7 +44,7 @@ impl Engine {
             shown.into_iter().map(|row| (row.conversation, row.cursor)).collect();
         // Before the stored cursors are read, so that none is raised above what is shown after that.
         self.0.cursors.forget_above(connection.device, &shown).await;
-        let followed = match self.open_followed(&connection).await {
+        let followed = match self.open_followed(&connection, &shown, verify).await {
             Ok(followed) => followed,
             Err(error) => return give_up(&connection, &error),
         };
@@ -73,9 +74,14 @@ impl Engine {
 
     /// Opens the consumers of all that the device follows. The heads are those after the opening, so that nothing falls
     /// between the log and the consumer.
-    async fn open_followed(&self, connection: &Arc<Connection>) -> Result<Vec<Followed>, StoreError> {
+    async fn open_followed(
+        &self,
+        connection: &Connection,
+        shown: &HashMap<ConversationId, Cursor>,
+        verify: bool,
+    ) -> Result<Vec<Followed>, StoreError> {
         let mark = self.0.ports.log.mark();
-        let mut followed = self.followed(connection).await?;
+        let mut followed = self.followed(connection, shown, verify).await?;
         let topics = topics(&followed);
         self.0.ports.broker.open(&topics, &connection.mailbox).await;
         let heads = match self.heads_since(mark, &topics).await {
@@ -95,9 +101,23 @@ impl Engine {
     }
 
     /// What the device follows. Where no receipts are told is noted.
-    async fn followed(&self, connection: &Connection) -> Result<Vec<Followed>, StoreError> {
+    async fn followed(
+        &self,
+        connection: &Connection,
+        shown: &HashMap<ConversationId, Cursor>,
+        verify: bool,
+    ) -> Result<Vec<Followed>, StoreError> {
         let _blocks = self.0.blocks_noted.read().await;
-        let followed = self.0.ports.directory.followed(connection.user.clone(), connection.device).await?;
+        let Connection { ref user, device, .. } = *connection;
+        let mut followed = self.0.ports.directory.followed(user.clone(), device).await?;
+        let again = shown_below(&followed, shown, verify);
+        if !again.is_empty() {
+            let found = self.0.ports.directory.followed_in(user.clone(), device, again).await?;
+            let mut found: HashMap<_, _> = found.into_iter().map(|row| (row.conversation, row)).collect();
+            let all = followed.into_iter().map(|row| found.remove(&row.conversation).unwrap_or(row));
+            followed = all.collect();
+            followed.extend(found.into_values());
+        }
         let silent = followed.iter().filter(|row| !row.tells_receipts).map(|row| row.conversation);
         connection.receipts.keep_silent_in(silent);
         Ok(followed)
@@ -192,7 +212,7 @@ impl Engine {
         let end = Offset { conversation, seq: row.intervals.end().unwrap_or_default() };
         if !row.intervals.is_member() {
             // Whatever the session may still ask for, nothing beyond the stay is read.
-            connection.views.note(conversation, row.intervals.clone(), Seq::new(1));
+            connection.views.note(conversation, row.intervals.clone(), after.seq.next());
         }
         // A session that has some of it goes on there, wherever what is stored stands: what it may see is told from there.
         let stored = row.cursor.max(waiting).unwrap_or_default();
@@ -259,6 +279,21 @@ impl Engine {
             give_up(&connection, &error);
         }
     }
+}
+
+/// The conversations in which the device may go on below its stored cursor, by which stays were left out: it shows less, or
+/// shows what it is told nothing of, or what belongs to another log.
+fn shown_below(followed: &[Followed], shown: &HashMap<ConversationId, Cursor>, verify: bool) -> Vec<ConversationId> {
+    let mut below = shown.clone();
+    if !verify {
+        let reaches = |row: &Followed| {
+            row.cursor.is_none_or(|stored| shown.get(&row.conversation).is_some_and(|cursor| cursor.seq >= stored))
+        };
+        for row in followed.iter().filter(|row| reaches(row)) {
+            below.remove(&row.conversation);
+        }
+    }
+    below.into_keys().collect()
 }
 
 /// The conversations that have something to bring: those of which the user is a member.
