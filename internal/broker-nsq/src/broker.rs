@@ -237,6 +237,11 @@ impl Broker for NsqBroker {
         topics.iter().for_each(|topic| self.close_one(*topic, mailbox));
     }
 
+    async fn leave(&self, topic: ConversationId, mailbox: &Arc<Mailbox>) {
+        self.note_left(topic, mailbox);
+        self.close_one(topic, mailbox);
+    }
+
     async fn delete_channels(&self, device: DeviceId, topics: &[ConversationId]) -> ChannelDeletion {
         let fleet = &self.0.fleet;
         let deletion = tokio::time::timeout(DELETION_TIME_MAX, async {

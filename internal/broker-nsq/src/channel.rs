@@ -20,6 +20,8 @@ pub(crate) struct Channel {
 #[derive(Default)]
 pub(crate) struct Inner {
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    /// Its device's user is not in the conversation any more, as far as is known.
+    pub(crate) is_left: bool,
     pub(crate) stage: Stage,
 }
 

@@ -162,8 +162,10 @@ impl Engine {
         let (user, device) = (connection.user.clone(), connection.device);
         let found = self.0.ports.directory.followed_one(user, device, conversation).await;
         let is_member = matches!(&found, Ok(Some(row)) if row.intervals.is_member());
-        if !is_member {
-            self.0.ports.broker.close(&[conversation], &connection.mailbox).await;
+        match &found {
+            Ok(_) if is_member => {}
+            Ok(_) => self.0.ports.broker.leave(conversation, &connection.mailbox).await,
+            Err(_) => self.0.ports.broker.close(&[conversation], &connection.mailbox).await,
         }
         let row = match found {
             Ok(Some(row)) => row,

@@ -2,6 +2,7 @@
 
 mod disk;
 mod house;
+mod left;
 mod outage;
 mod quiet;
 mod raw;
