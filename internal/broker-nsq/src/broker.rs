@@ -131,8 +131,8 @@ impl NsqBroker {
             stopping,
             settings,
         }));
-        for answers in answers {
-            broker.spawn(publish::watch(broker.clone(), answers));
+        for (node, answers) in answers.into_iter().enumerate() {
+            broker.spawn(publish::watch(broker.clone(), node, answers));
         }
         if let Some(polling) = polling {
             broker.spawn(polling);
