@@ -4,7 +4,7 @@ use crate::NsqBroker;
 use crate::broker::Inner;
 use crate::node::Sent;
 use crate::topic::Topic;
-use lockstep_model::{Offset, SharedEntry};
+use lockstep_model::{Kind, Offset, SharedEntry};
 use lockstep_nsq_client::PublishError;
 use lockstep_ports::Broker;
 use std::time::{Duration, Instant};
@@ -27,6 +27,9 @@ pub(crate) fn run(broker: &Inner, entries: &[SharedEntry]) {
         } else {
             channel.signal_head(head.seq);
         }
+    }
+    if let Some(recall) = entries.iter().rev().find(|entry| entry.kind == Kind::Recall) {
+        topic.channels.iter().for_each(|channel| channel.note_recall(recall.seq));
     }
     // Without a consumer it would pile up in the topic.
     if !is_wanted {

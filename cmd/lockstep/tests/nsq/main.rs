@@ -6,5 +6,6 @@ mod left;
 mod outage;
 mod quiet;
 mod raw;
+mod recall;
 mod removal;
 mod talk;
