@@ -3,6 +3,7 @@
 use crate::Engine;
 use crate::api::store_failed;
 use crate::devices::check_name;
+use crate::people::is_name;
 use lockstep_model::{
     Code, Device, DeviceChange, DeviceId, DeviceKind, RefreshHash, TokenGeneration, UnixMs, User, UserId, limits,
 };
@@ -51,13 +52,16 @@ pub struct Refresh {
 }
 
 impl Engine {
-    /// Makes a user with a password.
+    /// Makes a user with a password, and perhaps a name.
     ///
     /// # Errors
     ///
-    /// `user_taken`, `try_again`.
-    pub async fn sign_up(&self, user: UserId, password: PasswordHash) -> Result<User, Code> {
-        self.0.ports.directory.sign_up(user, password, UnixMs::now()).await.map_err(failed)?.map_err(refused)
+    /// `bad_request` (a name that does not fit), `user_taken`, `try_again`.
+    pub async fn sign_up(&self, user: UserId, name: Option<String>, password: PasswordHash) -> Result<User, Code> {
+        if !name.as_deref().is_none_or(is_name) {
+            return Err(Code::BadRequest);
+        }
+        self.0.ports.directory.sign_up(user, name, password, UnixMs::now()).await.map_err(failed)?.map_err(refused)
     }
 
     /// What a user's password is compared with.
@@ -123,7 +127,7 @@ impl Engine {
         let Refresh { hash, expires_at } = refresh(device, generation);
         let sign_in = SignIn {
             user: user.clone(),
-            proof: proof.clone(),
+            proof: with_a_fitting_name(proof),
             device,
             again,
             name,
@@ -265,6 +269,14 @@ impl Engine {
 fn check_platform(platform: &str) -> Result<(), Code> {
     let fits = platform.chars().count() <= limits::NAME_CHARS_MAX;
     if fits && !platform.chars().any(char::is_control) { Ok(()) } else { Err(Code::BadRequest) }
+}
+
+/// What an issuer calls its user may be anything: what does not fit is no name here.
+fn with_a_fitting_name(proof: &Proof) -> Proof {
+    match proof.clone() {
+        Proof::Issuer { create_user, name } => Proof::Issuer { create_user, name: name.filter(|name| is_name(name)) },
+        by_password @ Proof::Password(_) => by_password,
+    }
 }
 
 fn failed(error: StoreError) -> Code {

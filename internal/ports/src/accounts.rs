@@ -11,10 +11,12 @@ use lockstep_model::{Device, DeviceId, RefreshHash, TokenGeneration, UnixMs, Use
 /// given again finds what the first one did.
 #[async_trait]
 pub trait Accounts: Send + Sync + 'static {
-    /// Makes a user with a password, and the user's feed. Refused with `Taken` if the user is there.
+    /// Makes a user with a password and perhaps a name, and the user's feed. Feed: `profile_changed` if there is a name;
+    /// nobody can follow it yet. Refused with `Taken` if the user is there.
     async fn sign_up(
         &self,
         user: UserId,
+        name: Option<String>,
         password: PasswordHash,
         now: UnixMs,
     ) -> Result<Result<User, AccountRefusal>, StoreError>;
@@ -31,7 +33,8 @@ pub trait Accounts: Send + Sync + 'static {
         change: PasswordChange,
     ) -> Result<Result<Committed<Vec<Device>>, AccountRefusal>, StoreError>;
 
-    /// Makes a device with its first refresh token, or signs in one that is there. Feed: `device_linked` for a new one.
+    /// Makes a device with its first refresh token, or signs in one that is there. Feed: `device_linked` for a new one, and
+    /// before it `profile_changed` if the user gets a name by [`Proof::Issuer`].
     ///
     /// Signing in a device that is there raises its token generation and forgets its refresh tokens.
     async fn sign_in(&self, sign_in: SignIn) -> Result<Result<Committed<Device>, AccountRefusal>, StoreError>;
@@ -100,6 +103,8 @@ pub enum Proof {
     Issuer {
         /// Whether the user is made if need be.
         create_user: bool,
+        /// What the issuer calls the user. It becomes the name of one who has none and never had a device.
+        name: Option<String>,
     },
 }
 

@@ -14,8 +14,14 @@ type Refusable<T> = Result<Result<T, AccountRefusal>, StoreError>;
 
 #[async_trait]
 impl Accounts for SqliteStore {
-    async fn sign_up(&self, user: UserId, password: PasswordHash, now: UnixMs) -> Refusable<User> {
-        self.command(SignUp { user, password, now }).await
+    async fn sign_up(
+        &self,
+        user: UserId,
+        name: Option<String>,
+        password: PasswordHash,
+        now: UnixMs,
+    ) -> Refusable<User> {
+        self.command(SignUp { user, name, password, now }).await
     }
 
     async fn password(&self, user: UserId) -> Result<Option<PasswordHash>, StoreError> {

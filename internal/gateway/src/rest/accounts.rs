@@ -1,6 +1,7 @@
 //! Users: they sign up, and change their password.
 
 use super::caller::Caller;
+use super::people::check_name;
 use crate::accounts::Guess;
 use crate::client_address::ClientNetwork;
 use crate::http::{JsonBody, bad_request};
@@ -19,6 +20,10 @@ pub(super) struct SignUpRequest {
     id: UserId,
     #[schema(min_length = 8, max_length = 256)]
     password: String,
+    /// The name of the profile.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -40,9 +45,10 @@ pub(super) async fn sign_up(
         return Err(Code::SignUpClosed.into());
     }
     let password = new_password("password", request.password)?;
+    check_name(request.name.as_deref())?;
     state.accounts.admit_address(&address)?;
     let hash = PasswordHash(state.accounts.passwords.hash(password).await?);
-    let user = state.engine.sign_up(request.id, hash).await?;
+    let user = state.engine.sign_up(request.id, request.name, hash).await?;
     Ok((StatusCode::CREATED, Json(UserAnswer { id: user.id, created_at: user.created_at })))
 }
 

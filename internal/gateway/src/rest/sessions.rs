@@ -78,7 +78,7 @@ pub(super) async fn sign_in_external(
     let device = request.device.checked()?;
     state.accounts.admit_address(&address)?;
     let claim = state.accounts.issuers.verify(&request.token, UnixMs::now())?;
-    let proof = Proof::Issuer { create_user: claim.create_user };
+    let proof = Proof::Issuer { create_user: claim.create_user, name: claim.name };
     begin(&state, SignInRequest { user: claim.user, proof, device }).await
 }
 

@@ -3,7 +3,9 @@
 use super::Stores;
 use super::world::{at, nobody};
 use crate::{AccountRefusal, Committed, NEXT_MAX, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn};
-use lockstep_model::{Device, DeviceId, DeviceKind, FeedChange, RefreshHash, TokenGeneration, User, UserId};
+use lockstep_model::{
+    Device, DeviceId, DeviceKind, Entry, FeedChange, ProfileChange, RefreshHash, TokenGeneration, User, UserId,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::task::JoinSet;
 
@@ -36,7 +38,7 @@ fn token() -> RefreshHash {
 }
 
 async fn make(stores: &Stores) -> User {
-    stores.directory.sign_up(nobody(), hash("one"), at(0)).await.expect("sign_up").expect("it is free")
+    stores.directory.sign_up(nobody(), None, hash("one"), at(0)).await.expect("sign_up").expect("it is free")
 }
 
 fn sign_in(user: &UserId) -> SignIn {
@@ -106,7 +108,7 @@ async fn signing_up(stores: &Stores) {
         let (stores, id) = (stores.clone(), id.clone());
         tasks.spawn(async move {
             let password = hash(&number.to_string());
-            let made = stores.directory.sign_up(id, password.clone(), at(0)).await.expect("sign_up");
+            let made = stores.directory.sign_up(id, None, password.clone(), at(0)).await.expect("sign_up");
             made.map(|user| (user, password))
         });
     }
@@ -117,8 +119,27 @@ async fn signing_up(stores: &Stores) {
     assert_eq!(stores.directory.password(id).await.expect("password"), Some(password));
     let without = stores.make_user().await.id;
     assert_eq!(stores.directory.password(without.clone()).await.expect("password"), None);
-    let again = stores.directory.sign_up(without, hash("x"), at(0)).await.expect("sign_up");
+    let again = stores.directory.sign_up(without, None, hash("x"), at(0)).await.expect("sign_up");
     assert_eq!(again, Err(AccountRefusal::Taken), "a user without a password is there too");
+    let named = stores.directory.sign_up(nobody(), Some("Ana \u{1f980}".into()), hash("one"), at(0)).await;
+    let named = named.expect("sign_up").expect("it is free");
+    assert_eq!(name_of(stores, &named.id).await.as_deref(), Some("Ana \u{1f980}"));
+    assert_eq!(types_of(&stores.range(named.feed, 1, 10).await), ["profile_changed"]);
+    let taken = stores.directory.sign_up(named.id.clone(), Some("Eve".into()), hash("two"), at(1)).await;
+    assert_eq!(taken.expect("sign_up"), Err(AccountRefusal::Taken));
+    assert_eq!(name_of(stores, &named.id).await.as_deref(), Some("Ana \u{1f980}"), "nothing was changed");
+}
+
+async fn name_of(stores: &Stores, user: &UserId) -> Option<String> {
+    let profiles = stores.directory.profiles(vec![user.clone()]).await.expect("profiles");
+    profiles.into_iter().next().expect("the user is there").name
+}
+
+fn types_of(entries: &[Entry]) -> Vec<&'static str> {
+    let known = ["profile_changed", "device_linked"];
+    let is = |entry: &Entry, kind: &str| entry.body.as_json().contains(&format!("\"{kind}\""));
+    let kind = |entry| known.into_iter().find(|kind| is(entry, kind)).expect("it is one of these");
+    entries.iter().map(kind).collect()
 }
 
 async fn signing_in_by_a_password(stores: &Stores) {
@@ -142,13 +163,48 @@ async fn signing_in_by_a_password(stores: &Stores) {
 
 async fn signing_in_by_an_issuer(stores: &Stores) {
     let user = nobody();
-    let by = |create_user| SignIn { proof: Proof::Issuer { create_user }, ..sign_in(&user) };
+    let by = |create_user| SignIn { proof: Proof::Issuer { create_user, name: None }, ..sign_in(&user) };
     assert_eq!(signed_in(stores, by(false)).await, Err(AccountRefusal::NoSuchUser));
     assert_eq!(stores.directory.user(user.clone()).await.expect("user"), None);
     let device = signed_in(stores, by(true)).await.expect("it may").value;
     assert_eq!(device.user, user);
     assert!(signed_in(stores, by(false)).await.is_ok());
     assert_eq!(stores.directory.password(user).await.expect("password"), None);
+    what_an_issuer_calls_a_user(stores).await;
+}
+
+/// It becomes the name of one who has none and never had a device, whoever made the user.
+async fn what_an_issuer_calls_a_user(stores: &Stores) {
+    let by = |user: &UserId, name: &str| {
+        let proof = Proof::Issuer { create_user: true, name: Some(name.into()) };
+        SignIn { proof, ..sign_in(user) }
+    };
+    let new = by(&nobody(), "Ana");
+    let done = signed_in(stores, new.clone()).await.expect("it may");
+    assert_eq!(types_of(&done.entries), ["profile_changed", "device_linked"]);
+    assert_eq!(name_of(stores, &new.user).await.as_deref(), Some("Ana"));
+    // Given again, and with another device, it changes nothing.
+    let again = SignIn { proof: by(&new.user, "Eve").proof, ..new.clone() };
+    assert_eq!(signed_in(stores, again).await.map(|done| done.entries), Ok(vec![]));
+    let other = signed_in(stores, by(&new.user, "Eve")).await.expect("it may");
+    assert_eq!(types_of(&other.entries), ["device_linked"]);
+    assert_eq!(name_of(stores, &new.user).await.as_deref(), Some("Ana"));
+    // Nor does it come back once the user has taken it away, even if no device is there any more.
+    let removed = ProfileChange { name: Some(None), ..ProfileChange::default() };
+    let changed = stores.directory.change_profile(new.user.clone(), removed, at(2)).await;
+    changed.expect("change_profile").expect("the user is there");
+    for device in [done.value.id, other.value.id] {
+        stores.directory.remove_device(device, at(3)).await.expect("remove_device").expect("it is there");
+    }
+    signed_in(stores, by(&new.user, "Eve")).await.expect("it may");
+    assert_eq!(name_of(stores, &new.user).await, None);
+    // One whom somebody made before gets it, and one with a name keeps that.
+    let made = stores.make_user().await.id;
+    signed_in(stores, by(&made, "Ben")).await.expect("it may");
+    let named = stores.directory.sign_up(nobody(), Some("Cem".into()), hash("one"), at(0)).await;
+    let named = named.expect("sign_up").expect("it is free").id;
+    signed_in(stores, by(&named, "Eve")).await.expect("it may");
+    assert_eq!((name_of(stores, &made).await, name_of(stores, &named).await), (Some("Ben".into()), Some("Cem".into())));
 }
 
 async fn signing_in_again(stores: &Stores) {

@@ -131,10 +131,11 @@ fn who_may_sign_up_and_whose_word_counts() {
     }
     let set = "[accounts]\nnew_main = 'confirm'\n\
         [[accounts.issuers]]\nissuer = 'https://id.example'\naudience = 'chat'\nalgorithm = 'ES256'\njwks_file = 'keys.json'\n\
-        [[accounts.issuers]]\nissuer = 'other'\naudience = 'chat'\nalgorithm = 'HS256'\nsecret_file = 'secret'\nleeway_s = 60\n";
+        [[accounts.issuers]]\nissuer = 'other'\naudience = 'chat'\nalgorithm = 'HS256'\nsecret_file = 'secret'\nleeway_s = 60\nname_claim = 'name'\n";
     let config = file(set).load().unwrap();
     let [first, second] = &config.accounts.issuers[..] else { panic!("there are two") };
     assert_eq!((first.algorithm, first.leeway_s, &*first.user_claim), (IssuerAlgorithm::ES256, 30, "sub"));
+    assert_eq!((&first.name_claim, second.name_claim.as_deref()), (&None, Some("name")));
     assert_eq!((second.leeway_s, second.create_users, config.accounts.new_main), (60, true, NewMain::Confirm));
     assert_eq!(file(&config.to_toml()).load(), Ok(config));
     let issuer = |change: &str| {
@@ -144,6 +145,7 @@ fn who_may_sign_up_and_whose_word_counts() {
     let wrong = [
         issuer("leeway_s = 61"),
         issuer("user_claim = ''"),
+        issuer("name_claim = ''"),
         issuer("jwks_file = 'both'"),
         issuer("").replace("HS256", "RS256"),
         issuer("").replace("HS256", "none"),

@@ -2,6 +2,7 @@
 
 use super::devices::{self, FORGET_TOKENS};
 use super::job::Command;
+use super::people;
 use super::sign_outs;
 use super::users;
 use super::work::Work;
@@ -17,6 +18,7 @@ use lockstep_ports::{
 /// [`sign_up`](lockstep_ports::Accounts::sign_up).
 pub(crate) struct SignUp {
     pub(crate) user: UserId,
+    pub(crate) name: Option<String>,
     pub(crate) password: PasswordHash,
     pub(crate) now: UnixMs,
 }
@@ -50,6 +52,9 @@ impl Command for SignUp {
         }
         let user = users::create(work, &self.user, self.now).await?;
         store_password(work, &self.user, &self.password).await?;
+        if let Some(name) = &self.name {
+            people::give_name(work, &self.user, name, self.now).await?;
+        }
         Ok(Ok(user))
     }
 }
@@ -81,7 +86,7 @@ impl Command for SignInDevice {
         let new = &self.0;
         let account = match (account(work, &new.user).await?, &new.proof) {
             (Some(account), _) => account,
-            (None, Proof::Issuer { create_user: true }) => {
+            (None, Proof::Issuer { create_user: true, .. }) => {
                 users::create(work, &new.user, new.now).await?;
                 Account { password: None, devices: 0, has_main: false }
             }
@@ -195,6 +200,11 @@ async fn create(
     if devices_there >= Device::PER_USER_MAX as u64 {
         return Ok(Err(AccountRefusal::TooManyDevices));
     }
+    // Before the device is there: whoever has had one has had the time to choose.
+    let mut entries = match &new.proof {
+        Proof::Issuer { name: Some(name), .. } => people::give_name(work, &new.user, name, new.now).await?,
+        _ => vec![],
+    };
     let device = Device {
         id: new.device,
         user: new.user.clone(),
@@ -216,7 +226,7 @@ async fn create(
     sql::execute(work.connection().await?, INSERT, &mut values).await?;
     store_token(work, device.id, new.refresh, new.refresh_expires_at).await?;
     let change = FeedChange::DeviceLinked { device: device.id };
-    let entries = devices::tell(work, &device.user, &[change], new.now).await?;
+    entries.extend(devices::tell(work, &device.user, &[change], new.now).await?);
     Ok(Ok(Committed { value: device, entries }))
 }
 
