@@ -73,6 +73,15 @@ impl Engine {
         self.0.ports.directory.password(user.clone()).await.map_err(failed)
     }
 
+    /// Stores another hash of a user's password, unless the password is another one by now.
+    ///
+    /// # Errors
+    ///
+    /// `try_again`.
+    pub async fn renew_password(&self, user: &UserId, old: PasswordHash, new: PasswordHash) -> Result<bool, Code> {
+        self.0.ports.directory.renew_password(user.clone(), old, new).await.map_err(failed)
+    }
+
     /// Gives a user another password, and signs out all devices but `keep`. `old` is what was proven; without it an
     /// operator wants it.
     ///

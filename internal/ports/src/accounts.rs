@@ -24,14 +24,18 @@ pub trait Accounts: Send + Sync + 'static {
     /// The password of a user; `None` if there is no such user or the user has none.
     async fn password(&self, user: UserId) -> Result<Option<PasswordHash>, StoreError>;
 
-    /// Gives a user who is there another password, or a first one. With `old` only if that is the password now, else
-    /// `PasswordChanged`.
+    /// Gives a user who is there another password, or a first one. With `old` only if that is the
+    /// [password](PasswordHash::is_same_password) now, else `PasswordChanged`.
     ///
     /// Signs out all devices of the user but `keep`, as [`sign_out_all`](Self::sign_out_all) does.
     async fn set_password(
         &self,
         change: PasswordChange,
     ) -> Result<Result<Committed<Vec<Device>>, AccountRefusal>, StoreError>;
+
+    /// Stores another hash of a password, if the password's hash still is `old`, and says whether it did. It stays the
+    /// [same password](PasswordHash::is_same_password): nobody is signed out by it.
+    async fn renew_password(&self, user: UserId, old: PasswordHash, new: PasswordHash) -> Result<bool, StoreError>;
 
     /// Makes a device with its first refresh token, or signs in one that is there. Feed: `device_linked` for a new one, and
     /// before it `profile_changed` if the user gets a name by [`Proof::Issuer`].
@@ -71,6 +75,23 @@ pub const NEXT_MAX: usize = 8;
 /// A password as it is stored: a PHC string, never the password itself.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub String);
+
+impl PasswordHash {
+    /// Whether both are hashes of a password that was set once. Each one that is set gets a salt of its own, even if it is the
+    /// same text again, and keeps that when it is hashed again with other costs.
+    pub fn is_same_password(&self, other: &Self) -> bool {
+        self == other || self.salt().is_some_and(|salt| other.salt() == Some(salt))
+    }
+
+    /// Of `$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH`.
+    fn salt(&self) -> Option<&str> {
+        let fields: Vec<&str> = self.0.split('$').collect();
+        match fields[..] {
+            ["", _algorithm, _version, _costs, salt, _hash] => Some(salt),
+            _ => None,
+        }
+    }
+}
 
 impl std::fmt::Debug for PasswordHash {
     /// Without the hash: a weak password can be found from it.

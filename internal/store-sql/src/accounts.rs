@@ -3,7 +3,7 @@
 use crate::row::Columns;
 use crate::sql::Values;
 use crate::store::SqliteStore;
-use crate::write::{Rotate, SetPassword, SignInDevice, SignOut, SignOutAll, SignUp};
+use crate::write::{RenewPassword, Rotate, SetPassword, SignInDevice, SignOut, SignOutAll, SignUp};
 use async_trait::async_trait;
 use lockstep_model::{Device, DeviceId, UnixMs, User, UserId};
 use lockstep_ports::{
@@ -33,6 +33,10 @@ impl Accounts for SqliteStore {
 
     async fn set_password(&self, change: PasswordChange) -> Refusable<Committed<Vec<Device>>> {
         self.command(SetPassword(change)).await
+    }
+
+    async fn renew_password(&self, user: UserId, old: PasswordHash, new: PasswordHash) -> Result<bool, StoreError> {
+        self.command(RenewPassword { user, old, new }).await
     }
 
     async fn sign_in(&self, sign_in: SignIn) -> Refusable<Committed<Device>> {

@@ -1,6 +1,6 @@
 //! Sessions of devices: they begin, go on and end.
 
-use super::accounts::{proven, refused};
+use super::accounts::{proven, refused, renew};
 use super::caller::Caller;
 use super::sign_ins::{self, WaitingAnswer};
 use crate::accounts::{Guess, SessionAnswer};
@@ -51,7 +51,8 @@ pub(super) async fn sign_in(
 ) -> Result<Response, Problem> {
     let device = request.device.checked()?;
     state.accounts.admit_address(&address)?;
-    let hash = proven(&state, Guess::Stranger(&request.user), request.password).await?;
+    let (password, hash) = proven(&state, Guess::Stranger(&request.user), request.password).await?;
+    renew(&state, &request.user, password, &hash).await;
     begin(&state, SignInRequest { user: request.user, proof: Proof::Password(hash), device }).await
 }
 

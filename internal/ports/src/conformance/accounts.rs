@@ -2,7 +2,7 @@
 
 use super::Stores;
 use super::world::{at, nobody};
-use crate::{AccountRefusal, Committed, NEXT_MAX, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn};
+use crate::{AccountRefusal, Committed, NEXT_MAX, PasswordHash, Proof, Rotated, Rotation, SignIn};
 use lockstep_model::{
     Device, DeviceId, DeviceKind, Entry, FeedChange, ProfileChange, RefreshHash, TokenGeneration, User, UserId,
 };
@@ -21,10 +21,9 @@ pub(super) async fn accounts(stores: &Stores) {
     next_tokens_are_bounded(stores).await;
     signing_out(stores).await;
     signing_out_everywhere(stores).await;
-    changing_the_password(stores).await;
 }
 
-fn hash(text: &str) -> PasswordHash {
+pub(super) fn hash(text: &str) -> PasswordHash {
     PasswordHash(format!("$argon2id${text}"))
 }
 
@@ -37,11 +36,11 @@ fn token() -> RefreshHash {
     RefreshHash(bytes)
 }
 
-async fn make(stores: &Stores) -> User {
+pub(super) async fn make(stores: &Stores) -> User {
     stores.directory.sign_up(nobody(), None, hash("one"), at(0)).await.expect("sign_up").expect("it is free")
 }
 
-fn sign_in(user: &UserId) -> SignIn {
+pub(super) fn sign_in(user: &UserId) -> SignIn {
     SignIn {
         user: user.clone(),
         proof: Proof::Password(hash("one")),
@@ -56,18 +55,18 @@ fn sign_in(user: &UserId) -> SignIn {
     }
 }
 
-async fn signed_in(stores: &Stores, sign_in: SignIn) -> Result<Committed<Device>, AccountRefusal> {
+pub(super) async fn signed_in(stores: &Stores, sign_in: SignIn) -> Result<Committed<Device>, AccountRefusal> {
     stores.directory.sign_in(sign_in).await.expect("sign_in")
 }
 
 /// A device of the user, and its refresh token.
-async fn device(stores: &Stores, user: &UserId) -> (Device, RefreshHash) {
+pub(super) async fn device(stores: &Stores, user: &UserId) -> (Device, RefreshHash) {
     let sign_in = sign_in(user);
     let refresh = sign_in.refresh;
     (signed_in(stores, sign_in).await.expect("it may").value, refresh)
 }
 
-async fn found(stores: &Stores, device: DeviceId) -> Device {
+pub(super) async fn found(stores: &Stores, device: DeviceId) -> Device {
     stores.directory.device(device).await.expect("device").expect("it is there")
 }
 
@@ -388,31 +387,4 @@ async fn signing_out_everywhere(stores: &Stores) {
     assert_eq!(found(stores, kept.id).await, kept);
     let nobody = stores.directory.sign_out_all(nobody(), None, at(20)).await.expect("sign_out_all");
     assert_eq!(nobody, Committed { value: vec![], entries: vec![] });
-}
-
-async fn changing_the_password(stores: &Stores) {
-    let user = make(stores).await;
-    let (kept, other) = (device(stores, &user.id).await.0, device(stores, &user.id).await.0);
-    let change = |old: Option<&str>, new: &str, user: &UserId| PasswordChange {
-        user: user.clone(),
-        old: old.map(hash),
-        new: hash(new),
-        keep: Some(kept.id),
-        now: at(9),
-    };
-    let set = async |change| stores.directory.set_password(change).await.expect("set_password");
-    let stored = async |user: &UserId| stores.directory.password(user.clone()).await.expect("password");
-    assert_eq!(set(change(Some("two"), "three", &user.id)).await, Err(AccountRefusal::PasswordChanged));
-    assert_eq!(stored(&user.id).await, Some(hash("one")));
-    let done = set(change(Some("one"), "two", &user.id)).await.expect("it may");
-    assert_eq!(done.value.iter().map(|one| (one.id, one.removed_at)).collect::<Vec<_>>(), [(other.id, Some(at(9)))]);
-    assert_eq!((stored(&user.id).await, found(stores, kept.id).await), (Some(hash("two")), kept.clone()));
-    // A sign-in whose password was proven before the change comes too late.
-    assert_eq!(signed_in(stores, sign_in(&user.id)).await, Err(AccountRefusal::PasswordChanged));
-    assert_eq!(set(change(None, "x", &nobody())).await, Err(AccountRefusal::NoSuchUser));
-    // A first password signs nobody out.
-    let without = stores.make_author().await;
-    let first = set(change(None, "first", &without.user)).await.expect("it may");
-    assert_eq!((first.value, stored(&without.user).await), (vec![], Some(hash("first"))));
-    assert_eq!(found(stores, without.device).await.signed_out_at, None);
 }

@@ -26,6 +26,13 @@ pub(crate) struct SignUp {
 /// [`set_password`](lockstep_ports::Accounts::set_password).
 pub(crate) struct SetPassword(pub(crate) PasswordChange);
 
+/// [`renew_password`](lockstep_ports::Accounts::renew_password).
+pub(crate) struct RenewPassword {
+    pub(crate) user: UserId,
+    pub(crate) old: PasswordHash,
+    pub(crate) new: PasswordHash,
+}
+
 /// [`sign_in`](lockstep_ports::Accounts::sign_in).
 pub(crate) struct SignInDevice(pub(crate) SignIn);
 
@@ -40,6 +47,12 @@ struct Account {
     devices: u64,
     /// Whether a main device could approve: one that has its tokens, and not one whose answer may have been lost.
     has_main: bool,
+}
+
+impl Account {
+    fn has(&self, proven: &PasswordHash) -> bool {
+        self.password.as_ref().is_some_and(|password| password.is_same_password(proven))
+    }
 }
 
 impl Command for SignUp {
@@ -66,7 +79,7 @@ impl Command for SetPassword {
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
         let PasswordChange { user, old, new, keep, now } = &self.0;
         let Some(account) = account(work, user).await? else { return Ok(Err(AccountRefusal::NoSuchUser)) };
-        if old.is_some() && account.password != *old {
+        if old.as_ref().is_some_and(|old| !account.has(old)) {
             return Ok(Err(AccountRefusal::PasswordChanged));
         }
         store_password(work, user, new).await?;
@@ -75,6 +88,18 @@ impl Command for SetPassword {
             return Ok(Ok(Committed { value: vec![], entries: vec![] }));
         }
         sign_outs::all_but(work, user, *keep, *now).await.map(Ok)
+    }
+}
+
+impl Command for RenewPassword {
+    const OPERATION: &'static str = "renew_password";
+    type Output = bool;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
+        const RENEW: &str = "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?";
+        let mut values = Values::new();
+        values.text(&self.new.0).text(self.user.as_str()).text(&self.old.0);
+        Ok(sql::execute(work.connection().await?, RENEW, &mut values).await? > 0)
     }
 }
 
@@ -93,7 +118,7 @@ impl Command for SignInDevice {
             (None, _) => return Ok(Err(AccountRefusal::NoSuchUser)),
         };
         if let Proof::Password(proven) = &new.proof
-            && account.password.as_ref() != Some(proven)
+            && !account.has(proven)
         {
             return Ok(Err(AccountRefusal::PasswordChanged));
         }
