@@ -4,7 +4,7 @@ use crate::pack::Packed;
 use crate::read::Readers;
 use crate::row::Columns;
 use crate::sql::RowsSql;
-use lockstep_model::{Bounds, ConversationId, DeviceId, Interval, Intervals, Seq, UnixMs, UserId, limits};
+use lockstep_model::{Bounds, ConversationId, DeviceId, Interval, Intervals, Seq, UnixMs, UserId};
 use lockstep_ports::{Followed, StoreError};
 use std::cmp::Reverse;
 use std::sync::{Arc, LazyLock};
@@ -36,6 +36,7 @@ struct Stay {
 pub(crate) async fn followed(
     readers: Arc<Readers>,
     devices: Vec<(UserId, DeviceId)>,
+    receipts_members_max: u64,
 ) -> Result<Vec<Vec<Followed>>, StoreError> {
     let mut answers: Vec<Vec<Followed>> = vec![vec![]; devices.len()];
     readers
@@ -49,7 +50,7 @@ pub(crate) async fn followed(
             |row| {
                 let mut columns = Columns::of(row);
                 if let Some(answer) = answers.get_mut(columns.index()?) {
-                    *answer = merged(stays(columns.optional_blob()?.unwrap_or_default())?);
+                    *answer = merged(stays(columns.optional_blob()?.unwrap_or_default(), receipts_members_max)?);
                 }
                 Ok(())
             },
@@ -58,7 +59,7 @@ pub(crate) async fn followed(
     Ok(answers)
 }
 
-fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
+fn stays(packed: &[u8], receipts_members_max: u64) -> Result<Vec<Stay>, sqlx::Error> {
     let mut packed = Packed::new(packed);
     let mut stays = Vec::new();
     while !packed.is_empty() {
@@ -66,7 +67,7 @@ fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
         let bounds = Bounds { floor: Seq::new(packed.int()?), head: Seq::new(packed.int()?) };
         let active_at = UnixMs::new(packed.int()?);
         let feed = packed.int()? == 1;
-        let is_small = packed.int()? <= limits::RECEIPTS_MEMBERS_MAX && !feed;
+        let is_small = packed.int()? <= receipts_members_max && !feed;
         let cursor = packed.optional_int()?.map(Seq::new);
         let interval = Interval {
             joined_seq: Seq::new(packed.int()?),

@@ -5,7 +5,7 @@ use crate::sql::Values;
 use crate::store::SqliteStore;
 use crate::write::{AddMembers, ChangeDetails, CreateGroup, Join, Leave, RemoveMember, SetRole};
 use async_trait::async_trait;
-use lockstep_model::{Conversation, ConversationId, DetailsChange, DeviceId, Intervals, Role, Seq, UserId, limits};
+use lockstep_model::{Conversation, ConversationId, DetailsChange, DeviceId, Intervals, Role, Seq, UserId};
 use lockstep_ports::{Actor, Committed, Followed, GroupRefusal, Groups, NewGroup, Standing, StoreError};
 
 type Refusable<T> = Result<Result<Committed<T>, GroupRefusal>, StoreError>;
@@ -54,9 +54,10 @@ impl Groups for SqliteStore {
              LEFT JOIN cursors k ON k.device = ?3 AND k.conversation = c.id WHERE c.id = ?1 ORDER BY m.joined_seq";
         let mut values = Values::new();
         values.blob(conversation.as_bytes()).text(user.as_str()).blob(device.as_bytes());
+        let receipts_members_max = self.receipts_members_max();
         let stay = |columns: &mut Columns<'_>| {
             let (bounds, active_at) = (columns.bounds()?, columns.time()?);
-            let is_small = columns.int()? <= limits::RECEIPTS_MEMBERS_MAX;
+            let is_small = columns.int()? <= receipts_members_max;
             let cursor = columns.optional_int()?.map(Seq::new);
             let intervals = Intervals(vec![columns.interval()?]);
             Ok(Followed { conversation, bounds, active_at, cursor, intervals, is_small })

@@ -64,6 +64,7 @@ fn retention_is_set_for_each_kind() {
 fn the_printed_configuration_gives_the_same_again() {
     let mut config = Config { data: "a \"folder\"".into(), ..Config::default() };
     config.limits.stop_timeout_ms = 100;
+    config.retention.period_s = 60;
     config.retention.room.count_max = Some(1_000);
     config.retention.direct.age_max_s = Some(60);
     assert_eq!(file(&config.to_toml()).load(), Ok(config));
@@ -213,8 +214,20 @@ fn wrong_configurations_name_key_value_and_fix() {
             "test.toml sets retention.group.age_max_s to 59: it must be a whole number from 60 to 3153600000",
         ),
         (
+            file("[retention]\nperiod_s = 0"),
+            "test.toml sets retention.period_s to 0: it must be a whole number from 1 to 86400",
+        ),
+        (
+            file("[limits]\nreceipts_members_max = 257"),
+            "test.toml sets limits.receipts_members_max to 257: it must be a whole number from 0 to 256",
+        ),
+        (
+            file("[limits]\nreceipts_gather_ms = 9"),
+            "test.toml sets limits.receipts_gather_ms to 9: it must be a whole number from 10 to 60000",
+        ),
+        (
             file("[retention.chat]\ncount_max = 9"),
-            "test.toml sets retention.chat, which is no setting: known here are direct, group, room, feed",
+            "test.toml sets retention.chat, which is no setting: known here are period_s, direct, group, room, feed",
         ),
         (
             environment(&[("LOCKSTEP_RETENTION__FEED__COUNT_MAX", "0")]),
