@@ -17,7 +17,7 @@ pub struct SqliteOptions {
     pub group_members_max: u32,
     /// Members of one room; one more is refused.
     pub room_members_max: u32,
-    /// Members up to which a conversation is [small](lockstep_ports::Followed::is_small).
+    /// Members up to which [receipts are told](lockstep_ports::Followed::tells_receipts) in a conversation.
     pub receipts_members_max: u32,
     /// Moved heads that are remembered for [`moved_since`](lockstep_ports::MessageLog::moved_since), 24 bytes each; older
     /// marks get `None`.
