@@ -2,10 +2,11 @@
 
 use crate::api::store_failed;
 use crate::receipts::Telling;
+use crate::trace::NOWHERE;
 use crate::{Connection, Engine};
 use lockstep_model::{
-    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, ReceiptSettings, TokenGeneration,
-    UnixMs, UserId,
+    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, ReceiptSettings, Seq, StageName,
+    TokenGeneration, UnixMs, UserId,
 };
 use lockstep_ports::{Connected, DirectoryRefusal, Mailbox, OffsetsChange};
 use std::sync::Arc;
@@ -119,6 +120,7 @@ impl Engine {
             generation: connection.generation,
             at: now,
         });
+        self.0.trace.note_of(&connection, StageName::Connected, NOWHERE, Seq::ZERO);
         Ok(Admission { connection, epoch: self.epoch(), feed: connected.feed, offsets, receipts })
     }
 
@@ -143,6 +145,7 @@ impl Engine {
     /// why the server closed it, if it did. To be called once.
     pub async fn disconnect(&self, connection: &Arc<Connection>, topics: Vec<ConversationId>, reason: Option<Code>) {
         self.0.ports.broker.close(&topics, &connection.mailbox).await;
+        self.0.trace.note_of(connection, StageName::Disconnected, NOWHERE, Seq::ZERO);
         self.0.events.emit(EventKind::Disconnect, || Event::Disconnect {
             user: connection.user.clone(),
             device: connection.device,

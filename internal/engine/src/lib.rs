@@ -16,6 +16,7 @@ mod conversations;
 mod cursors;
 mod devices;
 mod events;
+mod explain;
 mod groups;
 mod heads;
 mod history;
@@ -25,6 +26,7 @@ mod offsets;
 mod people;
 mod presence;
 mod publisher;
+mod questions;
 mod reader;
 mod reads;
 mod receipts;
@@ -34,6 +36,7 @@ mod ring;
 mod services;
 mod sign_ins;
 mod signals;
+mod trace;
 
 pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
 pub use admission::{Admission, Claim};
@@ -49,3 +52,4 @@ pub use lockstep_ports::{
     ChannelDeletion, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof, ServiceRefusal, Standing, Wakeup,
 };
 pub use sign_ins::{Polled, WaitingSignIn};
+pub use trace::Tracer;

@@ -6,6 +6,7 @@ mod http;
 mod limits;
 mod nsq;
 mod retention;
+mod trace;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use error::ConfigError;
@@ -13,6 +14,7 @@ pub use http::HttpConfig;
 pub use limits::Limits;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
 pub use retention::{RetentionConfig, RetentionRuleConfig};
+pub use trace::TraceConfig;
 
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -52,6 +54,8 @@ pub struct Config {
     pub nsq_http: NsqHttpConfig,
     /// How long conversations keep their entries.
     pub retention: RetentionConfig,
+    /// What is remembered of entries on their way.
+    pub trace: TraceConfig,
     /// The bounds.
     pub limits: Limits,
     /// Whether the server is to be tried out: what is convenient then is on unless it is set otherwise. A flag alone.
@@ -132,6 +136,7 @@ impl Default for Config {
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
             retention: RetentionConfig::default(),
+            trace: TraceConfig::default(),
             limits: Limits::default(),
             dev: false,
         }
@@ -176,6 +181,7 @@ impl Config {
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
             .chain(self.retention.checks())
+            .chain(self.trace.checks())
             .find(|(_, right)| !right)
         {
             return Err(ConfigError::value(figment, key));
