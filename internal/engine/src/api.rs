@@ -1,6 +1,7 @@
 //! The handle that doors hold, and what is behind it.
 
 use crate::blocks::BlocksNoted;
+use crate::bootstrap::Bootstraps;
 use crate::connections::Connections;
 use crate::cursors::Cursors;
 use crate::events::Emitter;
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) sign_ins: SignIns,
     pub(crate) trace: Arc<Trace>,
     pub(crate) questions: Questions,
+    pub(crate) bootstraps: Bootstraps,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -87,7 +89,7 @@ impl Engine {
         let receipts = Teller::start(Arc::clone(&ports.broker), config.receipts_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
         let (connections, sign_ins) = (Connections::default(), SignIns::default());
-        Self(Arc::new(Inner {
+        let engine = Self(Arc::new(Inner {
             ports,
             config,
             connections,
@@ -105,9 +107,12 @@ impl Engine {
             sign_ins,
             trace,
             questions: Questions::default(),
+            bootstraps: Bootstraps::default(),
             tasks,
             stopping,
-        }))
+        }));
+        engine.start_bootstraps();
+        engine
     }
 
     /// Stops in order: lets nobody in, closes all connections with `shutting_down`, waits until they are gone, finishes
@@ -181,6 +186,7 @@ impl Engine {
                     let _gone = connection.mailbox.answer(Notice::Unread { reference, outcome });
                 });
             }
+            Ask::Bootstrap(frame) => self.bootstrap(connection, *frame),
             Ask::Recheck { conversations, offsets_version } => {
                 self.spawn(connection, move |engine, connection| async move {
                     engine.recheck(connection, conversations, offsets_version).await;

@@ -1,5 +1,6 @@
 //! The engine's bounds.
 
+use crate::BootstrapConfig;
 use lockstep_model::limits;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct EngineConfig {
     pub connections_max: usize,
     /// Conversations of one user.
     pub conversations_per_user_max: usize,
+    /// How new devices are filled.
+    pub bootstrap: BootstrapConfig,
 }
 
 impl Default for EngineConfig {
@@ -44,6 +47,7 @@ impl Default for EngineConfig {
             trace_records: 65_536,
             connections_max: 100_000,
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX,
+            bootstrap: BootstrapConfig::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod delivery;
 mod describe;
 mod early;
 mod ephemeral;
+mod filling;
 mod follows;
 mod handshake;
 mod held;

@@ -156,6 +156,7 @@ impl Session {
             Notice::Describe { question, conversation } => {
                 self.ask(Ask::Described { question, topic: self.topic_state(conversation) });
             }
+            Notice::Fill(notice) => self.handle_fill(*notice),
             Notice::Receipts(receipts) => self.handle_receipts(*receipts),
             Notice::Overflowed => self.recheck(),
             Notice::Failed(code) => self.close(code),

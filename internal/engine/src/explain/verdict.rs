@@ -130,7 +130,9 @@ impl Facts {
             }
             TopicMode::NotFollowed => (
                 Verdict::Waiting,
-                "The device is connected and does not follow the conversation yet: its feed tells it to.".to_owned(),
+                "The device is connected and does not follow the conversation yet: its feed tells it to, or it \
+                 is still to be filled."
+                    .to_owned(),
             ),
             TopicMode::Live => (
                 Verdict::Waiting,

@@ -223,6 +223,14 @@ fn wrong_configurations_name_key_value_and_fix() {
             file("[trace]\nrecords = 4194305"),
             "test.toml sets trace.records to 4194305: it must be a whole number from 0 to 4194304",
         ),
+        (
+            file("[bootstrap]\nwait_s = 0"),
+            "test.toml sets bootstrap.wait_s to 0: it must be a whole number from 1 to 86400",
+        ),
+        (
+            file("[bootstrap]\nfallback = 'main'"),
+            "test.toml sets bootstrap.fallback to \"main\": it must be \"none\" or \"log\"",
+        ),
         (file("limits = 5"), "test.toml sets limits to 5: it must be a table"),
         (file("token_ttl_s = 0"), "test.toml sets token_ttl_s to 0: it must be a whole number from 1 to 2592000"),
         (

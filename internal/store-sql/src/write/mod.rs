@@ -31,7 +31,7 @@ pub(crate) use aliases::{PutAlias, RemoveAlias};
 pub(crate) use append::{AppendRow, Appends};
 pub(crate) use conversations::CreateConversation;
 pub(crate) use cursors::{Cursors, LowerCursors};
-pub(crate) use devices::{ConnectDevice, CreateDevice, RemoveDevice};
+pub(crate) use devices::{ConnectDevice, CreateDevice, FillDevice, RemoveDevice};
 pub(crate) use groups::{ChangeDetails, CreateGroup};
 pub(crate) use job::{Batch, Call, Command};
 pub(crate) use maintain::{Maintain, RaiseFloor};
