@@ -9,6 +9,7 @@ mod chat;
 mod cli;
 mod commands;
 mod demo;
+mod explain;
 mod serve;
 
 use anyhow::{Context, Result};
@@ -47,6 +48,7 @@ async fn run(cli: Cli) -> Result<()> {
         Some(Command::Device(command)) => commands::device(command).await,
         Some(Command::Service(command)) => commands::service(command).await,
         Some(Command::Conversation(command)) => commands::conversation(command).await,
+        Some(Command::Explain(args)) => explain::run(args).await,
         Some(Command::Alias(command)) => commands::alias(command).await,
     }
 }

@@ -295,6 +295,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         mailbox_max: limits.mailbox_max as u32,
         appends_waiting_max: limits.appends_waiting_max as usize,
         ring_bytes_max: limits.ring_bytes_max as usize,
+        trace_records: config.trace.records as usize,
         connections_max: limits.connections_max as usize,
         conversations_per_user_max: limits.conversations_per_user_max as usize,
         receipts_period: Duration::from_millis(limits.receipts_gather_ms),

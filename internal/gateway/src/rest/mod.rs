@@ -5,6 +5,7 @@ mod attempts;
 mod caller;
 mod conversations;
 mod devices;
+mod explain;
 mod groups;
 mod measure;
 mod messages;
@@ -19,6 +20,7 @@ mod sessions;
 mod sign_ins;
 
 pub(crate) use attempts::Attempts;
+pub use explain::{ExplainParams, explain};
 pub use rates::Rate;
 pub(crate) use rates::Rates;
 pub use requests::RequestRates;
