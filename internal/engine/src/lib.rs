@@ -10,6 +10,7 @@ mod accounts;
 mod admin;
 mod admission;
 mod api;
+mod blocks;
 mod config;
 mod connections;
 mod conversations;
