@@ -42,7 +42,10 @@ async fn house(records: usize) -> Result<(Engine, Vec<Arc<Connection>>), Box<dyn
         engine.ensure_user(user.clone()).await.map_err(|code| code.to_string())?;
         let device = engine.create_device(&user, "phone", DeviceKind::Main).await.map_err(|code| code.to_string())?;
         let claim = Claim { user, device: device.id, token_generation: device.token_generation };
-        let admission = engine.connect(claim, None, OffsetsVersion::ZERO).await.map_err(|code| code.to_string())?;
+        let admission = engine
+            .connect(claim, None, OffsetsVersion::ZERO, Default::default())
+            .await
+            .map_err(|code| code.to_string())?;
         connections.push(admission.connection);
     }
     Ok((engine, connections))

@@ -195,6 +195,10 @@ impl Broker for LosingBroker {
         self.0.has_consumers(topic)
     }
 
+    fn devices(&self, topic: ConversationId) -> Vec<DeviceId> {
+        self.0.devices(topic)
+    }
+
     fn topics(&self) -> Vec<ConversationId> {
         self.0.topics()
     }

@@ -3,10 +3,11 @@
 use super::socket::{Incoming, Socket, Stream, WriteError};
 use super::translate;
 use crate::GatewayState;
-use lockstep_engine::{Connection, Mailbox, Tracer, Wakeup};
-use lockstep_model::{Code, Epoch, Notice, OffsetsVersion, Ref, SharedEntry, TopicMode};
+use lockstep_engine::{Connection, Mailbox, Origin, Tracer, Wakeup};
+use lockstep_model::{Ask, Code, Epoch, Notice, OffsetsVersion, Ref, SharedEntry, TopicMode};
 use lockstep_session::{Admitted, Effect, Event, Session};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -40,11 +41,13 @@ pub(crate) fn run(
     socket: WebSocketStream<Stream>,
     state: GatewayState,
     place: OwnedSemaphorePermit,
+    address: Option<Box<IpAddr>>,
 ) -> impl Future<Output = ()> {
     let mut shell = Shell {
         session: Session::new(Arc::clone(&state.session), Instant::now()),
         socket: Socket::new(socket, state.config.write_timeout),
         state,
+        address,
         connection: None,
         inbox: Vec::new(),
     };
@@ -120,6 +123,8 @@ struct Shell {
     session: Session,
     socket: Socket,
     state: GatewayState,
+    /// Where the connection comes from, until it is let in.
+    address: Option<Box<IpAddr>>,
     connection: Option<Arc<Connection>>,
     inbox: Vec<Notice>,
 }
@@ -239,6 +244,9 @@ impl Shell {
                 }
                 Effect::Ask(ask) => {
                     if let Some(connection) = connection {
+                        if matches!(ask, Ask::Acked { .. }) {
+                            state.meters.acks.increment(1);
+                        }
                         state.engine.ask(connection, ask);
                     }
                 }
@@ -259,7 +267,7 @@ impl Shell {
 
     /// Leaves the engine, then says goodbye.
     async fn end(self, end: End) {
-        let Self { session, socket, state, connection, inbox } = self;
+        let Self { session, socket, state, connection, inbox, .. } = self;
         if let Some(connection) = connection {
             let reason = match end {
                 End::Gone => None,
@@ -301,7 +309,10 @@ impl Shell {
             counted.map(|()| claim).map_err(|_| Code::Overloaded)
         });
         let admission = match claim {
-            Ok(claim) => self.state.engine.connect(claim, epoch, offsets_version).await,
+            Ok(claim) => {
+                let origin = Origin { door: "websocket", address: self.address.take().map(|address| *address) };
+                self.state.engine.connect(claim, epoch, offsets_version, origin).await
+            }
             Err(code) => Err(code),
         };
         match admission {
@@ -341,13 +352,15 @@ async fn wakeup(connection: &Option<Arc<Connection>>, inbox: &mut Vec<Notice>) -
 mod tests {
     use super::*;
 
-    fn size_of_future<F: Future>(_: fn(WebSocketStream<Stream>, GatewayState, OwnedSemaphorePermit) -> F) -> usize {
+    fn size_of_future<F: Future>(
+        _: fn(WebSocketStream<Stream>, GatewayState, OwnedSemaphorePermit, Option<Box<IpAddr>>) -> F,
+    ) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn a_connection_is_small() {
         let bytes = size_of_future(run);
-        assert!(bytes <= 1_120, "{bytes} bytes");
+        assert!(bytes <= 1_128, "{bytes} bytes");
     }
 }
