@@ -5,7 +5,7 @@ use crate::rest::caller::Administrator;
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
-use lockstep_model::{ConversationId, DeviceId, Explanation, MessageRef, MessageRefError, Seq};
+use lockstep_model::{DeviceId, Explanation, MessageRefError};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -16,11 +16,8 @@ pub(crate) struct ExplainParams {
     /// The device.
     device: DeviceId,
     /// `CONVERSATION:SEQ`, or the id of an entry.
-    message: Option<String>,
-    /// Instead of `message`: the conversation ...
-    conversation: Option<ConversationId>,
-    /// ... and the place.
-    seq: Option<Seq>,
+    #[param(example = "019a2b1d-1111-7abc-8def-1234567890ab:1")]
+    message: String,
 }
 
 /// `GET /v1/admin/explain`: when a message was committed, published, delivered to a device and acknowledged by it, or why not.
@@ -32,13 +29,6 @@ pub(crate) async fn explain(
     Administrator: Administrator,
     Params(params): Params<ExplainParams>,
 ) -> Result<Json<Explanation>, Problem> {
-    let ExplainParams { device, message, conversation, seq } = params;
-    let message = match (message, conversation, seq) {
-        (Some(message), None, None) => {
-            message.parse().map_err(|error: MessageRefError| bad_request(&error.to_string()))?
-        }
-        (None, Some(conversation), Some(seq)) if seq > Seq::ZERO => MessageRef::Place { conversation, seq },
-        _ => return Err(bad_request("Name the message by \"conversation\" and \"seq\", or by \"message\"")),
-    };
-    Ok(Json(state.engine.explain(device, message).await?))
+    let message = params.message.parse().map_err(|error: MessageRefError| bad_request(&error.to_string()))?;
+    Ok(Json(state.engine.explain(params.device, message).await?))
 }
