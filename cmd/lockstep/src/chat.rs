@@ -3,13 +3,16 @@
 mod about;
 mod groups;
 mod input;
+mod links;
 mod screen;
 
+use crate::credentials::Credentials;
 use anyhow::{Context, Result, bail};
 use input::Line;
+use links::Desk;
 use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Client, ClientConfig, Conversations, Event, Events, FixedToken, LocalStore, SendError, Sent, SqliteStore,
+    Approver, Client, ClientConfig, Conversations, Event, Events, FixedToken, LocalStore, SendError, Sent, SqliteStore,
     StopReason, TokenError, TokenReason, TokenSource,
 };
 use screen::Screen;
@@ -19,21 +22,27 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+/// The door of a server that is started without any settings.
+pub(crate) const DOOR: &str = "ws://127.0.0.1:8080/v1/ws";
+
 /// Chat as one device of a user. Each line of the input is a message; lines that begin with `/` are commands.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The user to be.
-    #[arg(long = "as", value_name = "USER")]
-    user: String,
+    #[arg(long = "as", value_name = "USER", required_unless_present = "credentials", conflicts_with = "credentials")]
+    user: Option<String>,
+    /// Be the device that `lockstep device link` has made, with the credentials in this file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "device_name", "data"])]
+    credentials: Option<PathBuf>,
     /// The name of the device; it is made if need be.
     #[arg(long, default_value = "terminal")]
     device_name: String,
     /// The server's data folder, whose admin socket gives out tokens.
     #[arg(long, default_value = "./lockstep-data")]
     data: PathBuf,
-    /// The server's WebSocket door.
-    #[arg(long, default_value = "ws://127.0.0.1:8080/v1/ws")]
-    server: String,
+    /// The server's WebSocket door [default: that of the credentials, else ws://127.0.0.1:8080/v1/ws]
+    #[arg(long)]
+    server: Option<String>,
     /// An access token, instead of asking the admin socket.
     #[arg(long, env = "LOCKSTEP_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
@@ -91,28 +100,47 @@ impl TokenSource for AdminTokens {
 ///
 /// If it cannot start, the server says to stop, a message or command was refused, or `--until-count` was not reached.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let user: UserId = args.user.parse().context("--as")?;
-    let path = match &args.store {
-        Some(path) => path.clone(),
-        None => args.data.join("chat").join(format!("{}-{}.db", file_part(&args.user), file_part(&args.device_name))),
-    };
-    let store = open_store(&path).await?;
-    let tokens: Arc<dyn TokenSource> = match &args.token {
-        Some(Secret(token)) => Arc::new(FixedToken::new(token.as_str())),
-        None => Arc::new(AdminTokens {
-            data: args.data.clone(),
-            user: args.user.clone(),
-            device_name: args.device_name.clone(),
-        }),
-    };
-    let rest = Conversations::new(rest_url(&args.server), tokens.clone());
-    let (client, events) = Client::start(ClientConfig::new(args.server.as_str(), tokens, Arc::new(store.clone())));
-    let mut chat = Chat::new(&args, user, client.clone(), rest, store.clone());
+    let Identity { user, server, store, tokens } = identity(&args)?;
+    let store = open_store(&store).await?;
+    let url = rest_url(&server);
+    let rest = Conversations::new(url.as_str(), tokens.clone());
+    let approver = Approver::new(url, tokens.clone());
+    let (client, events) = Client::start(ClientConfig::new(server, tokens, Arc::new(store.clone())));
+    let mut chat = Chat::new(&args, user, client.clone(), rest, approver, store.clone());
     let outcome = chat.talk(events).await;
     client.stop().await;
     store.close().await;
     outcome?;
     chat.verdict()
+}
+
+/// Who chats, where, and with what.
+struct Identity {
+    user: UserId,
+    server: String,
+    /// The file that keeps what the device has.
+    store: PathBuf,
+    tokens: Arc<dyn TokenSource>,
+}
+
+fn identity(args: &Args) -> Result<Identity> {
+    if let Some(path) = &args.credentials {
+        let kept = Credentials::read(path)?;
+        let (user, server) = (kept.user.clone(), args.server.clone().unwrap_or_else(|| kept.server.clone()));
+        let store = args.store.clone().unwrap_or_else(|| path.with_extension("db"));
+        let tokens = kept.tokens(path, &rest_url(&server));
+        return Ok(Identity { user, server, store, tokens });
+    }
+    let name = args.user.clone().context("--as says who to be")?;
+    let user: UserId = name.parse().context("--as")?;
+    let server = args.server.clone().unwrap_or_else(|| DOOR.to_owned());
+    let file = || format!("{}-{}.db", file_part(&name), file_part(&args.device_name));
+    let store = args.store.clone().unwrap_or_else(|| args.data.join("chat").join(file()));
+    let tokens: Arc<dyn TokenSource> = match &args.token {
+        Some(Secret(token)) => Arc::new(FixedToken::new(token.as_str())),
+        None => Arc::new(AdminTokens { data: args.data.clone(), user: name, device_name: args.device_name.clone() }),
+    };
+    Ok(Identity { user, server, store, tokens })
 }
 
 async fn open_store(path: &Path) -> Result<SqliteStore> {
@@ -130,7 +158,7 @@ fn file_part(name: &str) -> String {
 }
 
 /// Where the server of a WebSocket door takes REST requests.
-fn rest_url(door: &str) -> String {
+pub(crate) fn rest_url(door: &str) -> String {
     let (scheme, rest) = door.split_once("://").unwrap_or(("ws", door));
     let host = rest.split('/').next().unwrap_or_default();
     format!("{}://{host}", if scheme == "wss" { "https" } else { "http" })
@@ -139,6 +167,7 @@ fn rest_url(door: &str) -> String {
 struct Chat {
     client: Client,
     rest: Conversations,
+    links: Desk,
     store: SqliteStore,
     user: UserId,
     screen: Screen,
@@ -153,11 +182,19 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(args: &Args, user: UserId, client: Client, rest: Conversations, store: SqliteStore) -> Self {
+    fn new(
+        args: &Args,
+        user: UserId,
+        client: Client,
+        rest: Conversations,
+        approver: Approver,
+        store: SqliteStore,
+    ) -> Self {
         let target = args.with.clone().map(Target::User).or(args.conversation.map(Target::Conversation));
         Self {
             client,
             rest,
+            links: Desk::new(approver),
             store,
             user,
             screen: Screen,
@@ -233,6 +270,9 @@ impl Chat {
             Ok(Line::Recall(target)) => self.recall(target).await,
             Ok(Line::Unread) => self.unread().await,
             Ok(Line::Read) => self.read().await,
+            Ok(Line::Link(shown)) => self.find_link(&shown).await,
+            Ok(Line::Approve) => self.answer_link(true).await,
+            Ok(Line::Refuse) => self.answer_link(false).await,
             Ok(Line::Who) => self.who(),
             Ok(Line::Help) => input::HELP.iter().try_for_each(|line| self.screen.note(line)),
             Ok(Line::Quit) => {

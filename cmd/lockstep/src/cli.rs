@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Give users passwords.
     #[command(subcommand)]
     User(UserCommand),
-    /// List and remove devices.
+    /// Link this terminal as a device; list and remove devices.
     #[command(subcommand)]
     Device(DeviceCommand),
     /// List services, replace their tokens, revoke them. `lockstep token service` makes one.
@@ -197,6 +197,8 @@ pub(crate) enum UserCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
+    /// Become a sub device of a user: shows a code and a QR code, and waits until a main device approves.
+    Link(crate::link::Args),
     /// Print a user's devices: id, kind, name, when it was last seen (milliseconds since 1970).
     List {
         /// Whose devices

@@ -97,6 +97,7 @@ pub(crate) async fn user(command: UserCommand) -> Result<()> {
 /// See [`token`].
 pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
     match command {
+        DeviceCommand::Link(args) => crate::link::run(args).await,
         DeviceCommand::List { user, place } => {
             let data = place.data_folder()?;
             let list = admin::explain(&data, admin::client(&data).devices(&user).await)?;

@@ -8,7 +8,9 @@ mod bench;
 mod chat;
 mod cli;
 mod commands;
+mod credentials;
 mod demo;
+mod link;
 mod serve;
 
 use anyhow::{Context, Result};

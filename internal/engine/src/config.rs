@@ -1,6 +1,7 @@
 //! The engine's bounds.
 
 use lockstep_model::limits;
+use lockstep_ports::LinkBounds;
 use std::time::Duration;
 
 /// The engine's bounds and periods. The defaults are the design's.
@@ -26,6 +27,10 @@ pub struct EngineConfig {
     pub connections_max: usize,
     /// Conversations of one user.
     pub conversations_per_user_max: usize,
+    /// How long a link waits.
+    pub link_ttl: Duration,
+    /// Links that wait; one more is refused until one of them ends.
+    pub links_waiting: LinkBounds,
 }
 
 impl Default for EngineConfig {
@@ -41,6 +46,8 @@ impl Default for EngineConfig {
             ring_bytes_max: 64 * 1024 * 1024,
             connections_max: 100_000,
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX,
+            link_ttl: Duration::from_secs(120),
+            links_waiting: LinkBounds { all: 2_000, per_network: 20 },
         }
     }
 }

@@ -11,6 +11,7 @@ mod device;
 mod event;
 mod feed;
 mod group;
+mod link;
 mod log_change;
 mod people;
 mod raw_body;
@@ -26,10 +27,11 @@ pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGen
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
+pub use link::{Link, SecretHash};
 pub use lockstep_protocol::{
     Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
-    IdError, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason,
-    StateChange, Target, UnixMs, Unread, UserId, limits,
+    IdError, Kind, LinkId, Offset, OffsetsVersion, Online, Receipt, Ref, Sender, Seq, ServiceName, Shown, SignInId,
+    SkipReason, StateChange, Target, UnixMs, Unread, UserId, limits,
 };
 pub use log_change::LogChange;
 pub use people::{

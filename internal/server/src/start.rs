@@ -298,6 +298,8 @@ fn engine_config(config: &Config) -> EngineConfig {
         ring_bytes_max: limits.ring_bytes_max as usize,
         connections_max: limits.connections_max as usize,
         conversations_per_user_max: limits.conversations_per_user_max as usize,
+        link_ttl: config.links.ttl(),
+        links_waiting: config.links.waiting(),
         // Tail loss is found within one heartbeat (I4).
         heads_period: EngineConfig::default().heads_period.min(Duration::from_millis(limits.heartbeat_ms)),
         ..EngineConfig::default()
@@ -321,6 +323,7 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         },
         service_sends: rate(limits.service_sends_per_second, limits.service_sends_burst),
         accounts: config.gateway_accounts(),
+        links: config.links.gateway(),
         ..GatewayConfig::default()
     };
     let session = &mut gateway.session;

@@ -204,6 +204,11 @@ uuid_id!(
     "a sign-in id"
 );
 uuid_id!(
+    /// A device that asks to be linked to a user.
+    LinkId,
+    "a link id"
+);
+uuid_id!(
     /// A device: made by the server, unique across users. Its text is 36 characters, valid in an NSQ channel name.
     DeviceId,
     "a device id"

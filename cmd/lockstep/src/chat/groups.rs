@@ -112,7 +112,7 @@ impl Chat {
     }
 
     /// What the server gave; a refusal is shown and counted.
-    fn heard<T>(&mut self, answer: Result<T, RestError>) -> Result<Option<T>> {
+    pub(super) fn heard<T>(&mut self, answer: Result<T, RestError>) -> Result<Option<T>> {
         match answer {
             Ok(given) => Ok(Some(given)),
             Err(error) => {

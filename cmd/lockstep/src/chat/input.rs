@@ -14,6 +14,7 @@ pub(super) const HELP: &[&str] = &[
     "/members, /invite USER USER, /remove USER, /leave: of the group",
     "/reply #N TEXT, /react #N KEY, /unreact #N KEY, /edit #N TEXT, /recall #N: about message N",
     "/unread: what is not read yet; /read: all of it is read; /who: where things stand",
+    "/link CODE: who asks to be linked to you; /approve lets that device in, /refuse does not",
     "/quit; a line that begins with // is sent with one /",
 ];
 
@@ -36,6 +37,9 @@ pub(super) enum Line {
     Recall(Seq),
     Unread,
     Read,
+    Link(String),
+    Approve,
+    Refuse,
     Who,
     Help,
     Quit,
@@ -99,6 +103,10 @@ pub(super) fn parse(line: &str) -> Result<Line, String> {
         "recall" => target(argument).map(Line::Recall),
         "unread" => Ok(Line::Unread),
         "read" => Ok(Line::Read),
+        "link" if argument.is_empty() => Err("which? the new device shows a code, as in /link 7KQM-4XRT".to_owned()),
+        "link" => Ok(Line::Link(argument.to_owned())),
+        "approve" => Ok(Line::Approve),
+        "refuse" => Ok(Line::Refuse),
         "who" => Ok(Line::Who),
         "help" => Ok(Line::Help),
         "quit" => Ok(Line::Quit),
@@ -152,13 +160,16 @@ mod tests {
             ("/invite ben", Ok(Line::Invite(users(&["ben"])))),
             ("/reply #7 Yes,  why?", Ok(Line::Reply { target: Seq::new(7), text: "Yes,  why?".to_owned() })),
             ("/unreact 7 +1", Ok(Line::React { target: Seq::new(7), key: "+1".to_owned(), on: false })),
+            ("/link 7kqm 4xrt", Ok(Line::Link("7kqm 4xrt".to_owned()))),
             ("/recall #7", Ok(Line::Recall(Seq::new(7)))),
         ];
         for (line, expected) in cases {
             assert_eq!(parse(line), expected, "{line:?}");
         }
         assert_eq!(parse(&format!("/in {id}")), Ok(Line::In(Place::Id(id.parse().expect("an id")))));
-        for line in ["/to", "/in ben", "/in abc", "/nothing", "/group Trip", "/edit 7", "/recall x", "/react x +1"] {
+        for line in
+            ["/to", "/in ben", "/in abc", "/nothing", "/group Trip", "/edit 7", "/recall x", "/react x +1", "/link"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
     }

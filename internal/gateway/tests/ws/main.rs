@@ -4,6 +4,7 @@ mod ephemeral;
 mod frames;
 mod handshake;
 mod house;
+mod links;
 mod lives;
 mod personal;
 mod rates;

@@ -28,6 +28,7 @@ pub async fn directory(stores: &Stores) {
     super::people::people(stores).await;
     super::reads::reads(stores).await;
     super::accounts::accounts(stores).await;
+    super::links::links(stores).await;
     super::groups::groups(stores).await;
 }
 

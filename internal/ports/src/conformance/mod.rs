@@ -7,6 +7,7 @@ mod accounts;
 mod broker;
 mod directory;
 mod groups;
+mod links;
 mod message_log;
 mod messages;
 mod offsets;

@@ -4,6 +4,7 @@ mod accounts;
 mod error;
 mod http;
 mod limits;
+mod links;
 mod nsq;
 mod retention;
 
@@ -11,6 +12,7 @@ pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignU
 pub use error::ConfigError;
 pub use http::HttpConfig;
 pub use limits::Limits;
+pub use links::LinksConfig;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
 pub use retention::{RetentionConfig, RetentionRuleConfig};
 
@@ -46,6 +48,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Who may sign up and in.
     pub accounts: AccountsConfig,
+    /// How devices are linked.
+    pub links: LinksConfig,
     /// How conversations are called in NSQ.
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
@@ -129,6 +133,7 @@ impl Default for Config {
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
             http: HttpConfig::default(),
             accounts: AccountsConfig::default(),
+            links: LinksConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
             retention: RetentionConfig::default(),
@@ -175,6 +180,7 @@ impl Config {
             .chain(self.http.checks())
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
+            .chain(self.links.checks())
             .chain(self.retention.checks())
             .find(|(_, right)| !right)
         {

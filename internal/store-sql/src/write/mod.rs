@@ -14,6 +14,7 @@ mod devices;
 mod entries;
 mod groups;
 mod job;
+mod links;
 mod maintain;
 mod member_state;
 mod members;
@@ -34,6 +35,7 @@ pub(crate) use cursors::{Cursors, LowerCursors};
 pub(crate) use devices::{ConnectDevice, CreateDevice, RemoveDevice};
 pub(crate) use groups::{ChangeDetails, CreateGroup};
 pub(crate) use job::{Batch, Call, Command};
+pub(crate) use links::{AddLink, AnswerLink, ClaimLink};
 pub(crate) use maintain::{Maintain, RaiseFloor};
 pub(crate) use member_state::ChangeState;
 #[cfg(test)]
