@@ -2,8 +2,11 @@
 
 mod about;
 mod groups;
+mod here;
 mod input;
 mod links;
+mod parse;
+mod people;
 mod screen;
 
 use crate::credentials::Credentials;
@@ -12,8 +15,8 @@ use input::Line;
 use links::Desk;
 use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Approver, Client, ClientConfig, Conversations, Event, Events, FixedToken, LocalStore, SendError, Sent, SqliteStore,
-    StopReason, TokenError, TokenReason, TokenSource,
+    Approver, Client, ClientConfig, Conversations, Devices, Event, Events, FixedToken, LocalStore, People, SendError,
+    Sent, SqliteStore, StopReason, TokenError, TokenReason, TokenSource,
 };
 use screen::Screen;
 use std::path::{Path, PathBuf};
@@ -103,10 +106,8 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let Identity { user, server, store, tokens } = identity(&args)?;
     let store = open_store(&store).await?;
     let url = rest_url(&server);
-    let rest = Conversations::new(url.as_str(), tokens.clone());
-    let approver = Approver::new(url, tokens.clone());
-    let (client, events) = Client::start(ClientConfig::new(server, tokens, Arc::new(store.clone())));
-    let mut chat = Chat::new(&args, user, client.clone(), rest, approver, store.clone());
+    let (client, events) = Client::start(ClientConfig::new(server, tokens.clone(), Arc::new(store.clone())));
+    let mut chat = Chat::new(&args, user, client.clone(), &url, &tokens, store.clone());
     let outcome = chat.talk(events).await;
     client.stop().await;
     store.close().await;
@@ -168,6 +169,8 @@ struct Chat {
     client: Client,
     rest: Conversations,
     links: Desk,
+    people: People,
+    devices: Devices,
     store: SqliteStore,
     user: UserId,
     screen: Screen,
@@ -186,15 +189,17 @@ impl Chat {
         args: &Args,
         user: UserId,
         client: Client,
-        rest: Conversations,
-        approver: Approver,
+        url: &str,
+        tokens: &Arc<dyn TokenSource>,
         store: SqliteStore,
     ) -> Self {
         let target = args.with.clone().map(Target::User).or(args.conversation.map(Target::Conversation));
         Self {
             client,
-            rest,
-            links: Desk::new(approver),
+            rest: Conversations::new(url, tokens.clone()),
+            links: Desk::new(Approver::new(url, tokens.clone())),
+            people: People::new(url, tokens.clone()),
+            devices: Devices::new(url, tokens.clone()),
             store,
             user,
             screen: Screen,
@@ -253,17 +258,25 @@ impl Chat {
     }
 
     async fn take_line(&mut self, line: &str) -> Result<()> {
-        match input::parse(line) {
+        match parse::parse(line) {
             Ok(Line::Nothing) => Ok(()),
             Ok(Line::Text(text)) => self.send(Body::text(&text)).await,
             Ok(Line::To(user)) => self.turn_to(Target::User(user)),
             Ok(Line::In(place)) => self.go(place).await,
             Ok(Line::List) => self.list().await,
-            Ok(Line::Group { title, members }) => self.make_group(&title, &members).await,
+            Ok(Line::Group(draft)) => self.make_group(&draft).await,
+            Ok(Line::Room(draft)) => self.make_room(&draft).await,
+            Ok(Line::Join(place)) => self.join(place).await,
             Ok(Line::Members) => self.members().await,
             Ok(Line::Invite(users)) => self.invite(&users).await,
             Ok(Line::Remove(user)) => self.remove(&user).await,
             Ok(Line::Leave) => self.leave().await,
+            Ok(Line::Title(title)) => self.retitle(title).await,
+            Ok(Line::Role { user, role }) => self.set_role(&user, role).await,
+            Ok(Line::Mute(minutes)) => self.mute(minutes).await,
+            Ok(Line::Keep(change)) => self.keep(change).await,
+            Ok(Line::History(before)) => self.history(before).await,
+            Ok(Line::Personal(line)) => self.personal(line).await,
             Ok(Line::Reply { target, text }) => self.reply(target, &text).await,
             Ok(Line::React { target, key, on }) => self.react(target, &key, on).await,
             Ok(Line::Edit { target, text }) => self.edit(target, &text).await,

@@ -19,6 +19,8 @@ pub struct DeviceWanted {
     pub name: Option<String>,
     /// What it runs on; likewise.
     pub platform: Option<String>,
+    /// Whether a new one is to be filled by a main device that is there, instead of from the log.
+    pub fill: bool,
 }
 
 /// Who wants to sign in. What stands here has been proven.
@@ -128,6 +130,7 @@ impl Engine {
             again,
             name,
             platform,
+            unfilled: wanted.fill,
             alone,
             refresh: hash,
             refresh_expires_at: expires_at,

@@ -1,5 +1,7 @@
 //! The handle that doors hold, and what is behind it.
 
+use crate::blocks::BlocksNoted;
+use crate::bootstrap::Bootstraps;
 use crate::connections::Connections;
 use crate::cursors::Cursors;
 use crate::events::Emitter;
@@ -56,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) reader: Reader,
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) presence: Presence,
+    pub(crate) blocks_noted: BlocksNoted,
     pub(crate) signals: Signals,
     pub(crate) receipts: Arc<Teller>,
     /// Rises with every change of what users let others hear.
@@ -64,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) changing_settings: tokio::sync::Mutex<()>,
     pub(crate) sign_ins: SignIns,
     pub(crate) link_waiters: Arc<LinkWaiters>,
+    pub(crate) bootstraps: Bootstraps,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -81,7 +85,7 @@ impl Engine {
         let receipts = Teller::start(Arc::clone(&ports.broker), config.receipts_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
         let (connections, sign_ins) = (Connections::default(), SignIns::default());
-        Self(Arc::new(Inner {
+        let engine = Self(Arc::new(Inner {
             ports,
             config,
             connections,
@@ -91,15 +95,19 @@ impl Engine {
             reader,
             cursors,
             presence: Presence::default(),
+            blocks_noted: BlocksNoted::default(),
             signals: Signals::default(),
             receipts,
             settings_changes: AtomicU64::new(0),
             changing_settings: tokio::sync::Mutex::default(),
             sign_ins,
             link_waiters: Arc::default(),
+            bootstraps: Bootstraps::default(),
             tasks,
             stopping,
-        }))
+        }));
+        engine.start_bootstraps();
+        engine
     }
 
     /// Stops in order: lets nobody in, closes all connections with `shutting_down`, waits until they are gone, finishes
@@ -169,6 +177,7 @@ impl Engine {
                     let _gone = connection.mailbox.answer(Notice::Unread { reference, outcome });
                 });
             }
+            Ask::Bootstrap(frame) => self.bootstrap(connection, *frame),
             Ask::Recheck { conversations, offsets_version } => {
                 self.spawn(connection, move |engine, connection| async move {
                     engine.recheck(connection, conversations, offsets_version).await;

@@ -1,5 +1,6 @@
 //! The engine's bounds.
 
+use crate::BootstrapConfig;
 use lockstep_model::limits;
 use lockstep_ports::LinkBounds;
 use std::time::Duration;
@@ -31,6 +32,8 @@ pub struct EngineConfig {
     pub link_ttl: Duration,
     /// Links that wait; one more is refused until one of them ends.
     pub links_waiting: LinkBounds,
+    /// How new devices are filled.
+    pub bootstrap: BootstrapConfig,
 }
 
 impl Default for EngineConfig {
@@ -48,6 +51,7 @@ impl Default for EngineConfig {
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX,
             link_ttl: Duration::from_secs(120),
             links_waiting: LinkBounds { all: 2_000, per_network: 20 },
+            bootstrap: BootstrapConfig::default(),
         }
     }
 }

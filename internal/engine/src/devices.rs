@@ -34,7 +34,7 @@ impl Engine {
     pub async fn create_device(&self, user: &UserId, name: &str, kind: DeviceKind) -> Result<Device, Code> {
         check_name(name)?;
         let (id, now) = (DeviceId::generate(), UnixMs::now());
-        let device = NewDevice { id, user: user.clone(), name: name.to_owned(), kind, now };
+        let device = NewDevice { id, user: user.clone(), name: name.to_owned(), kind, unfilled: false, now };
         let created = self.0.ports.directory.create_device(device).await.map_err(failed)?.map_err(refused)?;
         self.tell(&created, DeviceChange::Added);
         Ok(self.announce(created).await)
@@ -77,6 +77,7 @@ impl Engine {
         self.0.connections.close_device(&removed.value.user, device, Code::DeviceRemoved);
         self.tell(&removed, DeviceChange::Removed);
         self.forget_sign_ins(&removed.value);
+        self.forget_filling(&removed.value.user, device);
         let removed = self.announce(removed).await;
         let channels = self.delete_channels(&removed).await;
         Ok(Removal { device: removed, channels })

@@ -9,6 +9,8 @@
 mod accounts;
 mod admission;
 mod api;
+mod blocks;
+mod bootstrap;
 mod config;
 mod connections;
 mod conversations;
@@ -38,6 +40,7 @@ mod signals;
 pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
 pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
+pub use bootstrap::BootstrapConfig;
 pub use config::EngineConfig;
 pub use connections::Connection;
 pub use devices::Removal;

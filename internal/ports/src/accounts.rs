@@ -119,6 +119,8 @@ pub struct SignIn {
     pub name: String,
     /// What it runs on.
     pub platform: Option<String>,
+    /// Whether another main device is to give a new one its history.
+    pub unfilled: bool,
     /// Refuses with `NeedsApproval` while the user has a main device that is signed in. One that signed in by this command
     /// counts once it has connected or refreshed its tokens: its answer may have been lost.
     pub alone: bool,

@@ -301,6 +301,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         link_ttl: config.links.ttl(),
         links_waiting: config.links.waiting(),
         // Tail loss is found within one heartbeat (I4).
+        bootstrap: config.bootstrap.bounds(Duration::from_millis(limits.ack_timeout_ms)),
         heads_period: EngineConfig::default().heads_period.min(Duration::from_millis(limits.heartbeat_ms)),
         ..EngineConfig::default()
     }

@@ -50,6 +50,7 @@ async fn sign_in(store: &SqliteStore) -> Device {
         again: None,
         name: "phone".into(),
         platform: None,
+        unfilled: false,
         alone: false,
         refresh: hash(0),
         refresh_expires_at: at(0),

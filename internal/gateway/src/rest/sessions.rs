@@ -27,6 +27,9 @@ pub(super) struct DeviceRequest {
     #[serde(default)]
     #[schema(max_length = 128)]
     platform: Option<String>,
+    /// Whether a new one is to be filled by another main device, as linked ones are, instead of from the server's log.
+    #[serde(default)]
+    fill: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -84,7 +87,7 @@ pub(super) async fn sign_in_external(
 
 impl DeviceRequest {
     fn checked(self) -> Result<DeviceWanted, Problem> {
-        let Self { id: known, name, platform } = self;
+        let Self { id: known, name, platform, fill } = self;
         if known.is_none() && name.is_none() {
             return Err(bad_request("\"device\" must have a \"name\", or the \"id\" of a device that is there"));
         }
@@ -101,7 +104,7 @@ impl DeviceRequest {
                 "\"platform\" must have at most {max} characters, none of them a control character"
             )));
         }
-        Ok(DeviceWanted { known, name, platform })
+        Ok(DeviceWanted { known, name, platform, fill })
     }
 }
 

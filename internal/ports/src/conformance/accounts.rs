@@ -47,6 +47,7 @@ fn sign_in(user: &UserId) -> SignIn {
         again: None,
         name: "phone".into(),
         platform: Some("android".into()),
+        unfilled: false,
         alone: false,
         refresh: token(),
         refresh_expires_at: at(1_000),

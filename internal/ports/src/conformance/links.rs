@@ -113,7 +113,14 @@ async fn ana(stores: &Stores) -> (User, Device) {
 }
 
 async fn device_of(stores: &Stores, user: &User, kind: DeviceKind) -> Device {
-    let new = NewDevice { id: DeviceId::generate(), user: user.id.clone(), name: "another".into(), kind, now: at(0) };
+    let new = NewDevice {
+        id: DeviceId::generate(),
+        user: user.id.clone(),
+        name: "another".into(),
+        kind,
+        unfilled: false,
+        now: at(0),
+    };
     stores.directory.create_device(new).await.expect("create_device").expect("the user exists").value
 }
 
@@ -282,6 +289,7 @@ async fn a_link_ends_with_the_device_that_answered(stores: &Stores) {
                     again: Some(phone.token_generation),
                     name: "phone".into(),
                     platform: None,
+                    unfilled: false,
                     alone: false,
                     refresh: RefreshHash(secret().0),
                     refresh_expires_at: at(9_000),

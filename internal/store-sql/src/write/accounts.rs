@@ -208,6 +208,8 @@ async fn create(
         removed_at: None,
         signed_out_at: None,
         platform: new.platform.clone(),
+        unfilled: new.unfilled,
+        public_key: None,
     };
     let entries = insert(work, &device, new.refresh, new.refresh_expires_at).await?;
     Ok(Ok(Committed { value: device, entries }))
@@ -220,11 +222,13 @@ pub(super) async fn insert(
     refresh: RefreshHash,
     refresh_expires_at: UnixMs,
 ) -> Result<Vec<Entry>, sqlx::Error> {
-    const INSERT: &str = "INSERT INTO devices (id, user, name, kind, created_at, platform, tokens_unused) \
-         VALUES (?, ?, ?, ?, ?, ?, 1)";
+    const INSERT: &str = "INSERT INTO devices \
+         (id, user, name, kind, created_at, platform, unfilled, public_key, tokens_unused) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)";
     let mut values = Values::new();
     values.blob(device.id.as_bytes()).text(device.user.as_str()).text(&device.name).text(device.kind.as_str());
-    values.int(device.created_at.get()).optional_text(device.platform.as_deref());
+    values.int(device.created_at.get()).optional_text(device.platform.as_deref()).int(device.unfilled.into());
+    values.optional_text(device.public_key.as_deref());
     sql::execute(work.connection().await?, INSERT, &mut values).await?;
     store_token(work, device.id, refresh, refresh_expires_at).await?;
     let change = FeedChange::DeviceLinked { device: device.id };

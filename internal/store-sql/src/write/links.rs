@@ -163,6 +163,8 @@ impl Command for ClaimLink {
             removed_at: None,
             signed_out_at: None,
             platform: link.platform,
+            unfilled: false,
+            public_key: link.public_key,
         };
         let entries = accounts::insert(work, &device, claim.refresh, claim.refresh_expires_at).await?;
         Ok(Ok(Committed { value: device, entries }))

@@ -219,7 +219,7 @@ impl Machine {
                 self.event(Event::Receipts { conversation, receipts });
             }
             ServerFrame::Unread { reference, conversations } => self.handle_unread(reference, conversations),
-            ServerFrame::Welcome(_) => {}
+            ServerFrame::Bootstrap(_) | ServerFrame::Welcome(_) => {}
         }
     }
 
