@@ -41,6 +41,8 @@ pub(crate) enum Command {
     /// Make conversations.
     #[command(subcommand)]
     Conversation(ConversationCommand),
+    /// Say what became of a message for a device, and why the device has not got it.
+    Explain(ExplainArgs),
     /// Say what users and conversations are called elsewhere, such as in another protocol.
     #[command(subcommand)]
     Alias(AliasCommand),
@@ -229,6 +231,21 @@ pub(crate) enum ConversationCommand {
         #[command(flatten)]
         place: Place,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The device's id, as `lockstep device list` prints it
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: String,
+    /// The message: CONVERSATION:SEQ, or the entry's id, which is looked for in the conversations of the device's user
+    #[arg(long, value_name = "MESSAGE")]
+    pub(crate) message: String,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Subcommand)]

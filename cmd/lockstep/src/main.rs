@@ -10,6 +10,7 @@ mod cli;
 mod commands;
 mod credentials;
 mod demo;
+mod explain;
 mod link;
 mod serve;
 
@@ -49,6 +50,7 @@ async fn run(cli: Cli) -> Result<()> {
         Some(Command::Device(command)) => commands::device(command).await,
         Some(Command::Service(command)) => commands::service(command).await,
         Some(Command::Conversation(command)) => commands::conversation(command).await,
+        Some(Command::Explain(args)) => explain::run(args).await,
         Some(Command::Alias(command)) => commands::alias(command).await,
     }
 }

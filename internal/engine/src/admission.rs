@@ -3,10 +3,11 @@
 use crate::api::store_failed;
 use crate::bootstrap::Unfilled;
 use crate::receipts::Telling;
+use crate::trace::NOWHERE;
 use crate::{Connection, Engine};
 use lockstep_model::{
-    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, ReceiptSettings, TokenGeneration,
-    UnixMs, UserId,
+    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, ReceiptSettings, Seq, StageName,
+    TokenGeneration, UnixMs, UserId,
 };
 use lockstep_ports::{Connected, DirectoryRefusal, Mailbox, OffsetsChange};
 use std::sync::Arc;
@@ -125,6 +126,7 @@ impl Engine {
             generation: connection.generation,
             at: now,
         });
+        self.0.trace.note_of(&connection, StageName::Connected, NOWHERE, Seq::ZERO);
         let (epoch, feed, unfilled) = (self.epoch(), connected.feed, connected.device.unfilled);
         Ok(Admission { connection, epoch, feed, unfilled, offsets, receipts })
     }
@@ -150,6 +152,7 @@ impl Engine {
     /// why the server closed it, if it did. To be called once.
     pub async fn disconnect(&self, connection: &Arc<Connection>, topics: Vec<ConversationId>, reason: Option<Code>) {
         self.0.ports.broker.close(&topics, &connection.mailbox).await;
+        self.0.trace.note_of(connection, StageName::Disconnected, NOWHERE, Seq::ZERO);
         self.0.events.emit(EventKind::Disconnect, || Event::Disconnect {
             user: connection.user.clone(),
             device: connection.device,

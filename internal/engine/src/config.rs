@@ -14,6 +14,8 @@ pub struct EngineConfig {
     pub cursors_period: Duration,
     /// How long receipts gather: at most one is told per conversation and user in this time.
     pub receipts_period: Duration,
+    /// Most members of a conversation in which receipts are told. The store's bound is to be the same.
+    pub receipts_members_max: u64,
     /// Live entries and signals that may wait for one connection; more make it read the log.
     pub mailbox_max: u32,
     /// Appends that may wait for the store; more are answered with `try_again`.
@@ -24,6 +26,8 @@ pub struct EngineConfig {
     pub ring_entries_max: usize,
     /// Bytes that all rings keep together; beyond it they forget their oldest.
     pub ring_bytes_max: usize,
+    /// Records that the trace keeps of what happened to entries; 0 is none. Rounded up to a power of two.
+    pub trace_records: usize,
     /// Connections that this process serves; one more is refused with `overloaded`.
     pub connections_max: usize,
     /// Conversations of one user.
@@ -42,11 +46,13 @@ impl Default for EngineConfig {
             heads_period: Duration::from_secs(5),
             cursors_period: Duration::from_secs(1),
             receipts_period: Duration::from_millis(200),
+            receipts_members_max: limits::RECEIPTS_MEMBERS_MAX,
             mailbox_max: 1_024,
             appends_waiting_max: 16_384,
             appends_per_commit_max: 1_024,
             ring_entries_max: 256,
             ring_bytes_max: 64 * 1024 * 1024,
+            trace_records: 65_536,
             connections_max: 100_000,
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX,
             link_ttl: Duration::from_secs(120),

@@ -17,6 +17,7 @@ mod conversations;
 mod cursors;
 mod devices;
 mod events;
+mod explain;
 mod groups;
 mod heads;
 mod history;
@@ -27,6 +28,7 @@ mod offsets;
 mod people;
 mod presence;
 mod publisher;
+mod questions;
 mod reader;
 mod reads;
 mod receipts;
@@ -36,6 +38,7 @@ mod ring;
 mod services;
 mod sign_ins;
 mod signals;
+mod trace;
 
 pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
 pub use admission::{Admission, Claim};
@@ -54,3 +57,4 @@ pub use lockstep_ports::{
     ServiceRefusal, Standing, Wakeup,
 };
 pub use sign_ins::{Polled, WaitingSignIn};
+pub use trace::Tracer;

@@ -5,6 +5,7 @@ mod attempts;
 mod caller;
 mod conversations;
 mod devices;
+mod explain;
 mod groups;
 mod links;
 mod measure;
@@ -20,6 +21,7 @@ mod sessions;
 mod sign_ins;
 
 pub(crate) use attempts::Attempts;
+pub use explain::{ExplainParams, explain};
 pub(crate) use links::{LinkOutcome, poll_link};
 pub use rates::Rate;
 pub(crate) use rates::Rates;

@@ -3,8 +3,8 @@
 use super::socket::{Incoming, Socket, Stream, WriteError};
 use super::translate;
 use crate::GatewayState;
-use lockstep_engine::{Connection, Mailbox, Wakeup};
-use lockstep_model::{Code, Epoch, Notice, OffsetsVersion, Ref};
+use lockstep_engine::{Connection, Mailbox, Tracer, Wakeup};
+use lockstep_model::{Code, Epoch, Notice, OffsetsVersion, Ref, SharedEntry, TopicMode};
 use lockstep_session::{Admitted, Effect, Event, Session};
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -102,13 +102,17 @@ struct Told {
 }
 
 impl Told {
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, event: &Event, tracer: &mut Option<Tracer<'_>>) {
         self.frames += 1;
-        self.deliveries += match event {
-            Event::Entry(_) => 1,
-            Event::Entries(entries) => entries.len() as u64,
-            _ => 0,
+        let entries: &[SharedEntry] = match event {
+            Event::Entry(entry) => std::slice::from_ref(entry),
+            Event::Entries(entries) => entries,
+            _ => return,
         };
+        self.deliveries += entries.len() as u64;
+        if let (Some(tracer), [first, ..]) = (tracer, entries) {
+            tracer.delivered(first.conversation, first.seq, entries[entries.len() - 1].seq);
+        }
     }
 }
 
@@ -162,7 +166,17 @@ impl Shell {
             return Err(End::Close(code));
         }
         let now = Instant::now();
-        std::mem::take(&mut self.inbox).into_iter().for_each(|notice| self.session.handle_notice(notice, now));
+        for notice in std::mem::take(&mut self.inbox) {
+            let read = if let Notice::Page(page) = &notice { Some(page.conversation) } else { None };
+            self.session.handle_notice(notice, now);
+            // Seldom beside the entries themselves.
+            if let (Some(conversation), Some(connection)) = (read, &self.connection) {
+                let topic = self.session.topic_state(conversation);
+                if topic.mode == TopicMode::Live {
+                    self.state.engine.tracer(connection).live(conversation, topic.next);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -207,19 +221,25 @@ impl Shell {
         Ok(())
     }
 
-    /// Carries out effects up to one that has to be waited for: those are not kept in the task while it waits.
+    /// Carries out effects up to one that has to be waited for, or until so much has gathered that it has to be written:
+    /// effects are not kept in the task while it waits.
     fn carry_out(&mut self, told: &mut Told) -> Pause {
-        while let Some(effect) = self.session.poll_effect() {
+        let Self { session, socket, state, connection, .. } = self;
+        let connection = connection.as_ref();
+        let mut tracer = connection.map(|connection| state.engine.tracer(connection));
+        while let Some(effect) = session.poll_effect() {
             match effect {
                 Effect::Emit(event) => {
-                    told.note(&event);
-                    if self.emit(event) {
+                    told.note(&event, &mut tracer);
+                    let mut full = false;
+                    translate::frames(event, &state.client_limits, |text| full = socket.push(text));
+                    if full {
                         return Pause::Full;
                     }
                 }
                 Effect::Ask(ask) => {
-                    if let Some(connection) = &self.connection {
-                        self.state.engine.ask(connection, ask);
+                    if let Some(connection) = connection {
+                        state.engine.ask(connection, ask);
                     }
                 }
                 Effect::Authenticate { token, epoch, offsets_version } => {
@@ -230,13 +250,6 @@ impl Shell {
             }
         }
         Pause::Settled
-    }
-
-    /// Gathers an event's frames. True if so much has gathered that it has to be written.
-    fn emit(&mut self, event: Event) -> bool {
-        let mut full = false;
-        translate::frames(event, &self.state.client_limits, |text| full = self.socket.push(text));
-        full
     }
 
     async fn flush(&mut self) -> Result<bool, End> {

@@ -284,7 +284,7 @@ async fn a_link_ends_with_the_device_that_answered(stores: &Stores) {
             _ => {
                 let sign_in = SignIn {
                     user: user.id.clone(),
-                    proof: Proof::Issuer { create_user: false },
+                    proof: Proof::Issuer { create_user: false, name: None },
                     device: phone.id,
                     again: Some(phone.token_generation),
                     name: "phone".into(),

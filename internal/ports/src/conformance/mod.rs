@@ -11,6 +11,7 @@ mod links;
 mod message_log;
 mod messages;
 mod offsets;
+mod passwords;
 mod people;
 mod reads;
 mod services;

@@ -11,7 +11,7 @@ use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use lockstep_auth::{Claim, Passwords, Tokens};
 use lockstep_engine::{ChannelDeletion, Engine};
-use lockstep_gateway::{BodyLimits, JsonBody, PathId, Problem, bad_request, no_such_route, wrong_method};
+use lockstep_gateway::{BodyLimits, JsonBody, PathId, Problem, bad_request, explain, no_such_route, wrong_method};
 use lockstep_model::{Device, DeviceId, DeviceKind, UnixMs, UserId};
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +42,12 @@ impl AdminState {
     }
 }
 
+impl FromRef<AdminState> for Engine {
+    fn from_ref(state: &AdminState) -> Self {
+        state.engine.clone()
+    }
+}
+
 impl FromRef<AdminState> for BodyLimits {
     fn from_ref(state: &AdminState) -> Self {
         state.body
@@ -56,6 +62,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/v1/users/{id}/devices", get(list_devices))
         .route("/v1/devices/{id}", delete(remove_device))
         .route("/v1/conversations", post(create_group))
+        .route("/v1/explain", get(explain))
         .merge(aliases::routes())
         .merge(services::routes())
         .merge(accounts::routes())

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, header};
 use hyper_util::rt::TokioIo;
+use lockstep_model::Explanation;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -176,6 +177,16 @@ impl AdminClient {
     /// See [`token`](Self::token).
     pub async fn remove_alias(&self, key: &AliasKey) -> Result<(), AdminError> {
         self.exchange(Method::POST, "/v1/aliases/remove", Some(key)).await.map(drop)
+    }
+
+    /// What became of a message, `CONVERSATION:SEQ` or the id of an entry, for a device.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn explain(&self, device: &str, message: &str) -> Result<Explanation, AdminError> {
+        let path = format!("/v1/explain?device={}&message={}", percent_encoded(device), percent_encoded(message));
+        self.ask(Method::GET, &path, None::<&()>).await
     }
 
     async fn ask<A: DeserializeOwned>(

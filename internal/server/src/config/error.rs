@@ -2,6 +2,7 @@
 
 use super::{
     AccountsConfig, BootstrapConfig, HttpConfig, Limits, LinksConfig, NsqConfig, RetentionConfig, TOKEN_TTL_S_MAX,
+    TraceConfig,
 };
 use figment::error::Kind;
 use figment::value::Value;
@@ -105,6 +106,7 @@ fn requirement(key: &str) -> String {
         key if let Some(requirement) = BootstrapConfig::requirement(key) => requirement,
         key if let Some(requirement) = AccountsConfig::requirement(key) => requirement,
         key if let Some(requirement) = LinksConfig::requirement(key) => requirement,
+        key if let Some(requirement) = TraceConfig::requirement(key) => requirement,
         _ => match Limits::default().table().find(|(name, ..)| key.strip_prefix("limits.") == Some(name)) {
             Some((_, _, min, max)) => whole_number(min, max),
             None => "a table".to_owned(),

@@ -8,6 +8,7 @@ mod limits;
 mod links;
 mod nsq;
 mod retention;
+mod trace;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use bootstrap::{BootstrapConfig, Fallback, SubNeedsMain};
@@ -17,6 +18,7 @@ pub use limits::Limits;
 pub use links::LinksConfig;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
 pub use retention::{RetentionConfig, RetentionRuleConfig};
+pub use trace::TraceConfig;
 
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -58,6 +60,8 @@ pub struct Config {
     pub nsq_http: NsqHttpConfig,
     /// How long conversations keep their entries.
     pub retention: RetentionConfig,
+    /// What is remembered of entries on their way.
+    pub trace: TraceConfig,
     /// How new devices are filled.
     pub bootstrap: BootstrapConfig,
     /// The bounds.
@@ -141,6 +145,7 @@ impl Default for Config {
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
             retention: RetentionConfig::default(),
+            trace: TraceConfig::default(),
             bootstrap: BootstrapConfig::default(),
             limits: Limits::default(),
             dev: false,
@@ -187,6 +192,7 @@ impl Config {
             .chain(self.accounts.checks())
             .chain(self.links.checks())
             .chain(self.retention.checks())
+            .chain(self.trace.checks())
             .chain(self.bootstrap.checks())
             .find(|(_, right)| !right)
         {
