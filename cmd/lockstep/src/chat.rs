@@ -4,16 +4,19 @@ mod about;
 mod groups;
 mod here;
 mod input;
+mod links;
 mod parse;
 mod people;
 mod screen;
 
+use crate::credentials::Credentials;
 use anyhow::{Context, Result, bail};
 use input::Line;
+use links::Desk;
 use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Client, ClientConfig, Conversations, Devices, Event, Events, FixedToken, LocalStore, People, SendError, Sent,
-    SqliteStore, StopReason, TokenError, TokenReason, TokenSource,
+    Approver, Client, ClientConfig, Conversations, Devices, Event, Events, FixedToken, LocalStore, People, SendError,
+    Sent, SqliteStore, StopReason, TokenError, TokenReason, TokenSource,
 };
 use screen::Screen;
 use std::path::{Path, PathBuf};
@@ -22,21 +25,27 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+/// The door of a server that is started without any settings.
+pub(crate) const DOOR: &str = "ws://127.0.0.1:8080/v1/ws";
+
 /// Chat as one device of a user. Each line of the input is a message; lines that begin with `/` are commands.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The user to be.
-    #[arg(long = "as", value_name = "USER")]
-    user: String,
+    #[arg(long = "as", value_name = "USER", required_unless_present = "credentials", conflicts_with = "credentials")]
+    user: Option<String>,
+    /// Be the device that `lockstep device link` has made, with the credentials in this file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "device_name", "data"])]
+    credentials: Option<PathBuf>,
     /// The name of the device; it is made if need be.
     #[arg(long, default_value = "terminal")]
     device_name: String,
     /// The server's data folder, whose admin socket gives out tokens.
     #[arg(long, default_value = "./lockstep-data")]
     data: PathBuf,
-    /// The server's WebSocket door.
-    #[arg(long, default_value = "ws://127.0.0.1:8080/v1/ws")]
-    server: String,
+    /// The server's WebSocket door [default: that of the credentials, else ws://127.0.0.1:8080/v1/ws]
+    #[arg(long)]
+    server: Option<String>,
     /// An access token, instead of asking the admin socket.
     #[arg(long, env = "LOCKSTEP_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
@@ -94,28 +103,45 @@ impl TokenSource for AdminTokens {
 ///
 /// If it cannot start, the server says to stop, a message or command was refused, or `--until-count` was not reached.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let user: UserId = args.user.parse().context("--as")?;
-    let path = match &args.store {
-        Some(path) => path.clone(),
-        None => args.data.join("chat").join(format!("{}-{}.db", file_part(&args.user), file_part(&args.device_name))),
-    };
-    let store = open_store(&path).await?;
-    let tokens: Arc<dyn TokenSource> = match &args.token {
-        Some(Secret(token)) => Arc::new(FixedToken::new(token.as_str())),
-        None => Arc::new(AdminTokens {
-            data: args.data.clone(),
-            user: args.user.clone(),
-            device_name: args.device_name.clone(),
-        }),
-    };
-    let config = ClientConfig::new(args.server.as_str(), tokens.clone(), Arc::new(store.clone()));
-    let (client, events) = Client::start(config);
-    let mut chat = Chat::new(&args, user, client.clone(), &tokens, store.clone());
+    let Identity { user, server, store, tokens } = identity(&args)?;
+    let store = open_store(&store).await?;
+    let url = rest_url(&server);
+    let (client, events) = Client::start(ClientConfig::new(server, tokens.clone(), Arc::new(store.clone())));
+    let mut chat = Chat::new(&args, user, client.clone(), &url, &tokens, store.clone());
     let outcome = chat.talk(events).await;
     client.stop().await;
     store.close().await;
     outcome?;
     chat.verdict()
+}
+
+/// Who chats, where, and with what.
+struct Identity {
+    user: UserId,
+    server: String,
+    /// The file that keeps what the device has.
+    store: PathBuf,
+    tokens: Arc<dyn TokenSource>,
+}
+
+fn identity(args: &Args) -> Result<Identity> {
+    if let Some(path) = &args.credentials {
+        let kept = Credentials::read(path)?;
+        let (user, server) = (kept.user.clone(), args.server.clone().unwrap_or_else(|| kept.server.clone()));
+        let store = args.store.clone().unwrap_or_else(|| path.with_extension("db"));
+        let tokens = kept.tokens(path, &rest_url(&server));
+        return Ok(Identity { user, server, store, tokens });
+    }
+    let name = args.user.clone().context("--as says who to be")?;
+    let user: UserId = name.parse().context("--as")?;
+    let server = args.server.clone().unwrap_or_else(|| DOOR.to_owned());
+    let file = || format!("{}-{}.db", file_part(&name), file_part(&args.device_name));
+    let store = args.store.clone().unwrap_or_else(|| args.data.join("chat").join(file()));
+    let tokens: Arc<dyn TokenSource> = match &args.token {
+        Some(Secret(token)) => Arc::new(FixedToken::new(token.as_str())),
+        None => Arc::new(AdminTokens { data: args.data.clone(), user: name, device_name: args.device_name.clone() }),
+    };
+    Ok(Identity { user, server, store, tokens })
 }
 
 async fn open_store(path: &Path) -> Result<SqliteStore> {
@@ -133,7 +159,7 @@ fn file_part(name: &str) -> String {
 }
 
 /// Where the server of a WebSocket door takes REST requests.
-fn rest_url(door: &str) -> String {
+pub(crate) fn rest_url(door: &str) -> String {
     let (scheme, rest) = door.split_once("://").unwrap_or(("ws", door));
     let host = rest.split('/').next().unwrap_or_default();
     format!("{}://{host}", if scheme == "wss" { "https" } else { "http" })
@@ -142,6 +168,7 @@ fn rest_url(door: &str) -> String {
 struct Chat {
     client: Client,
     rest: Conversations,
+    links: Desk,
     people: People,
     devices: Devices,
     store: SqliteStore,
@@ -158,14 +185,21 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(args: &Args, user: UserId, client: Client, tokens: &Arc<dyn TokenSource>, store: SqliteStore) -> Self {
-        let server = rest_url(&args.server);
+    fn new(
+        args: &Args,
+        user: UserId,
+        client: Client,
+        url: &str,
+        tokens: &Arc<dyn TokenSource>,
+        store: SqliteStore,
+    ) -> Self {
         let target = args.with.clone().map(Target::User).or(args.conversation.map(Target::Conversation));
         Self {
             client,
-            rest: Conversations::new(server.as_str(), tokens.clone()),
-            people: People::new(server.as_str(), tokens.clone()),
-            devices: Devices::new(server, tokens.clone()),
+            rest: Conversations::new(url, tokens.clone()),
+            links: Desk::new(Approver::new(url, tokens.clone())),
+            people: People::new(url, tokens.clone()),
+            devices: Devices::new(url, tokens.clone()),
             store,
             user,
             screen: Screen,
@@ -249,6 +283,9 @@ impl Chat {
             Ok(Line::Recall(target)) => self.recall(target).await,
             Ok(Line::Unread) => self.unread().await,
             Ok(Line::Read) => self.read().await,
+            Ok(Line::Link(shown)) => self.find_link(&shown).await,
+            Ok(Line::Approve) => self.answer_link(true).await,
+            Ok(Line::Refuse) => self.answer_link(false).await,
             Ok(Line::Who) => self.who(),
             Ok(Line::Help) => input::HELP.iter().try_for_each(|line| self.screen.note(line)),
             Ok(Line::Quit) => {

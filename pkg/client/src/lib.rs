@@ -21,6 +21,7 @@ mod conversations;
 mod devices;
 mod event;
 mod kinds;
+mod links;
 pub mod machine;
 mod people;
 mod refreshed;
@@ -41,6 +42,7 @@ pub use conversations::{
 };
 pub use devices::{Device, DeviceKind, Devices, Removal, WaitingDevice};
 pub use event::{AskError, Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
+pub use links::{Approver, AskedLink, FoundLink, LinkOutcome, LinkProof, Links, NewDevice};
 pub use people::{Block, Contact, People, Profile, ProfileChange, ReceiptSettings, ReceiptSettingsChange};
 pub use refreshed::{RefreshedTokens, TokenKeeper};
 pub use rest::RestError;
