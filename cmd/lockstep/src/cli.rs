@@ -212,6 +212,16 @@ pub(crate) enum DeviceCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Print the removals whose channels are not all deleted yet, newest first: device, user, why it was removed, when
+    /// (milliseconds since 1970), attempts, when the next one is made (or done), servers that may have channels, the last
+    /// error.
+    Teardowns {
+        /// Those that are done too, for some days
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 #[derive(Debug, Subcommand)]

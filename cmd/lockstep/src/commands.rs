@@ -8,9 +8,10 @@ use crate::cli::{
 use anyhow::{Context, Result, bail};
 use lockstep_server::admin::{
     AliasInfo, AliasKey, AliasRequest, GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceTokenRequest,
-    TokenRequest,
+    TeardownInfo, TokenRequest,
 };
 use std::io::Write;
+use std::path::Path;
 
 /// `lockstep token`.
 ///
@@ -106,6 +107,7 @@ pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
             };
             list.devices.iter().try_for_each(|device| answer(&line(device)))
         }
+        DeviceCommand::Teardowns { all, place } => teardowns(&place.data_folder()?, all).await,
         DeviceCommand::Remove { id, place } => {
             let data = place.data_folder()?;
             match admin::explain(&data, admin::client(&data).remove_device(&id).await)? {
@@ -116,6 +118,24 @@ pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
                 ),
             }
             Ok(())
+        }
+    }
+}
+
+async fn teardowns(data: &Path, all: bool) -> Result<()> {
+    let mut after: Option<String> = None;
+    loop {
+        let page = admin::explain(data, admin::client(data).teardowns(all, after.as_deref()).await)?;
+        for TeardownInfo { device, user, reason, requested_at, attempts, last_error, pending, next_try_at, .. } in
+            &page.teardowns
+        {
+            let next = next_try_at.map_or_else(|| "done".to_owned(), |at| at.to_string());
+            let (pending, error) = (pending.join(","), last_error.as_deref().unwrap_or_default());
+            answer(&format!("{device}\t{user}\t{reason}\t{requested_at}\t{attempts}\t{next}\t{pending}\t{error}"))?;
+        }
+        match page.next {
+            Some(next) => after = Some(next),
+            None => return Ok(()),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::reader::Reader;
 use crate::receipts::{Place, Teller};
 use crate::sign_ins::SignIns;
 use crate::signals::Signals;
+use crate::teardowns::Teardowns;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
     Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, Notice, SendOutcome, Target, UnixMs,
@@ -48,7 +49,7 @@ pub struct Engine(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) ports: Ports,
     pub(crate) config: EngineConfig,
-    pub(crate) connections: Connections,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) events: Emitter,
     pub(crate) lane: Lane,
@@ -62,6 +63,7 @@ pub(crate) struct Inner {
     /// Held while such a change is stored and told, so that connections hear of two in the order of their commits.
     pub(crate) changing_settings: tokio::sync::Mutex<()>,
     pub(crate) sign_ins: SignIns,
+    pub(crate) teardowns: Arc<Teardowns>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -78,7 +80,8 @@ impl Engine {
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
         let receipts = Teller::start(Arc::clone(&ports.broker), config.receipts_period, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
-        let (connections, sign_ins) = (Connections::default(), SignIns::default());
+        let (connections, sign_ins) = (Arc::new(Connections::default()), SignIns::default());
+        let teardowns = Teardowns::start(&ports, &connections, &config, &tasks, &stopping);
         Self(Arc::new(Inner {
             ports,
             config,
@@ -94,6 +97,7 @@ impl Engine {
             settings_changes: AtomicU64::new(0),
             changing_settings: tokio::sync::Mutex::default(),
             sign_ins,
+            teardowns,
             tasks,
             stopping,
         }))

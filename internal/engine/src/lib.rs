@@ -27,22 +27,25 @@ mod publisher;
 mod reader;
 mod reads;
 mod receipts;
+mod removals;
 mod resume;
 mod retention;
 mod ring;
 mod services;
 mod sign_ins;
 mod signals;
+mod teardowns;
 
 pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
 pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
 pub use config::EngineConfig;
 pub use connections::Connection;
-pub use devices::Removal;
+pub use devices::is_device_name;
 pub use groups::{GroupDraft, is_avatar, is_title};
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
+pub use removals::Removal;
 // What doors need of the ports: they know the engine only.
 pub use lockstep_ports::{
     ChannelDeletion, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof, ServiceRefusal, Standing, Wakeup,

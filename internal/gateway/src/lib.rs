@@ -18,7 +18,7 @@ mod ws;
 
 pub use accounts::{AccountsConfig, Attempt};
 pub use client_address::{Peer, TrustedProxies};
-pub use http::{BodyLimits, JsonBody, PathId, bad_request};
+pub use http::{BodyLimits, JsonBody, Params, PathId, bad_request};
 pub use origins::Origins;
 pub use problem::Problem;
 pub use rest::{Rate, RequestRates, no_such_route, wrong_method};

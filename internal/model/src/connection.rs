@@ -2,8 +2,8 @@
 
 use crate::{SharedEntry, SharedSignal};
 use lockstep_protocol::{
-    Body, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Seq, Shown,
-    SkipReason, StateChange, Target, UnixMs, Unread, UserId,
+    Body, ClientMsgId, Code, ConversationId, DeviceOnline, EntryId, Kind, Offset, OffsetsVersion, Online, Receipt, Ref,
+    Seq, Shown, SkipReason, StateChange, Target, UnixMs, Unread, UserId,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
@@ -156,6 +156,8 @@ pub enum Notice {
     },
     /// What is so now of users that the connection watches.
     Presence(Box<[Online]>),
+    /// What is so now of the user's other devices.
+    Devices(Box<[DeviceOnline]>),
     /// The answer to [`Ask::Unread`].
     Unread {
         /// The request's ref.

@@ -18,6 +18,7 @@ mod retention;
 mod service;
 mod shared_entry;
 mod signal;
+mod teardown;
 mod topic;
 
 pub use connection::{Ask, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
@@ -27,9 +28,9 @@ pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
-    Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, Entry, EntryId, Epoch,
-    IdError, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason,
-    StateChange, Target, UnixMs, Unread, UserId, limits,
+    Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, DeviceOnline, Entry,
+    EntryId, Epoch, IdError, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Sender, Seq, ServiceName, Shown,
+    SignInId, SkipReason, StateChange, Target, UnixMs, Unread, UserId, limits,
 };
 pub use log_change::LogChange;
 pub use people::{
@@ -41,4 +42,5 @@ pub use retention::{Retention, RetentionRule};
 pub use service::{Scope, ScopeError, Service};
 pub use shared_entry::SharedEntry;
 pub use signal::{SharedSignal, Signal};
+pub use teardown::{Teardown, TeardownReason, TeardownState, TeardownTotals};
 pub use topic::{TopicPrefix, TopicPrefixError, is_topic_name};

@@ -1,20 +1,20 @@
 //! Users, devices, conversations and who is in them.
 
-use crate::{Accounts, Groups, Messages, People, Reads, Services, StoreError};
+use crate::{Accounts, DeviceRefusal, Groups, Messages, People, Reads, Services, StoreError, Teardowns};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
     Intervals, Member, MemberState, ReceiptSettings, Role, Seq, TokenGeneration, UnixMs, User, UserId,
 };
 
-/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Groups`], [`Messages`], [`People`] and
-/// [`Reads`] are parts of it.
+/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Groups`], [`Messages`], [`People`],
+/// [`Reads`] and [`Teardowns`] are parts of it.
 ///
 /// Every command is one commit, durable on return. Commands that members have to hear of write system entries into the
 /// users' feeds in the same commit and return them in [`Committed::entries`], in the order to publish. **Cancellation**:
 /// a dropped future may or may not have taken effect; every command may be given again.
 #[async_trait]
-pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
+pub trait Directory: Services + Accounts + Groups + Messages + People + Reads + Teardowns {
     /// Makes a user and the user's feed, or finds the one that is there.
     async fn ensure_user(&self, user: UserId, now: UnixMs) -> Result<User, StoreError>;
 
@@ -43,13 +43,10 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
         now: UnixMs,
     ) -> Result<Result<Connected, DirectoryRefusal>, StoreError>;
 
-    /// Removes a device: raises both generations, marks it removed, deletes its cursors. Feed: `device_removed`.
-    /// Removing it again changes nothing and returns no entries.
-    async fn remove_device(
-        &self,
-        device: DeviceId,
-        now: UnixMs,
-    ) -> Result<Result<Committed<Device>, DirectoryRefusal>, StoreError>;
+    /// Gives a device another name, for a device of its user: each may name itself, a main device all of them. Feed:
+    /// `device_renamed`. The name that it has changes nothing and returns no entries.
+    async fn rename_device(&self, rename: DeviceRename)
+    -> Result<Result<Committed<Device>, DeviceRefusal>, StoreError>;
 
     /// Makes a conversation with its members, all of whom must exist, in which nobody has a role: a direct one. Groups
     /// and rooms are made by [`Groups::create_group`]. One that exists is returned as it is, without entries; a new one is
@@ -142,6 +139,19 @@ pub struct NewDevice {
     pub name: String,
     /// What it is to its user.
     pub kind: DeviceKind,
+    /// The time.
+    pub now: UnixMs,
+}
+
+/// Another name of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRename {
+    /// The device.
+    pub device: DeviceId,
+    /// The device that wants it.
+    pub by: DeviceId,
+    /// The name.
+    pub name: String,
     /// The time.
     pub now: UnixMs,
 }

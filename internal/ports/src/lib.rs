@@ -22,6 +22,7 @@ mod offsets;
 mod people;
 mod reads;
 mod services;
+mod teardowns;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -31,8 +32,8 @@ pub use accounts::{
 };
 pub use broker::{Broker, ChannelDeletion};
 pub use directory::{
-    Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
-    NewDevice,
+    Committed, Connected, CursorRow, DeviceRename, Directory, DirectoryRefusal, Followed, ListedConversation,
+    NewConversation, NewDevice,
 };
 pub use error::StoreError;
 pub use events::Events;
@@ -44,3 +45,4 @@ pub use offsets::{Advanced, Offsets, OffsetsChange};
 pub use people::{People, PeopleRefusal};
 pub use reads::{Reads, SCANNED_MAX, TOTALLED_MAX};
 pub use services::{ServiceRefusal, Services};
+pub use teardowns::{DeviceRefusal, DeviceRemoval, Remover, TeardownAttempt, TeardownLeft, Teardowns};

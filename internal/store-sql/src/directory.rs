@@ -4,15 +4,15 @@ use crate::read::failed;
 use crate::row::{Columns, conversation_columns, device_columns};
 use crate::sql::{RowsSql, Values};
 use crate::store::SqliteStore;
-use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RemoveDevice};
+use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RenameDevice};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, Conversation, ConversationId, Details, Device, DeviceId, History, Intervals, Member, Seq, TokenGeneration,
     UnixMs, User, UserId,
 };
 use lockstep_ports::{
-    Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
-    NewDevice, StoreError,
+    Committed, Connected, CursorRow, DeviceRefusal, DeviceRename, Directory, DirectoryRefusal, Followed,
+    ListedConversation, NewConversation, NewDevice, StoreError,
 };
 use sqlx::sqlite::SqliteRow;
 use std::sync::LazyLock;
@@ -88,8 +88,11 @@ impl Directory for SqliteStore {
         self.command(ConnectDevice { device, token_generation, now }).await
     }
 
-    async fn remove_device(&self, device: DeviceId, now: UnixMs) -> Refusable<Committed<Device>> {
-        self.command(RemoveDevice { device, now }).await
+    async fn rename_device(
+        &self,
+        rename: DeviceRename,
+    ) -> Result<Result<Committed<Device>, DeviceRefusal>, StoreError> {
+        self.command(RenameDevice(rename)).await
     }
 
     async fn create_conversation(&self, conversation: NewConversation) -> Refusable<Committed<Conversation>> {

@@ -325,8 +325,8 @@ pub fn decode_server(text: &str) -> Result<Option<ServerFrame>, DecodeError> {
         "entry" => ServerFrame::Entry(fields(text, None)?),
         "signal" => ServerFrame::Signal(fields(text, None)?),
         "entries" => ServerFrame::Entries { entries: fields::<Entries>(text, None)?.entries },
-        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "presence" | "unread"
-        | "receipts" | "heartbeat" | "error" => fields(text, None)?,
+        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "presence" | "devices"
+        | "unread" | "receipts" | "heartbeat" | "error" => fields(text, None)?,
         _ => return Ok(None),
     };
     Ok(Some(frame))

@@ -93,6 +93,7 @@ fn server_type(frame: &ServerFrame) -> &'static str {
         ServerFrame::Done { .. } => "done",
         ServerFrame::Signal(_) => "signal",
         ServerFrame::Presence { .. } => "presence",
+        ServerFrame::Devices { .. } => "devices",
         ServerFrame::Unread { .. } => "unread",
         ServerFrame::Receipts { .. } => "receipts",
         ServerFrame::Heartbeat => "heartbeat",
@@ -129,6 +130,7 @@ fn every_frame_has_an_example() {
     );
     let all = [
         "caught_up",
+        "devices",
         "done",
         "entries",
         "entry",

@@ -172,7 +172,8 @@ async fn signing_in_again(stores: &Stores) {
     assert_eq!(found(stores, first.id).await, done.value);
     assert_eq!(rotate(stores, &first, old, token()).await, Err(AccountRefusal::OldGeneration));
     next_of(stores, &done.value, refresh).await;
-    stores.directory.remove_device(first.id, at(3)).await.expect("remove_device").expect("it is there");
+    device(stores, &user.id).await;
+    stores.remove(first.id, at(3)).await.expect("another main device stays");
     let removed = signed_in(stores, again(TokenGeneration(2), "x")).await;
     assert_eq!(removed, Err(AccountRefusal::DeviceRemoved));
 }
@@ -213,7 +214,7 @@ async fn too_many_devices(stores: &Stores) {
     let one = stores.directory.devices_of(user.id.clone()).await.expect("devices_of").remove(0);
     let again = SignIn { device: one.id, again: Some(one.token_generation), ..sign_in(&user.id) };
     assert!(signed_in(stores, again).await.is_ok(), "no further device");
-    stores.directory.remove_device(one.id, at(3)).await.expect("remove_device").expect("it is there");
+    stores.remove(one.id, at(3)).await.expect("another main device stays");
     assert!(signed_in(stores, sign_in(&user.id)).await.is_ok());
 }
 
@@ -237,7 +238,7 @@ async fn refresh_tokens_follow_each_other(stores: &Stores) {
     reused(stores, &two, other).await;
     let strange = Device { id: DeviceId::generate(), ..two };
     assert_eq!(rotate(stores, &strange, second, token()).await, Err(AccountRefusal::NoSuchDevice));
-    stores.directory.remove_device(one.id, at(3)).await.expect("remove_device").expect("it is there");
+    stores.remove(one.id, at(3)).await.expect("another main device stays");
     assert_eq!(rotate(stores, &one, fourth, token()).await, Err(AccountRefusal::DeviceRemoved));
 }
 

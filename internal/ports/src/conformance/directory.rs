@@ -2,7 +2,7 @@
 
 use super::Stores;
 use super::world::{at, nobody, seq};
-use crate::{CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
+use crate::{CursorRow, DeviceRefusal, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
     Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
     Intervals, Kind, Member, MemberState, Role, Sender, TokenGeneration, UnixMs, User, UserId,
@@ -28,6 +28,7 @@ pub async fn directory(stores: &Stores) {
     super::people::people(stores).await;
     super::reads::reads(stores).await;
     super::accounts::accounts(stores).await;
+    super::teardowns::teardowns(stores).await;
     super::groups::groups(stores).await;
 }
 
@@ -125,7 +126,7 @@ async fn removal(stores: &Stores) {
     for device in [device.id, kept.id] {
         stores.store_cursor(device, group, 7).await;
     }
-    let remove = async |id, ms| stores.directory.remove_device(id, at(ms)).await.expect("remove_device");
+    let remove = async |id, ms| stores.remove(id, at(ms)).await;
     let removed = remove(device.id, 50).await.expect("it is there");
     assert_eq!(removed.value.removed_at, Some(at(50)));
     assert!(removed.value.token_generation > device.token_generation);
@@ -139,7 +140,7 @@ async fn removal(stores: &Stores) {
     // Again: nothing.
     let again = remove(device.id, 60).await.expect("it is known");
     assert_eq!((&again.value, again.entries), (&removed.value, vec![]));
-    assert_eq!(remove(DeviceId::generate(), 60).await, Err(DirectoryRefusal::NoSuchDevice));
+    assert_eq!(remove(DeviceId::generate(), 60).await, Err(DeviceRefusal::NoSuchDevice));
     assert_eq!(stores.directory.device(device.id).await.expect("device"), Some(removed.value.clone()));
     let left = stores.directory.devices_of(user.id.clone()).await.expect("devices_of");
     assert_eq!(left.iter().map(|device| device.id).collect::<Vec<_>>(), [kept.id]);
@@ -158,7 +159,7 @@ async fn which_devices_are_gone(stores: &Stores) {
     let user = stores.make_user().await;
     let (there, removed, unknown) =
         (stores.make_device(&user.id).await.id, stores.make_device(&user.id).await.id, DeviceId::generate());
-    stores.directory.remove_device(removed, at(50)).await.expect("remove_device").expect("it is there");
+    stores.remove(removed, at(50)).await.expect("it may go");
     let gone = async |devices| stores.directory.gone(devices).await.expect("gone");
     assert_eq!(gone(vec![]).await, []);
     assert_eq!(gone(vec![there]).await, []);

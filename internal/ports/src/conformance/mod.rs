@@ -13,6 +13,7 @@ mod offsets;
 mod people;
 mod reads;
 mod services;
+mod teardowns;
 mod world;
 
 pub use broker::{broker, broker_in_order_and_once};

@@ -3,7 +3,7 @@
 use super::wire::{
     DeviceInfo, DeviceList, GroupInfo, GroupRequest, RemovalInfo, TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
-use super::{accounts, aliases, services};
+use super::{accounts, aliases, services, teardowns};
 use crate::config::TOKEN_TTL_S_MAX;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
@@ -59,6 +59,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .merge(aliases::routes())
         .merge(services::routes())
         .merge(accounts::routes())
+        .merge(teardowns::routes())
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
         .with_state(state)

@@ -3,8 +3,8 @@
 use super::socket_path;
 use super::wire::{
     AliasInfo, AliasKey, AliasRequest, DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo,
-    RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest,
-    UserInfo, UserRequest,
+    RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant, ServiceTokenRequest, TeardownList, TokenGrant,
+    TokenRequest, UserInfo, UserRequest,
 };
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -104,6 +104,17 @@ impl AdminClient {
     /// See [`token`](Self::token).
     pub async fn remove_device(&self, device: &str) -> Result<RemovalInfo, AdminError> {
         self.ask(Method::DELETE, &format!("/v1/devices/{}", percent_encoded(device)), None::<&()>).await
+    }
+
+    /// A page of the jobs of removals, newest first; `all`: those that are done too. `after` is the `next` of the page
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn teardowns(&self, all: bool, after: Option<&str>) -> Result<TeardownList, AdminError> {
+        let after = after.map(|after| format!("&after={}", percent_encoded(after))).unwrap_or_default();
+        self.ask(Method::GET, &format!("/v1/teardowns?all={all}{after}"), None::<&()>).await
     }
 
     /// Makes a group.

@@ -8,6 +8,7 @@ mod api;
 mod client;
 mod services;
 mod socket;
+mod teardowns;
 mod wire;
 
 pub(crate) use api::{AdminState, router};
@@ -16,8 +17,8 @@ pub use socket::SocketError;
 pub(crate) use socket::{AdminListener, AdminSocket};
 pub use wire::{
     AliasInfo, AliasKey, AliasRequest, DeviceInfo, DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo,
-    RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest,
-    UserInfo, UserRequest,
+    RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant, ServiceTokenRequest, TeardownInfo, TeardownList,
+    TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
 
 use std::path::{Path, PathBuf};

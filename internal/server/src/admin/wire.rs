@@ -225,3 +225,39 @@ pub struct AliasRequest {
     #[serde(flatten)]
     pub target: AliasInfo,
 }
+
+/// The jobs of removals: `GET /v1/teardowns?all=...&after=...`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeardownList {
+    /// Newest first.
+    pub teardowns: Vec<TeardownInfo>,
+    /// Where the next page begins; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// The job of a removal. Times are in milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TeardownInfo {
+    /// The device.
+    pub device: String,
+    /// Whose it was.
+    pub user: String,
+    /// Why it was removed: `main`, `itself`, `signed_out`, `administrator`, `unseen` or `account_disabled`.
+    pub reason: String,
+    /// When it was removed.
+    pub requested_at: u64,
+    /// How often its channels were tried to be deleted.
+    pub attempts: u64,
+    /// Why the last attempt did not end it.
+    #[serde(default)]
+    pub last_error: Option<String>,
+    /// The servers that may have channels of it.
+    pub pending: Vec<String>,
+    /// When it is tried again, unless it is done.
+    #[serde(default)]
+    pub next_try_at: Option<u64>,
+    /// Since when nothing is left.
+    #[serde(default)]
+    pub done_at: Option<u64>,
+}

@@ -1,6 +1,6 @@
 //! Why a configuration is refused: each error names the key, the value, where it came from, and the fix.
 
-use super::{AccountsConfig, HttpConfig, Limits, NsqConfig, RetentionConfig, TOKEN_TTL_S_MAX};
+use super::{AccountsConfig, DevicesConfig, HttpConfig, Limits, NsqConfig, RetentionConfig, TOKEN_TTL_S_MAX};
 use figment::error::Kind;
 use figment::value::Value;
 use figment::{Figment, Source};
@@ -99,6 +99,7 @@ fn requirement(key: &str) -> String {
         "log.level" => "a level such as \"info\", or directives such as \"info,lockstep_engine=debug\"".to_owned(),
         key if let Some(requirement) = HttpConfig::requirement(key) => requirement.to_owned(),
         key if let Some(requirement) = NsqConfig::requirement(key) => requirement.to_owned(),
+        key if let Some(requirement) = DevicesConfig::requirement(key) => requirement,
         key if let Some(requirement) = RetentionConfig::requirement(key) => requirement,
         key if let Some(requirement) = AccountsConfig::requirement(key) => requirement,
         _ => match Limits::default().table().find(|(name, ..)| key.strip_prefix("limits.") == Some(name)) {

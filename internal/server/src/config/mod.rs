@@ -1,6 +1,7 @@
 //! The one configuration: defaults < `lockstep.toml` < `LOCKSTEP_*` < flags, checked whole before anything is opened.
 
 mod accounts;
+mod devices;
 mod error;
 mod http;
 mod limits;
@@ -8,6 +9,7 @@ mod nsq;
 mod retention;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
+pub use devices::DevicesConfig;
 pub use error::ConfigError;
 pub use http::HttpConfig;
 pub use limits::Limits;
@@ -50,6 +52,8 @@ pub struct Config {
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
     pub nsq_http: NsqHttpConfig,
+    /// When devices go by themselves.
+    pub devices: DevicesConfig,
     /// How long conversations keep their entries.
     pub retention: RetentionConfig,
     /// The bounds.
@@ -131,6 +135,7 @@ impl Default for Config {
             accounts: AccountsConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
+            devices: DevicesConfig::default(),
             retention: RetentionConfig::default(),
             limits: Limits::default(),
             dev: false,
@@ -175,6 +180,7 @@ impl Config {
             .chain(self.http.checks())
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
+            .chain(self.devices.checks())
             .chain(self.retention.checks())
             .find(|(_, right)| !right)
         {

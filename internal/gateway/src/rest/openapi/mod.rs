@@ -66,6 +66,7 @@ use utoipa::{Modify, OpenApi};
         reads::settings,
         reads::change_settings,
         devices::list,
+        devices::rename,
         devices::remove,
         operations::jwks,
         operations::healthz,
