@@ -5,11 +5,13 @@ use anyhow::{Context, Result, bail, ensure};
 use lockstep_protocol::Code;
 use lockstep_testkit::{Dice, Heard, Nsqds, Wire};
 use serde_json::{Value, json};
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// How often each race is run if nobody says otherwise.
 const SEEDS: u64 = 12;
+
+/// What each of two writers says at most: together less than a window, since nobody acknowledges anything here.
+const WINDOW_HALF: usize = 120;
 
 /// What passes between the return of a removal and the look at what is left.
 async fn fenced(house: &House, ben: &Ben, answer: &lockstep_testkit::Answer, groups: &[String]) -> Result<()> {
@@ -70,22 +72,28 @@ async fn against_deliveries(house: &House, ben: Ben, dice: &mut Dice) -> Result<
     let phone = Wire::live(&house.server.door(), ben.phone.token()).await?;
     let wire = Wire::live(&house.server.door(), ben.device.token()).await?;
     let (sent, mut sends) = watch::channel(0);
-    let (returned, over) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (phase, phases) = watch::channel("before");
     let enough = dice.below(20);
     let writing = async || {
-        while !over.load(Ordering::SeqCst) {
-            let text = if returned.load(Ordering::SeqCst) { AFTER } else { "before" };
+        let mut phases = phases.clone();
+        // No more than the phone takes before it acknowledges some.
+        for _ in 0..WINDOW_HALF {
+            let text = *phases.borrow();
+            if text == "over" {
+                return Ok(());
+            }
             house.say(&ben.group, text).await?;
             sent.send_modify(|count| *count += 1);
         }
-        Ok(())
+        phases.wait_for(|phase| *phase == "over").await?;
+        anyhow::Ok(())
     };
     let removing = async {
         sends.wait_for(|count| *count >= enough).await?;
         let answer = house.remove(ben.phone.token(), &ben.device.id).await?;
-        returned.store(true, Ordering::SeqCst);
+        phase.send_replace(AFTER);
         let outcome = fenced(house, &ben, &answer, std::slice::from_ref(&ben.group)).await;
-        over.store(true, Ordering::SeqCst);
+        phase.send_replace("over");
         outcome
     };
     let (.., code) = tokio::try_join!(removing, writing(), writing(), to_the_end(wire))?;

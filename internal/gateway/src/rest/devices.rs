@@ -57,8 +57,8 @@ fn answer(device: Device, caller: &Device) -> DeviceAnswer {
 #[derive(Deserialize, ToSchema)]
 pub(super) struct DeviceChange {
     /// Another name.
-    #[schema(min_length = 1, max_length = 100)]
-    name: Option<String>,
+    #[schema(min_length = 1, max_length = 128)]
+    name: String,
 }
 
 /// `PATCH /v1/devices/{id}`: another name. A main device names any device of its user, a sub device only itself.
@@ -70,11 +70,8 @@ pub(super) async fn rename(
     State(state): State<GatewayState>,
     Caller(caller): Caller,
     PathId(id): PathId<DeviceId>,
-    JsonBody(change): JsonBody<DeviceChange>,
+    JsonBody(DeviceChange { name }): JsonBody<DeviceChange>,
 ) -> Result<Json<DeviceAnswer>, Problem> {
-    let Some(name) = change.name else {
-        return Err(bad_request("There is nothing to change: give a \"name\""));
-    };
     if !is_device_name(&name) {
         let max = limits::NAME_CHARS_MAX;
         return Err(bad_request(&format!(

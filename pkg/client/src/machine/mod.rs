@@ -216,9 +216,7 @@ impl Machine {
             ServerFrame::Signal(signal) => self.handle_signalled(signal),
             ServerFrame::Devices { devices } => self.handle_devices(devices),
             ServerFrame::Presence { users, .. } => self.handle_presence(users),
-            ServerFrame::Receipts { conversation, receipts } => {
-                self.event(Event::Receipts { conversation, receipts });
-            }
+            ServerFrame::Receipts { conversation, receipts } => self.event(Event::Receipts { conversation, receipts }),
             ServerFrame::Unread { reference, conversations } => self.handle_unread(reference, conversations),
             ServerFrame::Welcome(_) => {}
         }
