@@ -33,20 +33,29 @@ async fn heard_by_the_phone(mut phone: Wire, mut left: usize) -> Result<()> {
     Ok(())
 }
 
-/// Comes again whenever another connection replaces it, until the device is out.
+/// Comes again whatever it is told, until it is not let in any more.
 async fn come_again(house: &House, token: &str, comings: &watch::Sender<usize>) -> Result<()> {
     loop {
         let mut wire = Wire::hello(&house.server.door(), token).await?;
         // It may be closed by then.
         let _resumed = wire.send(&json!({"type": "resume"})).await;
+        let mut welcome = false;
         loop {
             match wire.next().await? {
                 Heard::Frame(frame) => {
                     allowed(&frame)?;
-                    comings.send_modify(|count| *count += usize::from(frame["type"] == "welcome"));
+                    if frame["type"] == "welcome" {
+                        welcome = true;
+                        comings.send_modify(|count| *count += 1);
+                    }
                 }
                 Heard::Closed(close, _) if close == Code::Replaced.spec().close => break,
-                Heard::Closed(close, _) if close == Code::DeviceRemoved.spec().close => return Ok(()),
+                Heard::Closed(close, _) if close == Code::DeviceRemoved.spec().close => {
+                    if welcome {
+                        break;
+                    }
+                    return Ok(());
+                }
                 Heard::Gone => break,
                 other => bail!("{other:?}"),
             }
@@ -64,7 +73,7 @@ async fn against_reconnects(house: &House, ben: Ben, dice: &mut Dice) -> Result<
         fenced(house, &ben, &answer, std::slice::from_ref(&ben.group)).await
     };
     let come = || come_again(house, ben.device.token(), &comings);
-    tokio::try_join!(removing, come(), come())?;
+    tokio::try_join!(removing, come(), come(), come())?;
     heard_by_the_phone(phone, 1).await
 }
 
