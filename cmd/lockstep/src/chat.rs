@@ -2,15 +2,18 @@
 
 mod about;
 mod groups;
+mod here;
 mod input;
+mod parse;
+mod people;
 mod screen;
 
 use anyhow::{Context, Result, bail};
 use input::Line;
 use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Client, ClientConfig, Conversations, Event, Events, FixedToken, LocalStore, SendError, Sent, SqliteStore,
-    StopReason, TokenError, TokenReason, TokenSource,
+    Client, ClientConfig, Conversations, Devices, Event, Events, FixedToken, LocalStore, People, SendError, Sent,
+    SqliteStore, StopReason, TokenError, TokenReason, TokenSource,
 };
 use screen::Screen;
 use std::path::{Path, PathBuf};
@@ -105,9 +108,9 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             device_name: args.device_name.clone(),
         }),
     };
-    let rest = Conversations::new(rest_url(&args.server), tokens.clone());
-    let (client, events) = Client::start(ClientConfig::new(args.server.as_str(), tokens, Arc::new(store.clone())));
-    let mut chat = Chat::new(&args, user, client.clone(), rest, store.clone());
+    let config = ClientConfig::new(args.server.as_str(), tokens.clone(), Arc::new(store.clone()));
+    let (client, events) = Client::start(config);
+    let mut chat = Chat::new(&args, user, client.clone(), &tokens, store.clone());
     let outcome = chat.talk(events).await;
     client.stop().await;
     store.close().await;
@@ -139,6 +142,8 @@ fn rest_url(door: &str) -> String {
 struct Chat {
     client: Client,
     rest: Conversations,
+    people: People,
+    devices: Devices,
     store: SqliteStore,
     user: UserId,
     screen: Screen,
@@ -153,11 +158,14 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(args: &Args, user: UserId, client: Client, rest: Conversations, store: SqliteStore) -> Self {
+    fn new(args: &Args, user: UserId, client: Client, tokens: &Arc<dyn TokenSource>, store: SqliteStore) -> Self {
+        let server = rest_url(&args.server);
         let target = args.with.clone().map(Target::User).or(args.conversation.map(Target::Conversation));
         Self {
             client,
-            rest,
+            rest: Conversations::new(server.as_str(), tokens.clone()),
+            people: People::new(server.as_str(), tokens.clone()),
+            devices: Devices::new(server, tokens.clone()),
             store,
             user,
             screen: Screen,
@@ -216,17 +224,25 @@ impl Chat {
     }
 
     async fn take_line(&mut self, line: &str) -> Result<()> {
-        match input::parse(line) {
+        match parse::parse(line) {
             Ok(Line::Nothing) => Ok(()),
             Ok(Line::Text(text)) => self.send(Body::text(&text)).await,
             Ok(Line::To(user)) => self.turn_to(Target::User(user)),
             Ok(Line::In(place)) => self.go(place).await,
             Ok(Line::List) => self.list().await,
-            Ok(Line::Group { title, members }) => self.make_group(&title, &members).await,
+            Ok(Line::Group(draft)) => self.make_group(&draft).await,
+            Ok(Line::Room(draft)) => self.make_room(&draft).await,
+            Ok(Line::Join(place)) => self.join(place).await,
             Ok(Line::Members) => self.members().await,
             Ok(Line::Invite(users)) => self.invite(&users).await,
             Ok(Line::Remove(user)) => self.remove(&user).await,
             Ok(Line::Leave) => self.leave().await,
+            Ok(Line::Title(title)) => self.retitle(title).await,
+            Ok(Line::Role { user, role }) => self.set_role(&user, role).await,
+            Ok(Line::Mute(minutes)) => self.mute(minutes).await,
+            Ok(Line::Keep(change)) => self.keep(change).await,
+            Ok(Line::History(before)) => self.history(before).await,
+            Ok(Line::Personal(line)) => self.personal(line).await,
             Ok(Line::Reply { target, text }) => self.reply(target, &text).await,
             Ok(Line::React { target, key, on }) => self.react(target, &key, on).await,
             Ok(Line::Edit { target, text }) => self.edit(target, &text).await,

@@ -3,11 +3,13 @@
 use anyhow::{Context, Result, bail, ensure};
 use lockstep_client::protocol::{Body, Code, Target, UserId};
 use lockstep_client::{
-    Accounts, Client, ClientConfig, Event, Events, MemoryStore, RefreshedTokens, RestError, Session, SignIn,
-    SigningDevice, StopReason, TokenError, TokenKeeper, TokenReason, TokenSource, async_trait,
+    Accounts, Client, ClientConfig, DeviceKind, Devices, Event, Events, FixedToken, MemoryStore, RefreshedTokens,
+    Removal, RestError, Session, SignIn, SigningDevice, StopReason, TokenError, TokenKeeper, TokenReason, TokenSource,
+    async_trait,
 };
-use lockstep_testkit::{ServerOptions, ServerProcess, ask};
+use lockstep_testkit::{ServerOptions, ServerProcess};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -165,14 +167,98 @@ async fn a_further_device_waits_for_its_approval() -> Result<()> {
         bail!("it does not wait")
     };
     ensure!(accounts.ask(&waiting).await? == SignIn::Waiting(waiting.clone()));
-    let authorization = format!("Authorization: Bearer {}", first.access_token);
-    let path = format!("/v1/sign-ins/{}/approve", waiting.id);
-    let approved = ask(server.address(), "POST", &path, &[&authorization], None).await?;
-    ensure!(approved.status == 204, "{approved:?}");
+    let devices = Devices::new(server.url(), Arc::new(FixedToken::new(first.access_token.as_str())));
+    let waits = devices.waiting().await?;
+    ensure!(waits.len() == 1 && waits[0].id == waiting.id && waits[0].name.as_deref() == Some("pad"), "{waits:?}");
+    devices.approve(waiting.id).await?;
     let SignIn::Done(second) = accounts.ask(&waiting).await? else { bail!("it still waits") };
     ensure!(second.device != first.device);
     let again = accounts.ask(&waiting).await.err().context("the tokens are given out once")?;
     ensure!(refused(&again) == "no_such_sign_in", "{again}");
+
+    let SignIn::Waiting(waiting) = accounts.sign_in(&user("ana"), PASSWORD, &named("stranger")).await? else {
+        bail!("it does not wait")
+    };
+    devices.refuse(waiting.id).await?;
+    let turned_away = accounts.ask(&waiting).await.err().context("it is turned away")?;
+    ensure!(turned_away.code() == Some(Code::SignInRefused), "{turned_away}");
+    let unknown = devices.approve(waiting.id).await.err().context("it is answered already")?;
+    ensure!(unknown.code() == Some(Code::NoSuchSignIn), "{unknown}");
+    let sub = FixedToken::new(server.token("ana", "watch", "sub").await?);
+    let sub = Devices::new(server.url(), Arc::new(sub));
+    ensure!(sub.waiting().await.err().context("it is a sub device")?.code() == Some(Code::Forbidden));
+    Ok(())
+}
+
+#[tokio::test]
+async fn devices_are_listed_renamed_removed_and_signed_out() -> Result<()> {
+    let (server, accounts) = server(&[]).await?;
+    accounts.sign_up(&user("ana"), PASSWORD).await?;
+    let (first, second, third) =
+        (session(&accounts, "ana").await?, session(&accounts, "ana").await?, session(&accounts, "ana").await?);
+    let devices_of =
+        |session: &Session| Devices::new(server.url(), Arc::new(FixedToken::new(session.access_token.as_str())));
+    let devices = devices_of(&first);
+    let all = devices.list().await?;
+    let ids: Vec<_> = all.iter().map(|device| (device.id, device.current)).collect();
+    ensure!(ids == [(first.device, true), (second.device, false), (third.device, false)], "{all:?}");
+    ensure!(all.iter().all(|device| device.kind == DeviceKind::Main && device.signed_in && device.name == "phone"));
+
+    // A sign-in of a device that is there may give it another name. Its older tokens end.
+    let renamed = SigningDevice { id: Some(second.device), platform: Some("web".into()), ..named("pad") };
+    let SignIn::Done(renamed) = accounts.sign_in(&user("ana"), PASSWORD, &renamed).await? else { bail!("it waits") };
+    let ended = devices_of(&second).list().await.err().context("the older token has ended")?;
+    ensure!(ended.code() == Some(Code::TokenRevoked), "{ended}");
+    let all = devices.list().await?;
+    ensure!((all[1].name.as_str(), all[1].platform.as_deref()) == ("pad", Some("web")), "{all:?}");
+
+    ensure!(
+        devices.remove(third.device).await? == Removal::Done && devices.remove(third.device).await? == Removal::Done
+    );
+    let removed = devices_of(&third).list().await.err().context("it is removed")?;
+    ensure!(removed.code() == Some(Code::DeviceRemoved), "{removed}");
+    let other = server.token("ben", "phone", "main").await?;
+    let other = Devices::new(server.url(), Arc::new(FixedToken::new(other)));
+    let unknown = other.remove(first.device).await.err().context("it is another user's")?;
+    ensure!(unknown.code() == Some(Code::NoSuchDevice), "{unknown}");
+
+    // The others are signed out, and with a new password too; at last all of them are.
+    accounts.sign_out_elsewhere(&first.access_token).await?;
+    ensure!(devices_of(&renamed).list().await.is_err());
+    ensure!(devices.list().await?.iter().map(|device| device.id).eq([first.device]));
+    let fourth = session(&accounts, "ana").await?;
+    let wrong = accounts.change_password(&first.access_token, "not this one", "battery staple").await;
+    ensure!(wrong.err().context("it is wrong")?.code() == Some(Code::WrongCredentials));
+    accounts.change_password(&first.access_token, PASSWORD, "battery staple").await?;
+    ensure!(devices_of(&fourth).list().await.is_err());
+    let old = accounts.sign_in(&user("ana"), PASSWORD, &named("x")).await.err().context("there is a new one")?;
+    ensure!(old.code() == Some(Code::WrongCredentials), "{old}");
+    let sub = server.token("ana", "watch", "sub").await?;
+    let forbidden = accounts.sign_out_everywhere(&sub).await.err().context("it is a sub device")?;
+    ensure!(forbidden.code() == Some(Code::Forbidden), "{forbidden}");
+    accounts.sign_out_everywhere(&first.access_token).await?;
+    ensure!(devices.list().await.is_err());
+    Ok(())
+}
+
+/// For `cid` by `https://id.example`, good until 2100, signed with HS256 by [`ISSUER_SECRET`].
+const ISSUED: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2lkLmV4YW1wbGUiLCJhdWQiOiJjaGF0Iiwic3ViIjoiY2lkIiwiZXhwIjo0MTAyNDQ0ODAwfQ.BN7T0dtfDbpU-iTeFKZVAVt9CvRmONTkb21O2a5LEE0";
+const ISSUER_SECRET: &str = "a secret of at least 32 characters";
+
+#[tokio::test]
+async fn an_outside_issuers_word_signs_a_device_in() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let secret_file = folder.path().join("secret");
+    std::fs::write(&secret_file, ISSUER_SECRET)?;
+    std::fs::set_permissions(&secret_file, PermissionsExt::from_mode(0o600))?;
+    let issuer = format!(
+        "[{{issuer=\"https://id.example\",audience=\"chat\",algorithm=\"HS256\",secret_file={secret_file:?},create_users=true}}]"
+    );
+    let (_server, accounts) = server(&[("accounts.issuers", &issuer)]).await?;
+    let SignIn::Done(session) = accounts.sign_in_external(ISSUED, &named("phone")).await? else { bail!("it waits") };
+    ensure!(session.user == user("cid"), "{session:?}");
+    let invalid = accounts.sign_in_external(&session.access_token, &named("phone")).await;
+    ensure!(invalid.err().context("it is our own")?.code() == Some(Code::TokenInvalid));
     Ok(())
 }
 

@@ -167,3 +167,86 @@ async fn a_group_is_made_written_to_read_and_left_by_commands() -> Result<()> {
     ensure!(ben.messages().await.is_err(), "one line was refused");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_room_is_joined_named_and_put_away_by_commands() -> Result<()> {
+    let server = ServerProcess::start(env!("CARGO_BIN_EXE_lockstep")).await?;
+    let mut ana = Chat::stay(&server, "ana", "phone")?;
+    let mut ben = Chat::stay(&server, "ben", "phone")?;
+    for chat in [&mut ana, &mut ben] {
+        chat.wait_for("caught up").await?;
+    }
+    ana.ask("/room Open:", "talking to ").await?;
+    let shown = ana.seen.last().and_then(|line| line.rsplit(' ').next()).context("a room is shown")?.to_owned();
+    ana.ask("Whoever likes may come.", "#2 ana: Whoever likes may come.").await?;
+    ben.ask(&format!("/join {shown}"), &format!("talking to {shown}")).await?;
+    ana.wait_for("member_joined ben").await?;
+    ana.say("Welcome!").await?;
+    ben.wait_for("#4 ana: Welcome!").await?;
+
+    ben.ask("/title Mine", "not done: ").await?;
+    ana.ask("/role ben admin", "* ben is admin now").await?;
+    ben.wait_for("role_changed ben by ana").await?;
+    ben.ask("/title The sea", "* it is called The sea").await?;
+    ana.wait_for("changed The sea by ben").await?;
+    ana.ask("/title", "* it has no title").await?;
+    ana.ask("/role ben king", "* as in /role ben admin").await?;
+
+    ben.ask("/pin", "* kept: pinned").await?;
+    ben.ask("/mute 60", "* kept: pinned, muted for 60 minutes").await?;
+    ben.ask("/mark", "* kept: pinned, muted for 60 minutes, marked as unread").await?;
+    ben.ask("/list", "a room: 2 unread, marked as unread, pinned, muted for 60 minutes, marked as unread").await?;
+    ben.ask("/unmute", "* kept: pinned, marked as unread").await?;
+    ben.ask("/unmark", "* kept: pinned").await?;
+    ben.ask("/unpin", "* kept: nothing").await?;
+    ben.ask("/mute", "* kept: muted").await?;
+    ben.ask("/archive", "* kept: archived, muted").await?;
+    ben.ask("/history #4", "#2 ana: Whoever likes may come.").await?;
+    ben.wait_for("* so far from #1; the last is #").await?;
+    ben.ask("/hide #4", "hidden below #4").await?;
+    ben.ask("/history #4", "* there is nothing before that, or not for you").await?;
+    ana.ask("/history #4", "* so far from #1").await?;
+    ben.ask("/help", "/room TITLE").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_and_devices_are_looked_after_by_commands() -> Result<()> {
+    let server = ServerProcess::start(env!("CARGO_BIN_EXE_lockstep")).await?;
+    server.token("ben", "phone", "main").await?;
+    let mut laptop = Chat::stay(&server, "ana", "laptop")?;
+    // The older device is listed first.
+    laptop.wait_for("caught up").await?;
+    let mut ana = Chat::stay(&server, "ana", "phone")?;
+    ana.wait_for("caught up").await?;
+    let steps = [
+        ("/profile", "* ana: without a name"),
+        ("/name Ana of the sea", "* ana: Ana of the sea"),
+        ("/name", "* ana: without a name"),
+        ("/profile ben", "* ben: without a name"),
+        ("/profile nobody", "not done: "),
+        ("/contact ben Big Ben", "* ben is a contact"),
+        ("/contacts", "* ben: Big Ben"),
+        ("/uncontact ben", "* ben is no contact"),
+        ("/contacts", "* 0 contacts"),
+        ("/block ben", "* ben is blocked"),
+        ("/blocks", "* 1 blocked"),
+        ("/to ben", "* talking to ben"),
+        ("Hello?", "* not sent: "),
+        ("/unblock ben", "* ben is not blocked"),
+        ("Hello?", "#1 ana: Hello?"),
+        ("/receipts", "* what has arrived is told, what is read is told"),
+        ("/receipts off", "* what has arrived is not told, what is read is not told"),
+        ("/receipts on", "* what has arrived is told, what is read is told"),
+        ("/devices", " phone (main), this one"),
+    ];
+    for (line, answer) in steps {
+        ana.ask(line, answer).await?;
+    }
+    let other = ana.seen.iter().rev().find(|line| line.contains(" laptop (main)")).context("it is shown")?;
+    let id = other.split(' ').nth(1).context("an id is shown")?.to_owned();
+    ana.ask(&format!("/drop {}", &id[24..]), "* laptop is removed").await?;
+    ana.ask("/drop ffff-ffff", "* 0 devices end so").await?;
+    ensure!(laptop.messages().await.is_err(), "it is out");
+    Ok(())
+}

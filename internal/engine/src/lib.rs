@@ -9,6 +9,7 @@
 mod accounts;
 mod admission;
 mod api;
+mod blocks;
 mod config;
 mod connections;
 mod conversations;

@@ -5,7 +5,7 @@ use crate::rest::{Rest, read};
 use hyper::Method;
 use lockstep_protocol::{DeviceId, SignInId, UserId};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fmt;
 
 /// A server's accounts.
@@ -84,7 +84,7 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// See [`RestError`]; so for the others.
+    /// [`RestError`] with `sign_up_closed`, `user_taken` or `bad_request`.
     pub async fn sign_up(&self, id: &UserId, password: &str) -> Result<(), RestError> {
         self.rest.exchange(Method::POST, "/v1/users", None, &json!({"id": id, "password": password})).await.map(drop)
     }
@@ -93,10 +93,23 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// See [`RestError`].
+    /// [`RestError`] with `wrong_credentials`, `no_such_device`, `too_many_devices`, `bad_request`, or `rate_limited` after
+    /// too many attempts.
     pub async fn sign_in(&self, user: &UserId, password: &str, device: &SigningDevice) -> Result<SignIn, RestError> {
-        let request = json!({"user": user, "password": password, "device": device});
-        match self.rest.exchange(Method::POST, "/v1/sessions", None, &request).await? {
+        self.begin("/v1/sessions", &json!({"user": user, "password": password, "device": device})).await
+    }
+
+    /// Signs a device in as a main device of the user whom a token of an outside issuer names.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] with `token_invalid`, `token_expired` or `no_such_user`, and as [`Accounts::sign_in`].
+    pub async fn sign_in_external(&self, token: &str, device: &SigningDevice) -> Result<SignIn, RestError> {
+        self.begin("/v1/sessions/external", &json!({"token": token, "device": device})).await
+    }
+
+    async fn begin(&self, path: &str, request: &Value) -> Result<SignIn, RestError> {
+        match self.rest.exchange(Method::POST, path, None, request).await? {
             (202, body) => Ok(SignIn::Waiting(read(&body)?)),
             (_, body) => Ok(SignIn::Done(read(&body)?)),
         }
@@ -106,7 +119,7 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// See [`RestError`].
+    /// [`RestError`] with `no_such_sign_in` or `sign_in_refused`.
     pub async fn ask(&self, waiting: &Waiting) -> Result<SignIn, RestError> {
         let path = format!("/v1/sign-ins/{}", waiting.id);
         match self.rest.exchange(Method::POST, &path, None, &json!({"secret": waiting.secret})).await? {
@@ -119,7 +132,8 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// See [`RestError`].
+    /// [`RestError`] with `token_invalid`, `token_expired`, `token_revoked` or `device_removed`: then the device has to sign
+    /// in again.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Session, RestError> {
         let request = json!({"refresh_token": refresh_token});
         read(&self.rest.exchange(Method::POST, "/v1/sessions/refresh", None, &request).await?.1)
@@ -129,8 +143,39 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// See [`RestError`].
+    /// [`RestError`] with what any request is refused with.
     pub async fn sign_out(&self, access_token: &str) -> Result<(), RestError> {
-        self.rest.exchange(Method::DELETE, "/v1/sessions/current", Some(access_token), &json!({})).await.map(drop)
+        self.tell(Method::DELETE, "/v1/sessions/current", access_token, &Value::Null).await
+    }
+
+    /// Signs all devices of the user out, and turns away those that wait.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] with `forbidden` to a sub device.
+    pub async fn sign_out_everywhere(&self, access_token: &str) -> Result<(), RestError> {
+        self.tell(Method::DELETE, "/v1/sessions", access_token, &Value::Null).await
+    }
+
+    /// Signs all other devices of the user out, and turns away those that wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Accounts::sign_out_everywhere`].
+    pub async fn sign_out_elsewhere(&self, access_token: &str) -> Result<(), RestError> {
+        self.tell(Method::DELETE, "/v1/sessions?keep=current", access_token, &Value::Null).await
+    }
+
+    /// Gives the user another password. All other devices are signed out.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] with `wrong_credentials`, `bad_request`, or `rate_limited` after too many attempts.
+    pub async fn change_password(&self, access_token: &str, old: &str, new: &str) -> Result<(), RestError> {
+        self.tell(Method::PUT, "/v1/profile/password", access_token, &json!({"old": old, "new": new})).await
+    }
+
+    async fn tell(&self, method: Method, path: &str, access_token: &str, body: &Value) -> Result<(), RestError> {
+        self.rest.exchange(method, path, Some(access_token), body).await.map(drop)
     }
 }

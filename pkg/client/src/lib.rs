@@ -4,6 +4,9 @@
 //! [`machine`], a state machine without I/O that decides everything; around it a task moves bytes, time and store
 //! calls. The task is reached through [`Client`], a handle, and speaks through [`Events`].
 //!
+//! What is no message goes beside that way, by a request each: [`Conversations`] (groups, rooms, their members, history,
+//! what is unread), [`People`] (profiles, contacts, blocks, settings), [`Devices`], and [`Accounts`] to sign in and out.
+//!
 //! What it promises: a message taken by [`Client::enqueue`] is in the local store and is sent under one
 //! `client_msg_id` until the server has answered, across reconnects and restarts, so it is neither lost nor
 //! duplicated. An entry is stored before it is acknowledged and before its event is given out; one that the store has
@@ -15,10 +18,13 @@ mod accounts;
 mod client;
 mod config;
 mod conversations;
+mod devices;
 mod event;
 mod kinds;
 pub mod machine;
+mod people;
 mod refreshed;
+mod requests;
 mod rest;
 mod service;
 mod store;
@@ -29,8 +35,13 @@ mod transport;
 pub use accounts::{Accounts, Session, SignIn, SigningDevice, Waiting};
 pub use client::{Client, Events, Pending};
 pub use config::ClientConfig;
-pub use conversations::{Conversation, ConversationKind, Conversations, Member, Role, UnreadTotal};
+pub use conversations::{
+    Conversation, ConversationKind, Conversations, DetailsChange, Draft, History, HistoryPage, JsonObject, Member,
+    MemberState, Role, Slice, UnreadTotal,
+};
+pub use devices::{Device, DeviceKind, Devices, Removal, WaitingDevice};
 pub use event::{AskError, Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
+pub use people::{Block, Contact, People, Profile, ProfileChange, ReceiptSettings, ReceiptSettingsChange};
 pub use refreshed::{RefreshedTokens, TokenKeeper};
 pub use rest::RestError;
 pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};

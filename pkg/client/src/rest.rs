@@ -6,6 +6,7 @@ use hyper::body::Bytes;
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Uri, header};
 use hyper_util::rt::TokioIo;
+use lockstep_protocol::Code;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -17,6 +18,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Why the server did not do what was asked.
+///
+/// A method names the codes that are its own. Beside them any request may be refused with `rate_limited` and `try_again`,
+/// which pass; `unavailable` and `internal`; and those with a token with `token_invalid`, `token_expired`,
+/// `token_revoked`, `device_removed` and `service_token`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestError {
     /// It refused.
@@ -40,6 +45,14 @@ pub enum RestError {
 }
 
 impl RestError {
+    /// The code of a refusal, if this version knows it.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused { code, .. } => code.parse().ok(),
+            Self::Unreachable(_) | Self::Token(_) => None,
+        }
+    }
+
     /// The answer is none that a Lockstep server gives.
     pub(crate) fn senseless() -> Self {
         Self::Unreachable("the answer makes no sense".to_owned())

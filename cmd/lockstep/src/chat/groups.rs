@@ -1,35 +1,53 @@
 //! Commands about conversations: which there are, who is in them, what is unread.
 
 use super::Chat;
+use super::here::kept;
 use super::input::Place;
 use super::screen::short;
 use anyhow::Result;
 use lockstep_client::protocol::limits::UNREAD_CONVERSATIONS_MAX;
-use lockstep_client::protocol::{ConversationId, Target, Unread, UserId};
-use lockstep_client::{Conversation, ConversationKind, RestError};
+use lockstep_client::protocol::{ConversationId, Target, UnixMs, Unread, UserId};
+use lockstep_client::{Conversation, ConversationKind, Draft, RestError, Role};
 
 impl Chat {
     /// Turns to a conversation.
     pub(super) async fn go(&mut self, place: Place) -> Result<()> {
-        let id = match place {
-            Place::Id(id) => id,
-            Place::End(end) => {
-                let Some(all) = self.heard(self.rest.list().await)? else { return Ok(()) };
-                let fitting: Vec<_> = all.iter().filter(|it| it.id.to_string().ends_with(&end)).collect();
-                let [one] = fitting[..] else {
-                    return self.screen.note(&format!("{} conversations end so; /list shows them", fitting.len()));
-                };
-                one.id
-            }
-        };
+        let Some(id) = self.find(place).await? else { return Ok(()) };
         self.turn_to(Target::Conversation(id))
     }
 
     /// Makes a group and turns to it.
-    pub(super) async fn make_group(&mut self, title: &str, members: &[UserId]) -> Result<()> {
-        let title = Some(title).filter(|title| !title.is_empty());
-        let Some(made) = self.heard(self.rest.make_group(title, members).await)? else { return Ok(()) };
+    pub(super) async fn make_group(&mut self, draft: &Draft) -> Result<()> {
+        let Some(made) = self.heard(self.rest.make_group(draft).await)? else { return Ok(()) };
         self.turn_to(Target::Conversation(made.id))
+    }
+
+    /// Makes a room and turns to it.
+    pub(super) async fn make_room(&mut self, draft: &Draft) -> Result<()> {
+        let Some(made) = self.heard(self.rest.make_room(draft).await)? else { return Ok(()) };
+        self.turn_to(Target::Conversation(made.id))
+    }
+
+    /// Joins a room and turns to it.
+    pub(super) async fn join(&mut self, place: Place) -> Result<()> {
+        let Some(id) = self.find(place).await? else { return Ok(()) };
+        let Some(joined) = self.heard(self.rest.join(id).await)? else { return Ok(()) };
+        self.turn_to(Target::Conversation(joined.id))
+    }
+
+    /// The conversation that a person means, or a word that none is meant.
+    async fn find(&mut self, place: Place) -> Result<Option<ConversationId>> {
+        let end = match place {
+            Place::Id(id) => return Ok(Some(id)),
+            Place::End(end) => end,
+        };
+        let Some(all) = self.heard(self.rest.list().await)? else { return Ok(None) };
+        let fitting: Vec<_> = all.iter().filter(|it| it.id.to_string().ends_with(&end)).collect();
+        let [one] = fitting[..] else {
+            self.screen.note(&format!("{} conversations end so; /list shows them", fitting.len()))?;
+            return Ok(None);
+        };
+        Ok(Some(one.id))
     }
 
     /// Shows all conversations, with what is unread in each.
@@ -38,8 +56,10 @@ impl Chat {
         let Some(counts) = self.unread_of(&all).await? else { return Ok(()) };
         for it in &all {
             let count = counts.iter().find(|count| count.conversation == it.id);
-            let state = count.map_or_else(|| ", which you have left".to_owned(), |it| format!(": {}", unread_text(it)));
-            self.screen.note(&format!("{} {}{state}", it.id, name(it)))?;
+            let unread =
+                count.map_or_else(|| ", which you have left".to_owned(), |it| format!(": {}", unread_text(it)));
+            let kept: String = kept(&it.state, UnixMs::now()).iter().map(|word| format!(", {word}")).collect();
+            self.screen.note(&format!("{} {}{unread}{kept}", it.id, name(it)))?;
         }
         self.screen.note(&format!("{} conversations", all.len()))
     }
@@ -65,8 +85,7 @@ impl Chat {
         for member in members {
             let read = receipts.iter().find(|receipt| receipt.user == member.user).and_then(|receipt| receipt.read);
             let read = read.map(|seq| format!(", has read up to {seq}")).unwrap_or_default();
-            let role = format!("{:?}", member.role).to_lowercase();
-            self.screen.note(&format!("{} ({role}){read}", member.user))?;
+            self.screen.note(&format!("{} ({}){read}", member.user, role_name(member.role)))?;
         }
         Ok(())
     }
@@ -112,7 +131,7 @@ impl Chat {
     }
 
     /// What the server gave; a refusal is shown and counted.
-    fn heard<T>(&mut self, answer: Result<T, RestError>) -> Result<Option<T>> {
+    pub(super) fn heard<T>(&mut self, answer: Result<T, RestError>) -> Result<Option<T>> {
         match answer {
             Ok(given) => Ok(Some(given)),
             Err(error) => {
@@ -122,6 +141,11 @@ impl Chat {
             }
         }
     }
+}
+
+/// What a role is called.
+pub(super) fn role_name(role: Role) -> String {
+    format!("{role:?}").to_lowercase()
 }
 
 /// What a person calls it.

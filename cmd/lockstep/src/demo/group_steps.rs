@@ -4,14 +4,14 @@ use super::device::Device;
 use super::log::Log;
 use super::stage::Stage;
 use anyhow::{Context, Result, bail, ensure};
-use lockstep_client::{Message, Pending, Role, SendError, Sent, Thread};
+use lockstep_client::{Draft, Message, Pending, Role, SendError, Sent, Thread};
 use lockstep_protocol::{Body, Seq, StateChange, Target, Unread, UserId};
 
 /// Ana makes a group with Ben and Cid, and removes Cid.
 pub(super) async fn group(stage: &mut Stage) -> Result<()> {
     let (ana, ben, cid) = (UserId::new("ana")?, UserId::new("ben")?, UserId::new("cid")?);
     let rest = stage.ana_phone.rest.clone();
-    let made = rest.make_group(Some("Trip"), &[ben.clone(), cid.clone()]).await?;
+    let made = rest.make_group(&Draft::titled("Trip", [ben.clone(), cid.clone()])).await?;
     println!("  ana/phone  made the group \"Trip\" with ben and cid, by REST");
     let mut log = Log::new(made.id, made.head);
     for (who, text) in [("ana/phone", "Where do we go?"), ("cid/phone", "To the hills!"), ("ben/phone", "To the sea.")]

@@ -1,0 +1,99 @@
+//! Requests in the name of a device: what all that it asks beside its connection has in common.
+
+use crate::rest::{Rest, read};
+use crate::{RestError, TokenReason, TokenSource};
+use hyper::Method;
+use hyper::body::Bytes;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::fmt::Write;
+use std::sync::Arc;
+
+/// A server's REST door, and the tokens that open it.
+#[derive(Clone)]
+pub(crate) struct Requests {
+    rest: Rest,
+    tokens: Arc<dyn TokenSource>,
+}
+
+impl Requests {
+    pub(crate) fn new(url: impl Into<String>, tokens: Arc<dyn TokenSource>) -> Self {
+        Self { rest: Rest::new(url), tokens }
+    }
+
+    /// Asks for something that is there.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, RestError> {
+        self.ask(Method::GET, path, &Value::Null).await
+    }
+
+    /// Asks, with no body at all if it is null, for something that the answer holds.
+    pub(crate) async fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, RestError> {
+        read(&self.exchange(method, path, body).await?)
+    }
+
+    /// Asks for something to be done.
+    pub(crate) async fn tell(&self, method: Method, path: &str, body: &Value) -> Result<(), RestError> {
+        self.exchange(method, path, body).await.map(drop)
+    }
+
+    /// What the answer holds under a name.
+    pub(crate) async fn part<T: DeserializeOwned>(&self, path: &str, name: &str) -> Result<T, RestError> {
+        let mut answer: Value = self.get(path).await?;
+        taken(&mut answer, name)
+    }
+
+    /// All pages of a list, which each answer holds under a name.
+    pub(crate) async fn pages<T: DeserializeOwned>(&self, path: &str, name: &str) -> Result<Vec<T>, RestError> {
+        let mut all = Vec::new();
+        let mut next = path.to_owned();
+        loop {
+            let mut page: Value = self.get(&next).await?;
+            all.extend(taken::<Vec<T>>(&mut page, name)?);
+            match page["next"].as_str() {
+                Some(cursor) => next = format!("{path}?cursor={}", segment(cursor)),
+                None => return Ok(all),
+            }
+        }
+    }
+
+    async fn exchange(&self, method: Method, path: &str, body: &Value) -> Result<Bytes, RestError> {
+        let token = self.tokens.token(TokenReason::Connect).await?;
+        Ok(self.rest.exchange(method, path, Some(&token), body).await?.1)
+    }
+}
+
+fn taken<T: DeserializeOwned>(answer: &mut Value, name: &str) -> Result<T, RestError> {
+    let part = answer.get_mut(name).map(Value::take).unwrap_or_default();
+    serde_json::from_value(part).map_err(|_| RestError::senseless())
+}
+
+/// A text as part of a URL (RFC 3986, section 2.3): all but unreserved characters are written as their bytes.
+pub(crate) fn segment(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // A text takes whatever is written into it.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_user_fits_into_a_url() {
+        for (text, expected) in [("ana-1.x_~", "ana-1.x_~"), ("a/b?c", "a%2Fb%3Fc"), ("é ", "%C3%A9%20")] {
+            assert_eq!(segment(text), expected);
+        }
+    }
+}
