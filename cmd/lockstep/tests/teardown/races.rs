@@ -5,6 +5,7 @@ use anyhow::{Context, Result, bail, ensure};
 use lockstep_protocol::Code;
 use lockstep_testkit::{Dice, Heard, Nsqds, Wire};
 use serde_json::{Value, json};
+use std::time::Instant;
 use tokio::sync::watch;
 
 /// How often each race is run if nobody says otherwise.
@@ -223,6 +224,7 @@ async fn race(house: &House) -> Result<()> {
             // Only a main device has sessions.
             let main = ["main", "sessions"].contains(&name) || dice.below(2) == 0;
             let ben = Ben::make(house, format!("ben-{name}-{seed}"), main).await?;
+            let began = Instant::now();
             let outcome = match name {
                 "reconnects" => against_reconnects(house, ben, &mut dice).await,
                 "deliveries" => against_deliveries(house, ben, &mut dice).await,
@@ -231,7 +233,10 @@ async fn race(house: &House) -> Result<()> {
                 "main" => against_the_other_main(house, ben, &mut dice).await,
                 _ => against_sessions(house, ben, &mut dice).await,
             };
-            outcome.with_context(|| format!("the race against {name} with RACE_SEED={seed}"))?;
+            outcome.with_context(|| {
+                let log = house.server.log_tail();
+                format!("the race against {name} with RACE_SEED={seed}, after {:?}\n{log}", began.elapsed())
+            })?;
         }
     }
     ensure!(house.admin.teardowns(false, None).await?.teardowns.is_empty(), "a teardown waits");
