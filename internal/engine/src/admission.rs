@@ -1,6 +1,7 @@
 //! Who is let in.
 
 use crate::api::store_failed;
+use crate::bootstrap::Unfilled;
 use crate::receipts::Telling;
 use crate::{Connection, Engine};
 use lockstep_model::{
@@ -31,6 +32,8 @@ pub struct Admission {
     pub epoch: Epoch,
     /// The user's feed.
     pub feed: ConversationId,
+    /// Whether another device of the user is still to give it its history.
+    pub unfilled: bool,
     /// The read offsets that changed since the version that the device showed.
     pub offsets: OffsetsChange,
     /// What the user lets others hear.
@@ -74,15 +77,18 @@ impl Engine {
         let now = UnixMs::now();
         let settings_changes = self.0.settings_changes.load(Ordering::SeqCst);
         let connected = self.0.ports.directory.connect_device(claim.device, claim.token_generation, now).await;
-        let connected: Connected = connected.map_err(unavailable)?.map_err(refused_device)?;
+        let mut connected: Connected = connected.map_err(unavailable)?.map_err(refused_device)?;
         if connected.device.user != claim.user {
             return Err(Code::TokenInvalid);
         }
+        self.check_main(&mut connected.device).await?;
         // Versions count within an epoch.
         let since = if epoch == Some(self.epoch()) { offsets_version } else { OffsetsVersion::ZERO };
         let connection = Arc::new(Connection {
             user: claim.user,
             device: claim.device,
+            kind: connected.device.kind,
+            unfilled: Unfilled::of(&connected.device),
             generation: connected.generation(),
             mailbox,
             views: Default::default(),
@@ -119,7 +125,8 @@ impl Engine {
             generation: connection.generation,
             at: now,
         });
-        Ok(Admission { connection, epoch: self.epoch(), feed: connected.feed, offsets, receipts })
+        let (epoch, feed, unfilled) = (self.epoch(), connected.feed, connected.device.unfilled);
+        Ok(Admission { connection, epoch, feed, unfilled, offsets, receipts })
     }
 
     /// What the user lets others hear, now that a change reaches the connection: what was read when it came may have
@@ -150,6 +157,7 @@ impl Engine {
             reason,
             at: UnixMs::now(),
         });
+        self.leave_fillings(connection);
         self.0.presence.forget(connection);
         self.0.connections.remove(connection);
         self.0.presence.changed(&self.0.connections, &connection.user);
@@ -214,8 +222,10 @@ mod tests {
         let receipts = Telling::new(ReceiptSettings::default());
         // Not in the map yet: a change does not reach it.
         let generation = Default::default();
-        let (views, watching) = Default::default();
-        let connection = Connection { user: user.clone(), device, generation, mailbox, views, watching, receipts };
+        let (views, watching, unfilled) = Default::default();
+        let (user_of, kind) = (user.clone(), DeviceKind::Main);
+        let connection =
+            Connection { user: user_of, device, kind, unfilled, generation, mailbox, views, watching, receipts };
         let before = engine.0.settings_changes.load(Ordering::SeqCst);
         let read = ReceiptSettings::default();
         assert_eq!(engine.settings_now(&connection, before, read).await, Ok(read));

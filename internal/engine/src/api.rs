@@ -1,6 +1,7 @@
 //! The handle that doors hold, and what is behind it.
 
 use crate::blocks::BlocksNoted;
+use crate::bootstrap::Bootstraps;
 use crate::connections::Connections;
 use crate::cursors::Cursors;
 use crate::events::Emitter;
@@ -66,6 +67,7 @@ pub(crate) struct Inner {
     pub(crate) changing_settings: tokio::sync::Mutex<()>,
     pub(crate) sign_ins: SignIns,
     pub(crate) teardowns: Arc<Teardowns>,
+    pub(crate) bootstraps: Bootstraps,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
 }
@@ -80,11 +82,11 @@ impl Engine {
         let lane = Lane::start(&ports, Arc::clone(&publisher), &config, &tasks);
         let reader = Reader::start(&ports, &publisher, &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
-        let receipts = Teller::start(Arc::clone(&ports.broker), config.receipts_period, &tasks, &stopping);
+        let receipts = Teller::start(Arc::clone(&ports.broker), &config, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
         let (connections, sign_ins) = (Arc::new(Connections::default()), SignIns::default());
         let teardowns = Teardowns::start(&ports, &connections, &config, &tasks, &stopping);
-        Self(Arc::new(Inner {
+        let engine = Self(Arc::new(Inner {
             ports,
             config,
             connections,
@@ -101,9 +103,12 @@ impl Engine {
             changing_settings: tokio::sync::Mutex::default(),
             sign_ins,
             teardowns,
+            bootstraps: Bootstraps::default(),
             tasks,
             stopping,
-        }))
+        }));
+        engine.start_bootstraps();
+        engine
     }
 
     /// Stops in order: lets nobody in, closes all connections with `shutting_down`, waits until they are gone, finishes
@@ -173,6 +178,7 @@ impl Engine {
                     let _gone = connection.mailbox.answer(Notice::Unread { reference, outcome });
                 });
             }
+            Ask::Bootstrap(frame) => self.bootstrap(connection, *frame),
             Ask::Recheck { conversations, offsets_version } => {
                 self.spawn(connection, move |engine, connection| async move {
                     engine.recheck(connection, conversations, offsets_version).await;

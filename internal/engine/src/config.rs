@@ -1,5 +1,6 @@
 //! The engine's bounds.
 
+use crate::BootstrapConfig;
 use lockstep_model::limits;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ pub struct EngineConfig {
     pub cursors_period: Duration,
     /// How long receipts gather: at most one is told per conversation and user in this time.
     pub receipts_period: Duration,
+    /// Most members of a conversation in which receipts are told. The store's bound is to be the same.
+    pub receipts_members_max: u64,
     /// Live entries and signals that may wait for one connection; more make it read the log.
     pub mailbox_max: u32,
     /// Appends that may wait for the store; more are answered with `try_again`.
@@ -26,6 +29,8 @@ pub struct EngineConfig {
     pub connections_max: usize,
     /// Conversations of one user.
     pub conversations_per_user_max: usize,
+    /// How new devices are filled.
+    pub bootstrap: BootstrapConfig,
     /// How long after the first attempt to finish a removal the next one is made. Each pause is twice as long as the one
     /// before.
     pub teardown_retry_min: Duration,
@@ -47,6 +52,7 @@ impl Default for EngineConfig {
             heads_period: Duration::from_secs(5),
             cursors_period: Duration::from_secs(1),
             receipts_period: Duration::from_millis(200),
+            receipts_members_max: limits::RECEIPTS_MEMBERS_MAX,
             mailbox_max: 1_024,
             appends_waiting_max: 16_384,
             appends_per_commit_max: 1_024,
@@ -54,6 +60,7 @@ impl Default for EngineConfig {
             ring_bytes_max: 64 * 1024 * 1024,
             connections_max: 100_000,
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX,
+            bootstrap: BootstrapConfig::default(),
             teardown_retry_min: Duration::from_secs(1),
             teardown_retry_max: Duration::from_secs(300),
         }

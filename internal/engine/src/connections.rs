@@ -2,7 +2,7 @@
 
 use crate::receipts::Telling;
 use dashmap::DashMap;
-use lockstep_model::{Code, ConnectionGeneration, DeviceId, DeviceOnline, Notice, UserId};
+use lockstep_model::{Code, ConnectionGeneration, DeviceId, DeviceKind, DeviceOnline, Notice, UserId};
 use lockstep_ports::Mailbox;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,12 +15,16 @@ pub struct Connection {
     pub user: UserId,
     /// Of which device.
     pub device: DeviceId,
+    /// What that is to the user.
+    pub kind: DeviceKind,
     /// The highest of a device wins.
     pub generation: ConnectionGeneration,
     /// Where the connection's task is reached.
     pub mailbox: Arc<Mailbox>,
     /// What the user may see of conversations that are not wholly visible.
     pub(crate) views: crate::resume::Views,
+    /// What the device is still to be filled with.
+    pub(crate) unfilled: crate::bootstrap::Unfilled,
     /// Whose presence it is told.
     pub(crate) watching: crate::presence::Watching,
     /// What others hear of it.

@@ -26,7 +26,7 @@ impl Engine {
     pub async fn create_device(&self, user: &UserId, name: &str, kind: DeviceKind) -> Result<Device, Code> {
         check_name(name)?;
         let (id, now) = (DeviceId::generate(), UnixMs::now());
-        let device = NewDevice { id, user: user.clone(), name: name.to_owned(), kind, now };
+        let device = NewDevice { id, user: user.clone(), name: name.to_owned(), kind, unfilled: false, now };
         let created = self.0.ports.directory.create_device(device).await.map_err(failed)?.map_err(refused)?;
         self.tell(&created, DeviceChange::Added);
         Ok(self.announce(created).await)

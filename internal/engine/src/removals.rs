@@ -69,6 +69,7 @@ impl Engine {
             for device in &removed.value {
                 engine.0.connections.close_device(&user, device.id, Code::DeviceRemoved);
                 engine.tell_of(device, DeviceChange::Removed);
+                engine.forget_filling(&user, device.id);
             }
             Ok(engine.announce(removed).await.len())
         })
@@ -117,6 +118,7 @@ impl Engine {
         self.0.connections.close_device(&removed.value.user, device, Code::DeviceRemoved);
         self.tell(&removed, DeviceChange::Removed);
         self.forget_sign_ins(&removed.value);
+        self.forget_filling(&removed.value.user, device);
         Ok(Ok(self.announce(removed).await))
     }
 }

@@ -62,12 +62,21 @@ impl Engine {
                 return give_up(&connection, &error);
             }
         };
-        let points = followed.into_iter().filter_map(|row| {
-            let cursor = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor).unwrap_or_default();
+        let fills = connection.unfilled.any();
+        let points = followed.into_iter().enumerate().filter_map(|(index, row)| {
+            let known = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor);
             let reset = foreign.contains(&row.conversation);
-            begin(&connection, row, cursor, reset)
+            // The feed stands first, and is the server's own.
+            let unfilled = fills && index > 0 && known.is_none();
+            let point = begin(&connection, row, known.unwrap_or_default(), reset)?;
+            Some(ResumePoint { unfilled, ..point })
         });
-        if !connection.mailbox.answer(Notice::Resumed(points.collect())) {
+        let points: Vec<ResumePoint> = points.collect();
+        if fills {
+            let lacking = points.iter().filter(|point| point.unfilled).map(|point| point.conversation);
+            connection.unfilled.note(lacking.collect());
+        }
+        if !connection.mailbox.answer(Notice::Resumed(points)) {
             self.0.ports.broker.close(&topics, &connection.mailbox).await;
         }
     }
@@ -236,14 +245,17 @@ impl Engine {
     ) -> Result<Option<Followed>, StoreError> {
         let (broker, topics, mark) = (&self.0.ports.broker, [conversation], self.0.ports.log.mark());
         let found = self.followed_one(connection, conversation).await;
-        let Ok(Some(mut row)) = found else {
-            broker.close(&topics, &connection.mailbox).await;
-            return found;
+        let mut row = match found {
+            Ok(Some(row)) if row.intervals.is_member() => row,
+            Ok(left) => {
+                broker.leave(conversation, &connection.mailbox).await;
+                return Ok(left);
+            }
+            Err(error) => {
+                broker.close(&topics, &connection.mailbox).await;
+                return Err(error);
+            }
         };
-        if !row.intervals.is_member() {
-            broker.close(&topics, &connection.mailbox).await;
-            return Ok(Some(row));
-        }
         broker.open(&topics, &connection.mailbox).await;
         match self.heads_since(mark, &topics).await {
             Ok(heads) => {
@@ -315,7 +327,8 @@ fn begin(connection: &Connection, row: Followed, cursor: Seq, reset: bool) -> Op
         }
         (floor, head) = (floor.min(left.next()), head.min(left));
     }
-    let point = ResumePoint { conversation, cursor: cursor.min(head), floor, head, reset, ended: end.is_some() };
+    let (cursor, ended) = (cursor.min(head), end.is_some());
+    let point = ResumePoint { conversation, cursor, floor, head, reset, unfilled: false, ended };
     let from = if reset { floor } else { point.cursor.next() };
     connection.views.note(conversation, intervals, from);
     Some(point)

@@ -90,7 +90,7 @@ async fn house(failures: u64, may: usize) -> (House, Arc<Down>) {
 async fn made(house: &House, name: &str, kind: DeviceKind, created_at: u64) -> Device {
     house.store.ensure_user(user(name), UnixMs::new(1)).await.unwrap();
     let (id, now) = (DeviceId::generate(), UnixMs::new(created_at));
-    let device = NewDevice { id, user: user(name), name: "a device".into(), kind, now };
+    let device = NewDevice { id, user: user(name), name: "a device".into(), kind, unfilled: false, now };
     house.store.create_device(device).await.unwrap().unwrap().value
 }
 

@@ -2,8 +2,8 @@
 
 use crate::{SharedEntry, SharedSignal};
 use lockstep_protocol::{
-    Body, ClientMsgId, Code, ConversationId, DeviceOnline, EntryId, Kind, Offset, OffsetsVersion, Online, Receipt, Ref,
-    Seq, Shown, SkipReason, StateChange, Target, UnixMs, Unread, UserId,
+    Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, DeviceOnline, EntryId, Kind, Offset,
+    OffsetsVersion, Online, Receipt, Ref, Seq, Shown, SkipReason, StateChange, Target, UnixMs, Unread, UserId,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
@@ -91,6 +91,8 @@ pub enum Ask {
         /// The conversations.
         conversations: Vec<ConversationId>,
     },
+    /// Filling this device, or another from it. Answered by [`Notice::Fill`] where there is something to say.
+    Bootstrap(Box<BootstrapFrame>),
     /// Compare all followed conversations with the log's heads and the user's offsets with the store: something may
     /// have been missed. Answered by [`Notice::Heads`] if conversations are named, and by
     /// [`Notice::Offsets`] if some have changed.
@@ -167,10 +169,35 @@ pub enum Notice {
     },
     /// Another member has got or read more of a conversation: perhaps told late, or not at all.
     Receipts(Box<Receipts>),
+    /// About filling this device, or another from it.
+    Fill(Box<FillNotice>),
     /// Something was dropped because the connection's queue was full: ask for a [`Ask::Recheck`].
     Overflowed,
     /// The engine cannot go on with this connection.
     Failed(Code),
+}
+
+/// What the engine tells a connection about filling (I8).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FillNotice {
+    /// To be passed on.
+    News(BootstrapNews),
+    /// The device will not get these entries.
+    Skip {
+        /// Of this conversation.
+        conversation: ConversationId,
+        /// Which, and why.
+        skip: Skip,
+    },
+    /// A conversation is filled up to here: the log goes on after it.
+    Filled(Offset),
+    /// Something was refused.
+    Failed {
+        /// The request's ref.
+        reference: Option<Ref>,
+        /// Why.
+        code: Code,
+    },
 }
 
 /// How far members of a conversation have got.
@@ -213,6 +240,8 @@ pub struct ResumePoint {
     pub head: Seq,
     /// Whether the device remembers another log than this one: it is told to take the conversation anew.
     pub reset: bool,
+    /// Whether the device is still to be filled with it: nothing of it is delivered before [`FillNotice::Filled`].
+    pub unfilled: bool,
     /// Whether the user has left it: nothing comes after the head, and there is no consumer.
     pub ended: bool,
 }

@@ -62,6 +62,10 @@ pub struct Device {
     pub signed_out_at: Option<UnixMs>,
     /// What it says that it runs on.
     pub platform: Option<String>,
+    /// Whether another device of the user is still to give it its history (I8).
+    pub unfilled: bool,
+    /// The key with which others could seal what they give to it.
+    pub public_key: Option<String>,
 }
 
 impl Device {

@@ -59,6 +59,15 @@ pub enum Event {
         /// When.
         at: UnixMs,
     },
+    /// Somebody should wake a main device of a user: another device needs it.
+    PushWanted {
+        /// The user.
+        user: UserId,
+        /// The device that needs it.
+        device: DeviceId,
+        /// When.
+        at: UnixMs,
+    },
     /// A user's devices have changed.
     Device {
         /// The user.
@@ -98,11 +107,14 @@ pub enum EventKind {
     Read,
     /// [`Event::Device`].
     Device,
+    /// [`Event::PushWanted`].
+    PushWanted,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Connect, Self::Disconnect, Self::Message, Self::Read, Self::Device];
+    pub const ALL: [Self; 6] =
+        [Self::Connect, Self::Disconnect, Self::Message, Self::Read, Self::Device, Self::PushWanted];
 }
 
 impl Event {
@@ -114,6 +126,7 @@ impl Event {
             Self::Message { .. } => EventKind::Message,
             Self::Read { .. } => EventKind::Read,
             Self::Device { .. } => EventKind::Device,
+            Self::PushWanted { .. } => EventKind::PushWanted,
         }
     }
 }

@@ -21,16 +21,18 @@ mod signal;
 mod teardown;
 mod topic;
 
-pub use connection::{Ask, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
+pub use connection::{Ask, FillNotice, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, Member, View};
 pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
 pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
-    Body, BodyError, ClientMsgId, Code, Content, ContentError, ConversationId, Cursor, DeviceId, DeviceOnline, Entry,
-    EntryId, Epoch, IdError, Kind, Offset, OffsetsVersion, Online, Receipt, Ref, Sender, Seq, ServiceName, Shown,
-    SignInId, SkipReason, StateChange, Target, UnixMs, Unread, UserId, limits,
+    About, AboutState, Body, BodyError, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck,
+    ClientMsgId, Code, Content, ContentError, ConversationId, Coverage, Cursor, DeviceId, DeviceOnline, Entry, EntryId,
+    Epoch, Fill, FillRefuse, Filled, Held, IdError, Kind, Offset, OffsetsVersion, Online, Progress, Receipt, Ref,
+    Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Source, Start, StateChange, Target, UnixMs, Unread, UserId,
+    WaitReason, limits,
 };
 pub use log_change::LogChange;
 pub use people::{

@@ -34,6 +34,13 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads + 
     /// Which of these devices are gone: removed, or never there. In the order asked; any number may be asked for.
     async fn gone(&self, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, StoreError>;
 
+    /// Which of these devices have no business in the conversation beside them: their user is no member now. In the order asked,
+    /// without devices that are gone; any number may be asked for.
+    async fn strays(
+        &self,
+        places: Vec<(DeviceId, ConversationId)>,
+    ) -> Result<Vec<(DeviceId, ConversationId)>, StoreError>;
+
     /// The one statement of a connect: checks that the device is there and that the token's generation is not below the
     /// device's, raises the connection generation, marks the device seen.
     async fn connect_device(
@@ -42,6 +49,9 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads + 
         token_generation: TokenGeneration,
         now: UnixMs,
     ) -> Result<Result<Connected, DirectoryRefusal>, StoreError>;
+
+    /// A device has its history: it is not unfilled any more. The same again changes nothing.
+    async fn fill_device(&self, device: DeviceId) -> Result<(), StoreError>;
 
     /// Gives a device another name, for a device of its user: each may name itself, a main device all of them. Feed:
     /// `device_renamed`. The name that it has changes nothing and returns no entries.
@@ -148,6 +158,8 @@ pub struct NewDevice {
     pub name: String,
     /// What it is to its user.
     pub kind: DeviceKind,
+    /// Whether another device of the user is to give it its history.
+    pub unfilled: bool,
     /// The time.
     pub now: UnixMs,
 }

@@ -73,6 +73,7 @@ fn open(conversations: u32, now: Instant) -> Session {
             offsets: Vec::new(),
             offsets_version: version,
             receipts: Default::default(),
+            unfilled: false,
         },
         now,
     );
@@ -84,6 +85,7 @@ fn open(conversations: u32, now: Instant) -> Session {
         head: Seq::ZERO,
         reset: false,
         ended: false,
+        unfilled: false,
     };
     session.handle_notice(Notice::Resumed((0..conversations).map(point).collect()), now);
     while session.poll_effect().is_some() {}

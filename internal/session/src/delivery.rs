@@ -215,7 +215,7 @@ impl Session {
     pub(crate) fn queue_read(&mut self, conversation: ConversationId) {
         let window = self.config.window_entries;
         let Some(topic) = self.topics.get_mut(conversation) else { return };
-        if topic.live || topic.queued || topic.reading || topic.ahead == 0 {
+        if topic.live || topic.queued || topic.reading || topic.ahead == 0 || topic.marks.unfilled() {
             return;
         }
         // A quarter of the window, so that a device that acknowledges one by one does not cause a read for each.

@@ -132,5 +132,8 @@ impl Session {
 
 fn topic_at(point: &ResumePoint) -> Topic {
     let cursor = if point.reset { point.floor.previous() } else { point.cursor };
-    Topic::after(point.conversation, cursor.min(Seq::MAX.previous()))
+    let mut topic = Topic::after(point.conversation, cursor.min(Seq::MAX.previous()));
+    topic.live = !point.unfilled;
+    topic.marks.set_unfilled(point.unfilled);
+    topic
 }

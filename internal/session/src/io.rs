@@ -1,9 +1,9 @@
 //! What goes into a session and what comes out of it.
 
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, Cursor, DeviceId, DeviceOnline, Epoch, Kind, Offset, OffsetsVersion,
-    Online, ReceiptSettings, Receipts, Ref, Sent, Seq, SharedEntry, SharedSignal, Shown, Skip, StateChange, Target,
-    Unread, UserId,
+    Ask, Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, Cursor, DeviceId, DeviceOnline, Epoch,
+    Kind, Offset, OffsetsVersion, Online, ReceiptSettings, Receipts, Ref, Sent, Seq, SharedEntry, SharedSignal, Shown,
+    Skip, StateChange, Target, Unread, UserId,
 };
 
 /// What a device asks, whatever its door's frames look like.
@@ -81,6 +81,8 @@ pub enum Request {
         /// The token, as it came.
         token: String,
     },
+    /// About filling this device, or another from it.
+    Bootstrap(Box<BootstrapFrame>),
     /// The device is there.
     Heartbeat,
     /// The door could not make sense of a frame.
@@ -126,6 +128,8 @@ pub struct Admitted {
     pub offsets_version: OffsetsVersion,
     /// What the user lets others hear, and therefore hears of them.
     pub receipts: ReceiptSettings,
+    /// Whether the device is still to be filled by another one.
+    pub unfilled: bool,
 }
 
 /// What a device is told, whatever its door's frames look like.
@@ -201,6 +205,8 @@ pub enum Event {
     },
     /// Others have got or read more of a conversation.
     Receipts(Box<Receipts>),
+    /// About filling this device, or another from it.
+    Bootstrap(Box<BootstrapNews>),
     /// Are you there?
     Heartbeat,
     /// A request failed; the connection stays.

@@ -16,6 +16,7 @@ mod config;
 mod delivery;
 mod early;
 mod ephemeral;
+mod filling;
 mod follows;
 mod handshake;
 mod held;

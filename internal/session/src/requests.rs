@@ -52,6 +52,7 @@ impl Session {
                     self.effects.push_back(Effect::Renew { reference, token });
                 }
             }
+            Request::Bootstrap(frame) => self.handle_bootstrap(frame, now),
             Request::Heartbeat => {}
         }
         self.pump();

@@ -154,6 +154,7 @@ impl Session {
                     Err(code) => self.fail(reference, code),
                 }
             }
+            Notice::Fill(notice) => self.handle_fill(*notice),
             Notice::Receipts(receipts) => self.handle_receipts(*receipts),
             Notice::Overflowed => self.recheck(),
             Notice::Failed(code) => self.close(code),

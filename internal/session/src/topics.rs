@@ -33,6 +33,7 @@ impl Marks {
     const CATCHING_UP: u8 = 1;
     const DRAINING: u8 = 2;
     const ENDED: u8 = 4;
+    const UNFILLED: u8 = 8;
 
     /// Has not reached the log's head since the connection began.
     pub(crate) fn catching_up(self) -> bool {
@@ -47,6 +48,15 @@ impl Marks {
     /// The user's stay is over: nothing more is delivered, and the row waits for acknowledgements alone.
     pub(crate) fn ended(self) -> bool {
         self.bits & Self::ENDED != 0
+    }
+
+    /// Another device is to fill it first: nothing is delivered before.
+    pub(crate) fn unfilled(self) -> bool {
+        self.bits & Self::UNFILLED != 0
+    }
+
+    pub(crate) fn set_unfilled(&mut self, on: bool) {
+        self.set(Self::UNFILLED, on);
     }
 
     pub(crate) fn set_ended(&mut self, on: bool) {
@@ -165,9 +175,9 @@ impl Topics {
         }
     }
 
-    /// Those in log mode.
+    /// Those in log mode, as far as they are not to be filled first.
     pub(crate) fn behind(&mut self) -> impl Iterator<Item = &mut Topic> {
-        self.0.iter_mut().filter(|topic| !topic.live)
+        self.0.iter_mut().filter(|topic| !topic.live && !topic.marks.unfilled())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -54,7 +54,14 @@ async fn prepare(store: &SqliteStore) -> Any<Vec<Place>> {
         let user = UserId::new(&format!("user-{number}"))?;
         let device = DeviceId::generate();
         store.ensure_user(user.clone(), now).await?;
-        let new = NewDevice { id: device, user: user.clone(), name: "phone".into(), kind: DeviceKind::Main, now };
+        let new = NewDevice {
+            id: device,
+            user: user.clone(),
+            name: "phone".into(),
+            kind: DeviceKind::Main,
+            unfilled: false,
+            now,
+        };
         store.create_device(new).await??;
         people.push((user, device));
     }

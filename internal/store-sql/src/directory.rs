@@ -4,7 +4,9 @@ use crate::read::failed;
 use crate::row::{Columns, conversation_columns, device_columns};
 use crate::sql::{RowsSql, Values};
 use crate::store::SqliteStore;
-use crate::write::{ConnectDevice, CreateConversation, CreateDevice, EnsureUser, LowerCursors, Queued, RenameDevice};
+use crate::write::{
+    ConnectDevice, CreateConversation, CreateDevice, EnsureUser, FillDevice, LowerCursors, Queued, RenameDevice,
+};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, Conversation, ConversationId, Details, Device, DeviceId, History, Intervals, Member, Seq, TokenGeneration,
@@ -22,6 +24,16 @@ static GONE: LazyLock<RowsSql> = LazyLock::new(|| {
         2,
         "WITH want (i, device) AS (VALUES {rows}) SELECT w.i FROM want w LEFT JOIN devices d ON d.id = w.device \
          WHERE w.i IS NOT NULL AND (d.id IS NULL OR d.removed_at IS NOT NULL)",
+    )
+});
+
+static STRAYS: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        3,
+        "WITH want (i, device, conversation) AS (VALUES {rows}) \
+         SELECT w.i FROM want w CROSS JOIN devices d ON d.id = w.device AND d.removed_at IS NULL \
+         WHERE NOT EXISTS (SELECT 1 FROM members m INDEXED BY members_by_user \
+           WHERE m.user = d.user AND m.conversation = w.conversation AND m.left_seq IS NULL)",
     )
 });
 
@@ -79,6 +91,24 @@ impl Directory for SqliteStore {
         Ok(devices.into_iter().zip(gone).filter_map(|(device, gone)| gone.then_some(device)).collect())
     }
 
+    async fn strays(
+        &self,
+        places: Vec<(DeviceId, ConversationId)>,
+    ) -> Result<Vec<(DeviceId, ConversationId)>, StoreError> {
+        let mut strays = vec![false; places.len()];
+        let bind = |values: &mut Values, index: usize, (device, conversation): &(DeviceId, ConversationId)| {
+            values.int(index as u64).blob(device.as_bytes()).blob(conversation.as_bytes());
+        };
+        let take = |row: &SqliteRow| {
+            if let Some(stray) = strays.get_mut(Columns::of(row).index()?) {
+                *stray = true;
+            }
+            Ok(())
+        };
+        self.readers().fetch_many("strays", &STRAYS, &places, bind, take).await?;
+        Ok(places.into_iter().zip(strays).filter_map(|(place, stray)| stray.then_some(place)).collect())
+    }
+
     async fn connect_device(
         &self,
         device: DeviceId,
@@ -86,6 +116,10 @@ impl Directory for SqliteStore {
         now: UnixMs,
     ) -> Refusable<Connected> {
         self.command(ConnectDevice { device, token_generation, now }).await
+    }
+
+    async fn fill_device(&self, device: DeviceId) -> Result<(), StoreError> {
+        self.command(FillDevice(device)).await
     }
 
     async fn rename_device(

@@ -20,7 +20,7 @@ pub(crate) struct Columns<'r> {
 macro_rules! device_columns {
     () => {
         "id, user, name, kind, token_generation, connection_generation, created_at, seen_at, removed_at, \
-         signed_out_at, platform"
+         signed_out_at, platform, unfilled, public_key"
     };
 }
 pub(crate) use device_columns;
@@ -157,6 +157,8 @@ impl<'r> Columns<'r> {
             removed_at: self.optional_int()?.map(UnixMs::new),
             signed_out_at: self.optional_int()?.map(UnixMs::new),
             platform: self.optional_text()?.map(str::to_owned),
+            unfilled: self.flag()?,
+            public_key: self.optional_text()?.map(str::to_owned),
         })
     }
 

@@ -111,6 +111,16 @@ codes! {
     DirectConversation "direct_conversation" 0 409 Keep, "A direct conversation has its two members, and nothing of it can be changed.";
     Blocked "blocked" 0 403 Keep, "One of the two users has blocked the other.";
     TooManyContacts "too_many_contacts" 0 409 Keep, "The user has as many contacts or blocks as the server allows.";
+    // Filling a device.
+    MainOffline "main_offline" 4417 503 Reconnect { after_ms: 30_000 }, "The device has to be filled by a main device of its user, and none is connected.";
+    NotUnfilled "not_unfilled" 0 409 Keep, "The device has been filled: it goes on from the log.";
+    NoSuchBootstrap "no_such_bootstrap" 0 404 Keep, "There is no such filling, it is over, or this device is not asked for that now.";
+    TooManyBootstraps "too_many_bootstraps" 0 503 Keep, "So many devices are being filled that this one has to wait.";
+    ChunkTooLarge "chunk_too_large" 0 413 Keep, "The chunk's body is larger than the server takes.";
+    ChunkDigest "chunk_digest" 0 400 Keep, "The chunk's digest is not that of its body.";
+    ChunkOrder "chunk_order" 0 409 Keep, "The chunk is not the next one: chunks of a conversation follow each other without gap and overlap.";
+    ChunkBeyond "chunk_beyond" 0 409 Keep, "The chunk goes beyond what the user may see of the conversation.";
+    ChunkWindow "chunk_window" 0 429 Keep, "More chunks are without an acknowledgement than may be.";
     // REST only.
     BadRequest "bad_request" 0 400 Keep, "The request is malformed, or a value in it is not allowed.";
     NoSuchRoute "no_such_route" 0 404 Keep, "There is nothing at this path.";

@@ -1,6 +1,10 @@
 //! Text to frame and frame to text.
 
-use crate::limits::{CURSORS_PER_FRAME_MAX, SIGNAL_BYTES_MAX, UNREAD_CONVERSATIONS_MAX, WATCHED_USERS_MAX};
+use crate::bootstrap::{BootstrapFrame, Chunk, Coverage, Start};
+use crate::limits::{
+    BOOTSTRAP_ENTRIES_MAX, CHUNK_BYTES_MAX, CURSORS_PER_FRAME_MAX, SIGNAL_BYTES_MAX, UNREAD_CONVERSATIONS_MAX,
+    WATCHED_USERS_MAX,
+};
 use crate::{
     Ack, Body, BodyError, ClientFrame, ClientMsgId, Code, Content, ConversationId, Entry, Kind, Offset, Ref, Resume,
     Send, Seq, ServerFrame, StateChange, Target, UserId, push_entries, push_entry,
@@ -94,6 +98,9 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
             at_most(ack.cursors.len(), CURSORS_PER_FRAME_MAX, "cursors", reference)?;
             Ok(ClientFrame::Ack(ack))
         }
+        "bootstrap" | "chunk" | "chunk_ack" | "coverage" | "fill_refuse" => {
+            decode_bootstrap(&head.kind, text, reference).map(ClientFrame::Bootstrap)
+        }
         "heartbeat" => Ok(ClientFrame::Heartbeat),
         "hello" => fields(text, reference).map(ClientFrame::Hello),
         "read" => {
@@ -161,6 +168,39 @@ fn decode_signal(wire: SignalWire<'_>, reference: Option<Ref>) -> Result<ClientF
         return Err(fail(Code::BodyTooLarge, reference, &message));
     }
     Ok(ClientFrame::Signal { reference, conversation: wire.conversation, body: body(wire.body, reference)? })
+}
+
+fn decode_bootstrap(kind: &str, text: &str, reference: Option<Ref>) -> Result<BootstrapFrame, DecodeError> {
+    Ok(match kind {
+        "bootstrap" => {
+            let start: Start = fields(text, reference)?;
+            at_most(start.at.len(), CURSORS_PER_FRAME_MAX, "at", reference)?;
+            if !(1..=BOOTSTRAP_ENTRIES_MAX).contains(&start.entries) {
+                let message = format!("\"entries\" must be from 1 to {BOOTSTRAP_ENTRIES_MAX}.");
+                return Err(fail(Code::BadFrame, reference, &message));
+            }
+            BootstrapFrame::Start(start)
+        }
+        "coverage" => {
+            let coverage: Coverage = fields(text, reference)?;
+            at_most(coverage.conversations.len(), CURSORS_PER_FRAME_MAX, "conversations", reference)?;
+            BootstrapFrame::Coverage(coverage)
+        }
+        "chunk" => {
+            let chunk: Chunk = fields(text, reference)?;
+            if chunk.body.len() > CHUNK_BYTES_MAX {
+                let message = format!("the body has {} bytes; at most {CHUNK_BYTES_MAX} are allowed", chunk.body.len());
+                return Err(fail(Code::ChunkTooLarge, reference, &message));
+            }
+            if chunk.from_seq > chunk.to_seq || chunk.number == 0 {
+                let message = "A chunk's \"number\" begins with 1, and \"from_seq\" is at most \"to_seq\".";
+                return Err(fail(Code::BadFrame, reference, message));
+            }
+            BootstrapFrame::Chunk { reference, chunk: Box::new(chunk) }
+        }
+        "chunk_ack" => BootstrapFrame::Ack(fields(text, reference)?),
+        _ => BootstrapFrame::Refuse(fields(text, reference)?),
+    })
 }
 
 fn body(raw: &RawValue, reference: Option<Ref>) -> Result<Body, DecodeError> {
@@ -235,6 +275,14 @@ pub fn encode_client(frame: &ClientFrame) -> String {
         ClientFrame::Unread { reference, conversations } => {
             text("unread", *reference, UnreadWire { conversations: conversations.clone() })
         }
+        ClientFrame::Bootstrap(frame) => match frame {
+            // These have their own `ref`.
+            BootstrapFrame::Start(start) => text("bootstrap", None, start),
+            BootstrapFrame::Refuse(refuse) => text("fill_refuse", None, refuse),
+            BootstrapFrame::Coverage(coverage) => text("coverage", None, coverage),
+            BootstrapFrame::Ack(ack) => text("chunk_ack", None, ack),
+            BootstrapFrame::Chunk { reference, chunk } => text("chunk", *reference, chunk),
+        },
         ClientFrame::Heartbeat => r#"{"type":"heartbeat"}"#.to_owned(),
     }
 }
@@ -300,6 +348,7 @@ pub fn encode_server(frame: &ServerFrame) -> String {
     match frame {
         ServerFrame::Entry(entry) => push_entry(&mut text, entry),
         ServerFrame::Entries { entries } => push_entries(&mut text, entries.iter()),
+        ServerFrame::Bootstrap(news) => text = json(news),
         other => text = json(other),
     }
     text
@@ -325,6 +374,9 @@ pub fn decode_server(text: &str) -> Result<Option<ServerFrame>, DecodeError> {
         "entry" => ServerFrame::Entry(fields(text, None)?),
         "signal" => ServerFrame::Signal(fields(text, None)?),
         "entries" => ServerFrame::Entries { entries: fields::<Entries>(text, None)?.entries },
+        "bootstrap_started" | "bootstrap_conversation" | "chunk" | "fill" | "chunk_acked" | "bootstrap_progress" => {
+            ServerFrame::Bootstrap(fields(text, None)?)
+        }
         "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "presence" | "devices"
         | "unread" | "receipts" | "heartbeat" | "error" => fields(text, None)?,
         _ => return Ok(None),

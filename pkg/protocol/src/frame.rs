@@ -1,8 +1,8 @@
 //! The frames. Field names here are the names on the wire; `docs/protocol.md` shows an example of each.
 
 use crate::{
-    Advice, Body, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Kind, OffsetsVersion, Receipt,
-    Seq, StateChange, UnixMs, Unread, UserId,
+    Advice, Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch,
+    Kind, OffsetsVersion, Receipt, Seq, StateChange, UnixMs, Unread, UserId,
 };
 use compact_str::CompactString;
 use serde::de::value::MapAccessDeserializer;
@@ -68,6 +68,8 @@ pub enum ClientFrame {
     },
     /// A fresh token for a connection that is open.
     Renew(Renew),
+    /// About filling this device, or another from this one.
+    Bootstrap(BootstrapFrame),
     /// The answer to the server's heartbeat.
     Heartbeat,
 }
@@ -158,6 +160,7 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entry: Option<EntryId>,
 }
+pub(crate) use object_only;
 object_only!(Cursor, "an object with seq and entry");
 
 /// One conversation of a `resume` frame. On the wire `seq` and `entry` stand beside `conversation`.
@@ -343,6 +346,9 @@ pub enum ServerFrame {
         /// At most one of each user.
         receipts: Vec<Receipt>,
     },
+    /// About filling this device, or another from this one.
+    #[serde(skip)]
+    Bootstrap(BootstrapNews),
     /// Are you there? The device answers with a heartbeat.
     Heartbeat,
     /// A request failed, or the connection is about to close.
@@ -392,6 +398,10 @@ pub enum SkipReason {
     Retention,
     /// The user was not a member, or may not see what came before joining.
     Membership,
+    /// They are older than what the device asked for when it was filled.
+    Bootstrap,
+    /// No main device of the user has them.
+    NotHeld,
     /// A reason of a later version.
     #[serde(other)]
     Other,
@@ -411,6 +421,9 @@ pub struct Welcome {
     pub device: DeviceId,
     /// The user's feed.
     pub feed: ConversationId,
+    /// Whether the device is still to be filled: it asks by `bootstrap`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfilled: bool,
     /// The server's clock.
     pub server_time: UnixMs,
     /// What this server allows.

@@ -204,6 +204,11 @@ uuid_id!(
     "a sign-in id"
 );
 uuid_id!(
+    /// One filling of one device.
+    BootstrapId,
+    "a bootstrap id"
+);
+uuid_id!(
     /// A device: made by the server, unique across users. Its text is 36 characters, valid in an NSQ channel name.
     DeviceId,
     "a device id"

@@ -8,6 +8,7 @@
 //! The prose description, with an example of every frame, is `docs/protocol.md`; a test holds the two together.
 
 mod body;
+mod bootstrap;
 mod code;
 mod codec;
 mod content;
@@ -22,6 +23,10 @@ mod personal;
 mod service;
 
 pub use body::{Body, BodyError};
+pub use bootstrap::{
+    About, AboutState, BootstrapFrame, BootstrapNews, BootstrapState, Chunk, ChunkAck, Coverage, Fill, FillRefuse,
+    Filled, Held, Progress, Source, Start, WaitReason,
+};
 pub use code::{Advice, Code, Spec};
 pub use codec::{DecodeError, decode_client, decode_server, encode_client, encode_server};
 pub use content::{Content, ContentError};
@@ -32,7 +37,8 @@ pub use frame::{
     ServerFrame, Shown, SignalFrame, SkipReason, Target, Welcome,
 };
 pub use ids::{
-    ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, SignInId, UnixMs, UserId,
+    BootstrapId, ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, SignInId, UnixMs,
+    UserId,
 };
 pub use personal::{Receipt, StateChange, Unread};
 pub use service::ServiceName;

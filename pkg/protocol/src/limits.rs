@@ -70,3 +70,17 @@ pub const UNREAD_CONVERSATIONS_MAX: usize = 100;
 pub const UNREAD_MAX: u64 = 999;
 /// Most members of a conversation in which receipts are told to live devices. In larger ones they are asked for.
 pub const RECEIPTS_MEMBERS_MAX: u64 = 32;
+/// Entries per conversation with which a device is filled if it does not say how many.
+pub const BOOTSTRAP_ENTRIES_DEFAULT: u32 = 100;
+/// Most entries per conversation with which a device is filled. More are answered with `bad_frame`.
+pub const BOOTSTRAP_ENTRIES_MAX: u32 = 1_000;
+/// Most members that `bootstrap_conversation` names. The others are asked for by REST.
+pub const BOOTSTRAP_MEMBERS_MAX: usize = 100;
+/// Largest body of a chunk, in bytes. A larger one is answered with `chunk_too_large`.
+pub const CHUNK_BYTES_MAX: usize = 128 * 1024;
+/// Chunks of one filling that a main device may leave unacknowledged. One more is answered with `chunk_window`.
+pub const CHUNKS_WINDOW: u32 = 8;
+/// How long a main device that was asked may be silent before another one is asked.
+pub const FILL_STALL_MS: u64 = 15_000;
+/// How long a filling waits for the device, or for a main device, before it is given up.
+pub const BOOTSTRAP_WAIT_MS: u64 = 600_000;

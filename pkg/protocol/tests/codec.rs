@@ -263,6 +263,7 @@ fn server_frame() -> impl Strategy<Value = ServerFrame> {
             user: UserId::new(&user).expect("a user"),
             device: lockstep_protocol::DeviceId::from_bytes(bytes),
             feed: conversation,
+            unfilled: true,
             server_time: UnixMs::MAX,
             limits: lockstep_protocol::ClientLimits {
                 heartbeat_ms: 1,

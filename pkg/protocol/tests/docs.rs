@@ -1,8 +1,8 @@
 //! `docs/protocol.md` and this crate say the same.
 
 use lockstep_protocol::{
-    Advice, ClientFrame, Code, ConversationId, ServerFrame, UserId, decode_client, decode_server, encode_client,
-    encode_server, limits,
+    Advice, BootstrapFrame, BootstrapNews, ClientFrame, Code, ConversationId, ServerFrame, UserId, decode_client,
+    decode_server, encode_client, encode_server, limits,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -76,6 +76,11 @@ fn client_type(frame: &ClientFrame) -> &'static str {
         ClientFrame::State { .. } => "state",
         ClientFrame::Unread { .. } => "unread",
         ClientFrame::Renew(_) => "renew",
+        ClientFrame::Bootstrap(BootstrapFrame::Start(_)) => "bootstrap",
+        ClientFrame::Bootstrap(BootstrapFrame::Coverage(_)) => "coverage",
+        ClientFrame::Bootstrap(BootstrapFrame::Chunk { .. }) => "chunk",
+        ClientFrame::Bootstrap(BootstrapFrame::Ack(_)) => "chunk_ack",
+        ClientFrame::Bootstrap(BootstrapFrame::Refuse(_)) => "fill_refuse",
         ClientFrame::Heartbeat => "heartbeat",
     }
 }
@@ -96,6 +101,12 @@ fn server_type(frame: &ServerFrame) -> &'static str {
         ServerFrame::Devices { .. } => "devices",
         ServerFrame::Unread { .. } => "unread",
         ServerFrame::Receipts { .. } => "receipts",
+        ServerFrame::Bootstrap(BootstrapNews::BootstrapStarted { .. }) => "bootstrap_started",
+        ServerFrame::Bootstrap(BootstrapNews::BootstrapConversation(_)) => "bootstrap_conversation",
+        ServerFrame::Bootstrap(BootstrapNews::Chunk(_)) => "chunk",
+        ServerFrame::Bootstrap(BootstrapNews::Fill(_)) => "fill",
+        ServerFrame::Bootstrap(BootstrapNews::ChunkAcked(_)) => "chunk_acked",
+        ServerFrame::Bootstrap(BootstrapNews::BootstrapProgress(_)) => "bootstrap_progress",
         ServerFrame::Heartbeat => "heartbeat",
         ServerFrame::Error(_) => "error",
     }
@@ -116,6 +127,11 @@ fn every_frame_has_an_example() {
         client,
         BTreeSet::from([
             "ack",
+            "bootstrap",
+            "chunk",
+            "chunk_ack",
+            "coverage",
+            "fill_refuse",
             "heartbeat",
             "hello",
             "read",
@@ -129,12 +145,18 @@ fn every_frame_has_an_example() {
         ])
     );
     let all = [
+        "bootstrap_conversation",
+        "bootstrap_progress",
+        "bootstrap_started",
         "caught_up",
+        "chunk",
+        "chunk_acked",
         "devices",
         "done",
         "entries",
         "entry",
         "error",
+        "fill",
         "heartbeat",
         "offsets",
         "presence",
@@ -189,7 +211,8 @@ fn the_limits_are_those_of_the_crate() {
         SERVICE_SENDS_PER_SECOND SERVICE_SENDS_BURST FRAMES_PER_SECOND FRAMES_BURST CONVERSATIONS_PER_USER_MAX GROUP_MEMBERS_MAX
         MENTIONS_MAX REACTION_KEY_CHARS_MAX ROOM_MEMBERS_MAX CUSTOM_BYTES_MAX AVATAR_BYTES_MAX SIGNAL_BYTES_MAX SIGNALS_PER_SECOND
         SIGNALS_BURST WATCHED_USERS_MAX NAME_CHARS_MAX PROFILE_CUSTOM_BYTES_MAX CONTACTS_MAX USERS_PER_REQUEST_MAX
-        UNREAD_CONVERSATIONS_MAX UNREAD_MAX RECEIPTS_MEMBERS_MAX
+        UNREAD_CONVERSATIONS_MAX UNREAD_MAX RECEIPTS_MEMBERS_MAX BOOTSTRAP_ENTRIES_DEFAULT BOOTSTRAP_ENTRIES_MAX
+        BOOTSTRAP_MEMBERS_MAX CHUNK_BYTES_MAX CHUNKS_WINDOW FILL_STALL_MS BOOTSTRAP_WAIT_MS
     );
     let mut expected = String::from("| limit | value | |\n|---|---|---|\n");
     let mut comment = String::new();

@@ -156,7 +156,14 @@ impl World {
 async fn person(store: &SqliteStore, tokens: &Tokens, number: usize) -> Result<Person> {
     let (user, device, now) = (UserId::new(&format!("user-{number}"))?, DeviceId::generate(), UnixMs::now());
     let feed = store.ensure_user(user.clone(), now).await?.feed;
-    let new = NewDevice { id: device, user: user.clone(), name: "phone".to_owned(), kind: DeviceKind::Main, now };
+    let new = NewDevice {
+        id: device,
+        user: user.clone(),
+        name: "phone".to_owned(),
+        kind: DeviceKind::Main,
+        unfilled: false,
+        now,
+    };
     store.create_device(new).await??;
     let claim = Claim { user: user.clone(), device, token_generation: TokenGeneration::default() };
     let token = tokens.issue(&claim, TOKEN_TTL, now).token;

@@ -43,6 +43,11 @@ enum Wire<'a> {
         change: DeviceChange,
         at: UnixMs,
     },
+    PushWanted {
+        user: &'a UserId,
+        device: DeviceId,
+        at: UnixMs,
+    },
 }
 
 /// The body that tells of an event.
@@ -67,6 +72,7 @@ pub(super) fn body(event: &Event) -> Vec<u8> {
         Event::Device { user, device, kind, change, at } => {
             Wire::Device { user, device: *device, kind: kind.as_str(), change: *change, at: *at }
         }
+        Event::PushWanted { user, device, at } => Wire::PushWanted { user, device: *device, at: *at },
     };
     serde_json::to_vec(&wire).expect("an event is written to memory")
 }

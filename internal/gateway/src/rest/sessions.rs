@@ -1,6 +1,6 @@
 //! Sessions of devices: they begin, go on and end.
 
-use super::accounts::{proven, refused};
+use super::accounts::{proven, refused, renew};
 use super::caller::Caller;
 use super::sign_ins::{self, WaitingAnswer};
 use crate::accounts::{Guess, SessionAnswer};
@@ -27,6 +27,9 @@ pub(super) struct DeviceRequest {
     #[serde(default)]
     #[schema(max_length = 128)]
     platform: Option<String>,
+    /// Whether a new one is to be filled by another main device, as linked ones are, instead of from the server's log.
+    #[serde(default)]
+    fill: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -51,7 +54,8 @@ pub(super) async fn sign_in(
 ) -> Result<Response, Problem> {
     let device = request.device.checked()?;
     state.accounts.admit_address(&address)?;
-    let hash = proven(&state, Guess::Stranger(&request.user), request.password).await?;
+    let (password, hash) = proven(&state, Guess::Stranger(&request.user), request.password).await?;
+    renew(&state, &request.user, password, &hash).await;
     begin(&state, SignInRequest { user: request.user, proof: Proof::Password(hash), device }).await
 }
 
@@ -78,13 +82,13 @@ pub(super) async fn sign_in_external(
     let device = request.device.checked()?;
     state.accounts.admit_address(&address)?;
     let claim = state.accounts.issuers.verify(&request.token, UnixMs::now())?;
-    let proof = Proof::Issuer { create_user: claim.create_user };
+    let proof = Proof::Issuer { create_user: claim.create_user, name: claim.name };
     begin(&state, SignInRequest { user: claim.user, proof, device }).await
 }
 
 impl DeviceRequest {
     fn checked(self) -> Result<DeviceWanted, Problem> {
-        let Self { id: known, name, platform } = self;
+        let Self { id: known, name, platform, fill } = self;
         if known.is_none() && name.is_none() {
             return Err(bad_request("\"device\" must have a \"name\", or the \"id\" of a device that is there"));
         }
@@ -101,7 +105,7 @@ impl DeviceRequest {
                 "\"platform\" must have at most {max} characters, none of them a control character"
             )));
         }
-        Ok(DeviceWanted { known, name, platform })
+        Ok(DeviceWanted { known, name, platform, fill })
     }
 }
 

@@ -301,6 +301,7 @@ impl Shell {
                     offsets: admission.offsets.offsets,
                     offsets_version: admission.offsets.version,
                     receipts: admission.receipts,
+                    unfilled: admission.unfilled,
                 };
                 let sends = self.state.device_rates().of(&admitted.device, Instant::now());
                 self.session.share_sends(sends);

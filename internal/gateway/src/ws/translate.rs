@@ -35,6 +35,7 @@ pub(crate) fn request(text: &str) -> Request {
         }
         Ok(ClientFrame::Unread { reference, conversations }) => Request::Unread { reference, conversations },
         Ok(ClientFrame::Renew(renew)) => Request::Renew { reference: renew.reference, token: renew.token.into() },
+        Ok(ClientFrame::Bootstrap(frame)) => Request::Bootstrap(Box::new(frame)),
         Ok(ClientFrame::Heartbeat) => Request::Heartbeat,
         Err(error) => Request::Malformed { reference: error.reference, code: error.code, detail: error.message },
     }
@@ -70,6 +71,7 @@ pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(
         Event::Done { reference } => ServerFrame::Done { reference },
         Event::Unread { reference, conversations } => ServerFrame::Unread { reference, conversations },
         Event::Receipts(told) => ServerFrame::Receipts { conversation: told.conversation, receipts: told.receipts },
+        Event::Bootstrap(news) => ServerFrame::Bootstrap(*news),
         Event::Heartbeat => ServerFrame::Heartbeat,
         Event::Failed { reference, code, detail, retry_after_ms } => {
             let mut frame = ErrorFrame::of(code, reference);
@@ -100,9 +102,9 @@ pub(crate) fn goodbye(code: Code) -> String {
 }
 
 fn welcome(reference: Option<Ref>, admitted: Admitted, limits: &ClientLimits, mut write: impl FnMut(&str)) {
-    let Admitted { user, device, epoch, feed, offsets, offsets_version, .. } = admitted;
+    let Admitted { user, device, epoch, feed, offsets, offsets_version, unfilled, .. } = admitted;
     let server_time = UnixMs::now();
-    let frame = Welcome { reference, epoch, user, device, feed, server_time, limits: *limits };
+    let frame = Welcome { reference, epoch, user, device, feed, unfilled, server_time, limits: *limits };
     write(&encode_server(&ServerFrame::Welcome(Box::new(frame))));
     if !offsets.is_empty() {
         write_offsets(offsets_version, &offsets, write);

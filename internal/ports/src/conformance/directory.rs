@@ -2,7 +2,7 @@
 
 use super::Stores;
 use super::world::{at, nobody, seq};
-use crate::{CursorRow, DeviceRefusal, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
+use crate::{Actor, CursorRow, DeviceRefusal, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
     Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
     Intervals, Kind, Member, MemberState, Role, Sender, TokenGeneration, UnixMs, User, UserId,
@@ -13,9 +13,11 @@ use tokio::task::JoinSet;
 pub async fn directory(stores: &Stores) {
     users_and_their_feeds(stores).await;
     devices(stores).await;
+    filling(stores).await;
     connecting_and_generations(stores).await;
     removal(stores).await;
     which_devices_are_gone(stores).await;
+    which_devices_are_strays(stores).await;
     groups(stores).await;
     a_direct_conversation_is_made_once(stores).await;
     the_limit_of_conversations(stores).await;
@@ -28,6 +30,7 @@ pub async fn directory(stores: &Stores) {
     super::people::people(stores).await;
     super::reads::reads(stores).await;
     super::accounts::accounts(stores).await;
+    super::passwords::passwords(stores).await;
     super::teardowns::teardowns(stores).await;
     super::groups::groups(stores).await;
 }
@@ -65,7 +68,7 @@ async fn devices(stores: &Stores) {
     let user = stores.make_user().await;
     let new = |user: &UserId, name: &str, kind, ms| {
         let (user, name) = (user.clone(), name.to_owned());
-        NewDevice { id: DeviceId::generate(), user, name, kind, now: at(ms) }
+        NewDevice { id: DeviceId::generate(), user, name, kind, unfilled: false, now: at(ms) }
     };
     let refused = stores.directory.create_device(new(&nobody(), "x", DeviceKind::Sub, 0)).await.expect("create_device");
     assert_eq!(refused, Err(DirectoryRefusal::NoSuchUser));
@@ -91,6 +94,23 @@ async fn devices(stores: &Stores) {
     assert_eq!(stores.directory.devices_of(user.id.clone()).await.expect("devices_of"), made, "oldest first");
     assert_eq!(stores.directory.devices_of(nobody()).await.expect("devices_of"), []);
     assert_eq!(stores.directory.device(DeviceId::generate()).await.expect("device"), None);
+}
+
+/// A device is unfilled until it is said to be filled.
+async fn filling(stores: &Stores) {
+    let user = stores.make_user().await;
+    let (id, name, kind) = (DeviceId::generate(), "laptop".to_owned(), DeviceKind::Sub);
+    let new = NewDevice { id, user: user.id, name, kind, unfilled: true, now: at(1) };
+    let made = stores.directory.create_device(new).await.expect("create_device").expect("it is made").value;
+    let unfilled = async || stores.directory.device(id).await.expect("device").expect("it is there").unfilled;
+    assert!(made.unfilled && unfilled().await);
+    let connected = stores.directory.connect_device(id, made.token_generation, at(2)).await.expect("connect_device");
+    assert!(connected.expect("it may").device.unfilled);
+    for _ in 0..2 {
+        stores.directory.fill_device(id).await.expect("fill_device");
+        assert!(!unfilled().await);
+    }
+    stores.directory.fill_device(DeviceId::generate()).await.expect("one that is not there is nobody's");
 }
 
 async fn connecting_and_generations(stores: &Stores) {
@@ -170,6 +190,21 @@ async fn which_devices_are_gone(stores: &Stores) {
     asked.insert(300, there);
     asked.push(there);
     assert_eq!(gone(asked).await, many);
+}
+
+async fn which_devices_are_strays(stores: &Stores) {
+    let (owner, user) = (stores.make_author().await, stores.make_user().await);
+    let (there, removed) = (stores.make_device(&user.id).await.id, stores.make_device(&user.id).await.id);
+    stores.remove(removed, at(50)).await.expect("it may go");
+    let strays = async |places| stores.directory.strays(places).await.expect("strays");
+    assert_eq!(strays(vec![]).await, []);
+    let group = stores.make_group(&[&owner.user, &user.id], at(0)).await.id;
+    let (others, nowhere) = (stores.make_group(&[&owner.user], at(0)).await.id, ConversationId::generate());
+    let everywhere = [(there, group), (there, user.feed), (there, others), (removed, others), (there, nowhere)];
+    assert_eq!(strays(everywhere.to_vec()).await, [(there, others), (there, nowhere)], "in the order asked");
+    let actor = Actor { user: user.id.clone(), conversation: group, now: at(60) };
+    stores.directory.leave(actor).await.expect("leave").expect("a member may");
+    assert_eq!(strays(everywhere.to_vec()).await, [(there, group), (there, others), (there, nowhere)]);
 }
 
 async fn cursor(stores: &Stores, user: &UserId, device: DeviceId, conversation: ConversationId) -> Option<u64> {

@@ -22,7 +22,8 @@ pub(super) async fn teardowns(stores: &Stores) {
 }
 
 async fn device(stores: &Stores, user: &UserId, kind: DeviceKind, now: UnixMs) -> Device {
-    let device = NewDevice { id: DeviceId::generate(), user: user.clone(), name: "a tablet".into(), kind, now };
+    let device =
+        NewDevice { id: DeviceId::generate(), user: user.clone(), name: "a tablet".into(), kind, unfilled: false, now };
     stores.directory.create_device(device).await.expect("create_device").expect("the user exists").value
 }
 

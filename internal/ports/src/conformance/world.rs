@@ -76,6 +76,7 @@ impl Stores {
             user: user.clone(),
             name: "a phone".into(),
             kind: DeviceKind::Main,
+            unfilled: false,
             now: at(0),
         };
         self.directory.create_device(device).await.expect("create_device").expect("the user exists").value

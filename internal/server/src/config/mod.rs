@@ -1,6 +1,7 @@
 //! The one configuration: defaults < `lockstep.toml` < `LOCKSTEP_*` < flags, checked whole before anything is opened.
 
 mod accounts;
+mod bootstrap;
 mod devices;
 mod error;
 mod http;
@@ -9,6 +10,7 @@ mod nsq;
 mod retention;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
+pub use bootstrap::{BootstrapConfig, Fallback, SubNeedsMain};
 pub use devices::DevicesConfig;
 pub use error::ConfigError;
 pub use http::HttpConfig;
@@ -56,6 +58,8 @@ pub struct Config {
     pub devices: DevicesConfig,
     /// How long conversations keep their entries.
     pub retention: RetentionConfig,
+    /// How new devices are filled.
+    pub bootstrap: BootstrapConfig,
     /// The bounds.
     pub limits: Limits,
     /// Whether the server is to be tried out: what is convenient then is on unless it is set otherwise. A flag alone.
@@ -137,6 +141,7 @@ impl Default for Config {
             nsq_http: NsqHttpConfig::default(),
             devices: DevicesConfig::default(),
             retention: RetentionConfig::default(),
+            bootstrap: BootstrapConfig::default(),
             limits: Limits::default(),
             dev: false,
         }
@@ -182,6 +187,7 @@ impl Config {
             .chain(self.accounts.checks())
             .chain(self.devices.checks())
             .chain(self.retention.checks())
+            .chain(self.bootstrap.checks())
             .find(|(_, right)| !right)
         {
             return Err(ConfigError::value(figment, key));

@@ -107,6 +107,7 @@ pub(crate) fn admitted() -> Admitted {
         feed: FEED,
         offsets: Vec::new(),
         offsets_version: OffsetsVersion::new(3),
+        unfilled: false,
     }
 }
 
@@ -118,6 +119,7 @@ pub(crate) fn point(conversation: ConversationId, cursor: u64, head: u64) -> Res
         head: Seq::new(head),
         reset: false,
         ended: false,
+        unfilled: false,
     }
 }
 

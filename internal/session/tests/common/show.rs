@@ -49,6 +49,7 @@ fn ask(ask: &Ask) -> String {
             let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
             format!("ask unread{}{all}", number(*reference))
         }
+        Ask::Bootstrap(frame) => format!("ask bootstrap{}", number(frame.reference())),
         Ask::Recheck { conversations, offsets_version } => {
             let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
             format!("ask recheck{all} v{offsets_version}")
@@ -92,6 +93,7 @@ fn event(event: &Event) -> String {
             format!("receipts {}{all}", letter(told.conversation))
         }
         Event::Heartbeat => "heartbeat".into(),
+        Event::Bootstrap(_) => "bootstrap".into(),
         Event::Failed { reference, code, retry_after_ms, .. } => failed(*reference, *code, *retry_after_ms),
     }
 }

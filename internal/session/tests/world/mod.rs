@@ -318,6 +318,7 @@ impl World {
             head: Seq::new(head),
             reset,
             ended: log.stays.end().is_some(),
+            unfilled: false,
         })
     }
 
@@ -413,6 +414,7 @@ impl World {
                 self.owe(Notice::ReadDone { reference, refusal: None });
             }
             Ask::Signal { .. } => {}
+            Ask::Bootstrap(_) => unreachable!("nobody is filled here"),
             Ask::Watch { reference, .. } => self.owe(Notice::Watched { reference, outcome: Box::new(Ok(vec![])) }),
             Ask::ChangeState { reference, .. } => self.owe(Notice::ReadDone { reference, refusal: None }),
             Ask::Unread { reference, .. } => self.owe(Notice::Unread { reference, outcome: Box::new(Ok(Vec::new())) }),

@@ -28,6 +28,9 @@ pub(crate) struct ConnectDevice {
     pub(crate) now: UnixMs,
 }
 
+/// [`fill_device`](lockstep_ports::Directory::fill_device).
+pub(crate) struct FillDevice(pub(crate) DeviceId);
+
 /// [`rename_device`](lockstep_ports::Directory::rename_device).
 pub(crate) struct RenameDevice(pub(crate) DeviceRename);
 
@@ -53,14 +56,17 @@ impl Command for CreateDevice {
             removed_at: None,
             signed_out_at: None,
             platform: None,
+            unfilled: new.unfilled,
+            public_key: None,
         };
         if feed_of(work, &device.user).await?.is_none() {
             return Ok(Err(DirectoryRefusal::NoSuchUser));
         }
-        const INSERT: &str = "INSERT INTO devices (id, user, name, kind, created_at) VALUES (?, ?, ?, ?, ?)";
+        const INSERT: &str =
+            "INSERT INTO devices (id, user, name, kind, created_at, unfilled) VALUES (?, ?, ?, ?, ?, ?)";
         let mut values = Values::new();
         values.blob(device.id.as_bytes()).text(device.user.as_str()).text(&device.name);
-        values.text(device.kind.as_str()).int(device.created_at.get());
+        values.text(device.kind.as_str()).int(device.created_at.get()).int(device.unfilled.into());
         sql::execute(work.connection().await?, INSERT, &mut values).await?;
         let entries = tell(work, &device.user, &[FeedChange::DeviceLinked { device: device.id }], new.now).await?;
         Ok(Ok(Committed { value: device, entries }))
@@ -94,6 +100,16 @@ impl Command for ConnectDevice {
             Some(device) if device.removed_at.is_some() => DirectoryRefusal::DeviceRemoved,
             Some(_) => DirectoryRefusal::OldGeneration,
         }))
+    }
+}
+
+impl Command for FillDevice {
+    const OPERATION: &'static str = "fill_device";
+    type Output = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), sqlx::Error> {
+        const FILL: &str = "UPDATE devices SET unfilled = 0 WHERE id = ? AND unfilled = 1";
+        sql::execute(work.connection().await?, FILL, Values::new().blob(self.0.as_bytes())).await.map(drop)
     }
 }
 

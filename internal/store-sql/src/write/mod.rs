@@ -27,12 +27,12 @@ mod teardowns;
 mod users;
 mod work;
 
-pub(crate) use accounts::{Rotate, SetPassword, SignInDevice, SignUp};
+pub(crate) use accounts::{RenewPassword, Rotate, SetPassword, SignInDevice, SignUp};
 pub(crate) use aliases::{PutAlias, RemoveAlias};
 pub(crate) use append::{AppendRow, Appends};
 pub(crate) use conversations::CreateConversation;
 pub(crate) use cursors::{Cursors, LowerCursors};
-pub(crate) use devices::{ConnectDevice, CreateDevice, RenameDevice};
+pub(crate) use devices::{ConnectDevice, CreateDevice, FillDevice, RenameDevice};
 pub(crate) use groups::{ChangeDetails, CreateGroup};
 pub(crate) use job::{Batch, Call, Command};
 pub(crate) use maintain::{Maintain, RaiseFloor};

@@ -43,7 +43,14 @@ pub(crate) async fn author(store: &SqliteStore, name: &str) -> Member {
     let user = UserId::new(name).expect("a name");
     store.ensure_user(user.clone(), NOW).await.expect("ensure_user");
     let device = DeviceId::generate();
-    let new = NewDevice { id: device, user: user.clone(), name: "phone".into(), kind: DeviceKind::Main, now: NOW };
+    let new = NewDevice {
+        id: device,
+        user: user.clone(),
+        name: "phone".into(),
+        kind: DeviceKind::Main,
+        unfilled: false,
+        now: NOW,
+    };
     store.create_device(new).await.expect("create_device").expect("the user exists");
     Member { user, device }
 }

@@ -218,7 +218,7 @@ impl Machine {
             ServerFrame::Presence { users, .. } => self.handle_presence(users),
             ServerFrame::Receipts { conversation, receipts } => self.event(Event::Receipts { conversation, receipts }),
             ServerFrame::Unread { reference, conversations } => self.handle_unread(reference, conversations),
-            ServerFrame::Welcome(_) => {}
+            ServerFrame::Bootstrap(_) | ServerFrame::Welcome(_) => {}
         }
     }
 

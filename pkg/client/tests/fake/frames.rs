@@ -16,6 +16,7 @@ pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
         user: UserId::new("ana").expect("a user"),
         device: DeviceId::from_bytes([2; 16]),
         feed: conversation(0),
+        unfilled: false,
         server_time: UnixMs::ZERO,
         limits: ClientLimits {
             heartbeat_ms,

@@ -130,6 +130,7 @@ impl Server {
             | ClientFrame::Watch { .. }
             | ClientFrame::State { .. }
             | ClientFrame::Unread { .. }
+            | ClientFrame::Bootstrap(_)
             | ClientFrame::Heartbeat => {}
         }
     }
@@ -146,6 +147,7 @@ impl Server {
             user: UserId::new("ana").expect("a user"),
             device: DeviceId::from_bytes([1; 16]),
             feed: feed(),
+            unfilled: false,
             server_time: UnixMs::ZERO,
             limits: ClientLimits {
                 heartbeat_ms: 25_000,
