@@ -41,6 +41,9 @@ impl Screen {
             Event::Presence(users) => users
                 .iter()
                 .try_for_each(|it| self.note(&format!("{} is {}", it.user, if it.online { "there" } else { "away" }))),
+            Event::Devices(devices) => devices.iter().try_for_each(|it| {
+                self.note(&format!("your device {} is {}", it.device, if it.online { "there" } else { "away" }))
+            }),
             Event::Receipts { .. }
             | Event::Signal(_)
             | Event::Entry(_)
