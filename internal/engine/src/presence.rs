@@ -148,6 +148,8 @@ mod tests {
         let mailbox = Mailbox::new(device, 100);
         let generation = ConnectionGeneration(1);
         Arc::new(Connection {
+            kind: lockstep_model::DeviceKind::Main,
+            unfilled: Default::default(),
             user: user(name),
             device,
             generation,

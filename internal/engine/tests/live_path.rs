@@ -38,6 +38,7 @@ impl LiveDevice {
             offsets: Vec::new(),
             offsets_version: admission.offsets.version,
             receipts: admission.receipts,
+            unfilled: false,
         };
         session.handle_admitted(admitted, Instant::now());
         session.handle_request(Request::Resume { shown: Vec::new(), more: false }, Instant::now());
