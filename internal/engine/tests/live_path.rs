@@ -31,6 +31,7 @@ impl LiveDevice {
         };
         session.handle_request(Request::Hello(hello), Instant::now());
         let admitted = Admitted {
+            unfilled: false,
             user: device.user.clone(),
             device: device.id,
             epoch: admission.epoch,

@@ -109,6 +109,7 @@ impl Holder {
         };
         session.handle_request(Request::Hello(hello), Instant::now());
         let admitted = Admitted {
+            unfilled: false,
             user: self.device.user.clone(),
             device: self.device.id,
             epoch: admission.epoch,

@@ -29,8 +29,9 @@ pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
     About, AboutState, Body, BodyError, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck,
     ClientMsgId, Code, Content, ContentError, ConversationId, Coverage, Cursor, DeviceId, Entry, EntryId, Epoch, Fill,
-    Filled, IdError, Kind, Offset, OffsetsVersion, Online, Progress, Receipt, Ref, Sender, Seq, ServiceName, Shown,
-    SignInId, SkipReason, Source, Start, StateChange, Target, UnixMs, Unread, UserId, WaitReason, limits,
+    FillRefuse, Filled, Held, IdError, Kind, Offset, OffsetsVersion, Online, Progress, Receipt, Ref, Sender, Seq,
+    ServiceName, Shown, SignInId, SkipReason, Source, Start, StateChange, Target, UnixMs, Unread, UserId, WaitReason,
+    limits,
 };
 pub use log_change::LogChange;
 pub use people::{

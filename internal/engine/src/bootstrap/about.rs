@@ -1,6 +1,7 @@
 //! What the server itself knows of the conversations that are filled.
 
-use super::{Filling, send};
+use super::Filling;
+use super::effects::send;
 use crate::api::store_failed;
 use crate::{Connection, Engine};
 use lockstep_model::{

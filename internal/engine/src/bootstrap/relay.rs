@@ -4,57 +4,18 @@
 //! [`Relay::poll_effect`], in order. A conversation goes through `planned` (the server tells what it knows of it), `asked` (a
 //! main device gives chunks) and filled. Bodies pass by: nothing here looks into them or keeps one.
 
+use super::effect::{Effect, RelayConfig};
 use super::plan::{Item, Plan};
 use super::source::{Main, choose};
 use lockstep_model::{
-    BootstrapId, BootstrapState, Chunk, ChunkAck, Code, ConversationId, DeviceId, Filled, Seq, Skip, SkipReason, Source,
-    WaitReason, limits,
+    BootstrapId, BootstrapState, Chunk, ChunkAck, Code, ConversationId, DeviceId, Filled, Seq, Skip, SkipReason,
+    Source, WaitReason, limits,
 };
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// Conversations that main devices are asked for at once, in one filling.
 const ASKED_MAX: usize = 4;
-
-/// The bounds of fillings.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RelayConfig {
-    /// How long a main device may be silent.
-    pub(crate) stall: Duration,
-    /// How long a chunk may stay without an acknowledgement.
-    pub(crate) ack_timeout: Duration,
-    /// How long it waits for a main device.
-    pub(crate) wait: Duration,
-    /// Whether the server's log gives what no main device has.
-    pub(crate) log_fallback: bool,
-}
-
-/// What is to be done.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Tell the device what the server knows of these conversations, then call [`Relay::handle_told`].
-    Tell(Vec<ConversationId>),
-    /// Ask a main device.
-    Ask { main: DeviceId, conversation: ConversationId, from_seq: Option<Seq>, head: Seq },
-    /// Pass a chunk to the device.
-    Pass(Box<Chunk>),
-    /// Tell the device what it will not get.
-    Skip { conversation: ConversationId, skip: Skip },
-    /// Tell a main device what was stored.
-    Acked { main: DeviceId, ack: ChunkAck },
-    /// The conversation is filled: move the cursor, and let the log go on.
-    Filled(Filled),
-    /// Tell the device, and the main devices that are asked, how far it is.
-    Progress { state: BootstrapState, filled: Option<Filled>, reason: Option<WaitReason> },
-    /// A main device is not asked any more.
-    Stop(DeviceId),
-    /// Somebody should wake a main device.
-    Wake,
-    /// Close the device's connection.
-    Close(Code),
-    /// All is filled.
-    Done,
-}
 
 /// One filling of one device.
 #[derive(Debug)]
@@ -146,7 +107,8 @@ impl Relay {
         if self.is_over {
             return None;
         }
-        let stalled = self.asked.values().filter(|asked| self.is_owed(asked)).map(|asked| asked.heard + self.config.stall);
+        let stalled =
+            self.asked.values().filter(|asked| self.is_owed(asked)).map(|asked| asked.heard + self.config.stall);
         let unacknowledged = self.passed.front().map(|(_, _, since)| *since + self.config.ack_timeout);
         let waiting = self.waiting.map(|(since, _)| since + self.config.wait);
         stalled.chain(unacknowledged).chain(waiting).min()

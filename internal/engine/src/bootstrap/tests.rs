@@ -1,8 +1,9 @@
 //! Fillings in virtual time: main devices that lag, stay silent, refuse and go; a device that goes and comes back. Whatever
 //! happens, chunks, skips and the log together are every entry once.
 
+use super::effect::{Effect, RelayConfig};
 use super::plan::Item;
-use super::relay::{Effect, Relay, RelayConfig};
+use super::relay::Relay;
 use super::source::Main;
 use lockstep_model::{
     BootstrapId, BootstrapState, Chunk, Code, ConversationId, DeviceId, Seq, SkipReason, Source, WaitReason, limits,
@@ -90,9 +91,8 @@ impl World {
     /// The device connects and shows what it has.
     fn come(&mut self) {
         let lacking = self.kept.iter().enumerate().filter(|(_, kept)| kept.filled.is_none());
-        let items = lacking.map(|(index, kept)| {
-            Item::new(conversation(index), (kept.at > 0).then(|| Seq::new(kept.at + 1)))
-        });
+        let items =
+            lacking.map(|(index, kept)| Item::new(conversation(index), (kept.at > 0).then(|| Seq::new(kept.at + 1))));
         let done = self.relay.count().0;
         self.relay = Relay::new(BootstrapId::generate(), CONFIG, ENTRIES, Source::Main, items.collect());
         self.relay.goes_on(done);
@@ -332,11 +332,8 @@ fn a_main_device_that_is_silent_is_replaced_and_then_it_is_told_why() {
     world.pass_time(14);
     assert!(!world.coming.iter().any(|effect| matches!(effect, Effect::Progress { .. })));
     world.pass_time(1);
-    let waits = Effect::Progress {
-        state: BootstrapState::Waiting,
-        filled: None,
-        reason: Some(WaitReason::MainStalled),
-    };
+    let waits =
+        Effect::Progress { state: BootstrapState::Waiting, filled: None, reason: Some(WaitReason::MainStalled) };
     assert_eq!(world.coming, [waits, Effect::Wake]);
     world.pass_time(600);
     assert_eq!(world.closed, Some(Code::MainOffline));

@@ -1,9 +1,12 @@
 //! A device with a real session: it keeps what it is told, and acknowledges when the test wants it to.
 
 use super::{House, Live};
-use lockstep_model::{ConversationId, Cursor, Device, FeedChange, LogChange, Notice, Offset, Seq, SharedEntry, Shown};
+use lockstep_model::{
+    BootstrapNews, Code, ConversationId, Cursor, Device, FeedChange, LogChange, Notice, Offset, Seq, SharedEntry,
+    Shown, SkipReason,
+};
 use lockstep_session::{Admitted, Effect, Event, Hello, Request, Session, SessionConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,8 +19,15 @@ pub struct SessionDevice {
     pub acks: bool,
     /// What it got of each conversation: entries, and places that were skipped.
     pub got: BTreeMap<ConversationId, Vec<SharedEntry>>,
-    cursors: BTreeMap<ConversationId, Seq>,
+    /// What it was told about filling.
+    pub news: VecDeque<BootstrapNews>,
+    /// What was left out: from, to, why.
+    pub skips: Vec<(ConversationId, u64, u64, SkipReason)>,
+    /// The codes of what was refused.
+    pub refused: Vec<Code>,
+    pub cursors: BTreeMap<ConversationId, Seq>,
     feed: ConversationId,
+    unfilled: bool,
     config: Arc<SessionConfig>,
 }
 
@@ -33,7 +43,10 @@ impl SessionDevice {
         let session = Session::new(Arc::clone(&config), Instant::now());
         let live = Live::of(house, admission.connection);
         let (got, cursors) = (BTreeMap::new(), BTreeMap::new());
-        let mut new = Self { live, session, caught_up: false, acks, got, cursors, feed, config };
+        let skips = Vec::new();
+        let (news, refused, unfilled) = (VecDeque::new(), Vec::new(), admission.unfilled);
+        let mut new =
+            Self { live, session, caught_up: false, acks, got, news, skips, refused, cursors, feed, unfilled, config };
         new.greet(house, device, Vec::new()).await;
         new
     }
@@ -42,6 +55,7 @@ impl SessionDevice {
     pub async fn reconnect(&mut self, house: &House, device: &Device) {
         self.leave(house).await;
         let admission = house.try_connect(device).await.unwrap();
+        self.unfilled = admission.unfilled;
         self.live = Live::of(house, admission.connection);
         self.session = Session::new(Arc::clone(&self.config), Instant::now());
         let cursor = |seq: &Seq| Cursor { seq: *seq, entry: None };
@@ -65,6 +79,7 @@ impl SessionDevice {
         self.session.handle_request(Request::Hello(hello), Instant::now());
         let admitted = Admitted {
             receipts: Default::default(),
+            unfilled: self.unfilled,
             user: device.user.clone(),
             device: device.id,
             epoch: house.engine.epoch(),
@@ -79,6 +94,12 @@ impl SessionDevice {
         while self.acks && !self.caught_up {
             self.turn().await;
         }
+    }
+
+    /// Says something.
+    pub fn request(&mut self, request: Request) {
+        self.session.handle_request(request, Instant::now());
+        self.settle();
     }
 
     /// Takes one notice, and does all that follows from it.
@@ -129,9 +150,14 @@ impl SessionDevice {
             match effect {
                 Effect::Ask(ask) => self.live.ask(ask),
                 Effect::Emit(Event::CaughtUp) => self.caught_up = true,
+                Effect::Emit(Event::Bootstrap(news)) => self.news.push_back(*news),
+                Effect::Emit(Event::Failed { code, .. }) => self.refused.push(code),
                 Effect::Emit(Event::Entry(entry)) => self.take(vec![entry]),
                 Effect::Emit(Event::Entries(entries)) => self.take(entries),
-                Effect::Emit(Event::Skip { conversation, skip }) => drop(self.cursors.insert(conversation, skip.to)),
+                Effect::Emit(Event::Skip { conversation, skip }) => {
+                    self.skips.push((conversation, skip.from.get(), skip.to.get(), skip.reason));
+                    self.cursors.insert(conversation, skip.to);
+                }
                 Effect::Close(code) => panic!("closed with {code}"),
                 Effect::Emit(_) | Effect::Authenticate { .. } | Effect::Renew { .. } => {}
             }

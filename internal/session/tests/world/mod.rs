@@ -307,6 +307,7 @@ impl World {
             (floor, head) = (floor.min(left + 1), head.min(left));
         }
         Some(ResumePoint {
+            unfilled: false,
             conversation: log.conversation,
             cursor: Seq::new(seq.min(head)),
             floor: Seq::new(floor),
