@@ -20,6 +20,7 @@ mod config;
 mod conversations;
 mod devices;
 mod event;
+mod filling;
 mod kinds;
 pub mod machine;
 mod people;
@@ -41,10 +42,11 @@ pub use conversations::{
 };
 pub use devices::{Device, DeviceKind, Devices, Removal, WaitingDevice};
 pub use event::{AskError, Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
+pub use filling::{ChunkFault, Filling};
 pub use people::{Block, Contact, People, Profile, ProfileChange, ReceiptSettings, ReceiptSettingsChange};
 pub use refreshed::{RefreshedTokens, TokenKeeper};
 pub use rest::RestError;
-pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
+pub use store::{Change, HistorySource, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
 pub use thread::{Message, Thread};
 pub use token::{FixedToken, TokenError, TokenReason, TokenSource};
 

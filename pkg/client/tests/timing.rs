@@ -12,7 +12,8 @@ use lockstep_client::protocol::{
 use lockstep_client::{Change, Event, OutboxItem, State, TokenReason};
 use std::time::{Duration, Instant};
 
-const SETTINGS: Settings = Settings { outbox_max: 10, connect_timeout: Duration::from_secs(10) };
+const SETTINGS: Settings =
+    Settings { outbox_max: 10, connect_timeout: Duration::from_secs(10), fill_entries: None, gives_history: false };
 
 struct Clockwork {
     machine: Machine,
@@ -66,6 +67,7 @@ impl Clockwork {
                 Effect::Event(event) => done.events.push(event),
                 Effect::Connect(reason) => done.connects.push(reason),
                 Effect::Close
+                | Effect::ReadHistory(_)
                 | Effect::Saved(_)
                 | Effect::Answer { .. }
                 | Effect::Renewed { .. }

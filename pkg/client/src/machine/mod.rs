@@ -8,11 +8,14 @@
 //!
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
 //! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens),
-//! `questions` (unread, state), `ephemeral` (signals, presence), `staged` (what waits for the store), `backoff`.
+//! `questions` (unread, state), `ephemeral` (signals, presence), `filling` (being filled from a main device), `giving`
+//! (filling others), `staged` (what waits for the store), `backoff`.
 
 mod acks;
 mod backoff;
 mod ephemeral;
+mod filling;
+mod giving;
 mod handshake;
 mod outbox;
 mod questions;
@@ -28,9 +31,13 @@ use crate::{
 };
 use acks::Acks;
 use backoff::Backoff;
+use filling::Filler;
+use giving::Giver;
+pub use giving::HistoryQuery;
 use handshake::Phase;
 use lockstep_protocol::{
-    ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, Unread, UserId, decode_server, limits,
+    BootstrapFrame, BootstrapId, ClientFrame, ClientLimits, ClientMsgId, ConversationId, Offset, Ref, Seq, ServerFrame,
+    Unread, UserId, decode_server, limits,
 };
 use outbox::Outbox;
 pub use questions::Question;
@@ -54,6 +61,10 @@ pub struct Settings {
     pub outbox_max: usize,
     /// How long a connection may take from the first packet to `welcome`.
     pub connect_timeout: Duration,
+    /// With how many entries of each conversation the device is filled, without being asked to, if it is unfilled.
+    pub fill_entries: Option<u32>,
+    /// Whether it gives its history to other devices of its user. Only a main device may.
+    pub gives_history: bool,
 }
 
 /// What is to be done, in this order.
@@ -68,6 +79,8 @@ pub enum Effect {
     Close,
     /// Make these changes. Answer with [`Machine::handle_stored`] or [`Machine::handle_store_failed`].
     Store(Vec<Change>),
+    /// Read what can be given to others. Answer with what the query names.
+    ReadHistory(HistoryQuery),
     /// Tell the application.
     Event(Event),
     /// This message is in the outbox: from here on it will be sent.
@@ -113,6 +126,8 @@ enum Asked {
     Read(Offset),
     Renew,
     Question,
+    Bootstrap,
+    Chunk { bootstrap: BootstrapId, conversation: ConversationId },
 }
 
 /// One device's side of the protocol.
@@ -128,6 +143,8 @@ pub struct Machine {
     acks: Acks,
     outbox: Outbox,
     reads: Reads,
+    filler: Filler,
+    giver: Giver,
     backoff: Backoff,
     asked: HashMap<Ref, Asked>,
     next_ref: u64,
@@ -143,17 +160,19 @@ pub struct Machine {
 impl Machine {
     /// A machine that goes on from `state` and connects at once. `seed` feeds the waits' randomness.
     pub fn new(settings: Settings, state: State, seed: u64, now: Instant) -> Self {
-        let State { user, feed, epoch, cursors, left, offsets_version, offsets, outbox, reads } = state;
+        let State { user, feed, epoch, cursors, left, partial, offsets_version, offsets, outbox, reads } = state;
         Self {
             settings,
             rng: StdRng::seed_from_u64(seed),
             phase: Phase::Waiting { until: now, reason: TokenReason::Connect },
             connection: 0,
             limits: default_limits(),
-            replica: Replica::new(user, feed, epoch, cursors, left, offsets_version, offsets),
+            replica: Replica::new(user, feed, epoch, cursors, left, partial, offsets_version, offsets),
             acks: Acks::default(),
             outbox: Outbox::new(outbox),
             reads: Reads::new(reads),
+            filler: Filler::new(settings.fill_entries),
+            giver: Giver::new(settings.gives_history),
             backoff: Backoff::default(),
             asked: HashMap::new(),
             next_ref: 1,
@@ -219,7 +238,8 @@ impl Machine {
                 self.event(Event::Receipts { conversation, receipts });
             }
             ServerFrame::Unread { reference, conversations } => self.handle_unread(reference, conversations),
-            ServerFrame::Bootstrap(_) | ServerFrame::Welcome(_) => {}
+            ServerFrame::Bootstrap(news) => self.handle_bootstrap_news(now, news),
+            ServerFrame::Welcome(_) => {}
         }
     }
 
@@ -275,9 +295,15 @@ impl Machine {
             match output {
                 // Delivered, or answered, again on the next connection.
                 Output::Event(
-                    Event::Entry(_) | Event::Skip { .. } | Event::Reset { .. } | Event::Offsets(_) | Event::CaughtUp,
+                    Event::Entry(_)
+                    | Event::Skip { .. }
+                    | Event::Reset { .. }
+                    | Event::Offsets(_)
+                    | Event::CaughtUp
+                    | Event::Filling(_),
                 )
                 | Output::Ack { .. }
+                | Output::ChunkAck { .. }
                 | Output::Answer { .. } => {}
                 other => self.staged.push(other),
             }
@@ -292,7 +318,7 @@ impl Machine {
             return life;
         }
         let reads = if self.has_caught_up() { self.reads.due() } else { None };
-        [life, self.acks.due(), self.send_due(), reads].into_iter().flatten().min()
+        [life, self.acks.due(), self.send_due(), reads, self.filler.due(), self.giver.due()].into_iter().flatten().min()
     }
 
     /// The moment of [`Machine::poll_timeout`] has come.
@@ -339,6 +365,8 @@ impl Machine {
         if self.is_live() {
             self.pump_sends(now);
             self.pump_reads(now);
+            self.pump_filling(now);
+            self.pump_giving(now);
         }
     }
 
@@ -365,7 +393,17 @@ impl Machine {
 
     fn release(&mut self, output: Output) {
         match output {
-            Output::Event(event) => self.effects.push_back(Effect::Event(event)),
+            Output::Event(event) => {
+                if let Event::Entry(entry) = &event {
+                    self.note_held(entry.conversation, entry.seq);
+                }
+                self.effects.push_back(Effect::Event(event));
+            }
+            Output::ChunkAck { connection, ack } => {
+                if connection == self.connection && self.is_live() {
+                    self.write(ClientFrame::Bootstrap(BootstrapFrame::Ack(ack)));
+                }
+            }
             Output::Saved(position) => {
                 if let Some(client_msg_id) = self.outbox.saved(position) {
                     self.effects.push_back(Effect::Saved(client_msg_id));
