@@ -1,5 +1,6 @@
 //! The handle that doors hold, and what is behind it.
 
+use crate::blocks::BlocksNoted;
 use crate::bootstrap::Bootstraps;
 use crate::connections::Connections;
 use crate::cursors::Cursors;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) reader: Reader,
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) presence: Presence,
+    pub(crate) blocks_noted: BlocksNoted,
     pub(crate) signals: Signals,
     pub(crate) receipts: Arc<Teller>,
     /// Rises with every change of what users let others hear.
@@ -91,6 +93,7 @@ impl Engine {
             reader,
             cursors,
             presence: Presence::default(),
+            blocks_noted: BlocksNoted::default(),
             signals: Signals::default(),
             receipts,
             settings_changes: AtomicU64::new(0),

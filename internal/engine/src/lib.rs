@@ -9,6 +9,7 @@
 mod accounts;
 mod admission;
 mod api;
+mod blocks;
 mod bootstrap;
 mod config;
 mod connections;

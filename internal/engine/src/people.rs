@@ -1,11 +1,11 @@
-//! Profiles, contacts, blocks, what users keep about conversations, aliases.
+//! Profiles, contacts, what users keep about conversations, aliases.
 
 use crate::Engine;
 use crate::api::store_failed;
 use crate::groups::is_avatar;
 use lockstep_model::{
-    Alias, AliasName, AliasTarget, Block, Code, Contact, ConversationId, MemberState, Profile, ProfileChange,
-    StateChange, UnixMs, UserId, limits,
+    Alias, AliasName, AliasTarget, Code, Contact, ConversationId, MemberState, Profile, ProfileChange, StateChange,
+    UnixMs, UserId, limits,
 };
 use lockstep_ports::{PeopleRefusal, StoreError};
 
@@ -79,36 +79,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Whom a user has blocked, in the order of their ids, those after `after`.
-    ///
-    /// # Errors
-    ///
-    /// `try_again`.
-    pub async fn blocks(&self, user: &UserId, after: Option<UserId>, count: u32) -> Result<Vec<Block>, Code> {
-        self.0.ports.directory.blocks(user.clone(), after, count).await.map_err(failed)
-    }
-
-    /// Blocks a user: neither can send to the other directly any more.
-    ///
-    /// # Errors
-    ///
-    /// `no_such_user` (also for oneself), `too_many_contacts`, `try_again`.
-    pub async fn put_block(&self, user: &UserId, blocked: UserId) -> Result<Block, Code> {
-        let put = self.0.ports.directory.put_block(user.clone(), blocked, UnixMs::now()).await;
-        Ok(self.announce(put.map_err(failed)?.map_err(refused)?).await)
-    }
-
-    /// Ends a block, if there is one.
-    ///
-    /// # Errors
-    ///
-    /// `try_again`.
-    pub async fn remove_block(&self, user: &UserId, blocked: UserId) -> Result<(), Code> {
-        let removed = self.0.ports.directory.remove_block(user.clone(), blocked, UnixMs::now()).await;
-        self.announce(removed.map_err(failed)?).await;
-        Ok(())
-    }
-
     /// Changes what a user keeps about a conversation.
     ///
     /// # Errors
@@ -168,11 +138,11 @@ pub(crate) fn is_name(name: &str) -> bool {
     (1..=limits::NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
 }
 
-fn failed(error: StoreError) -> Code {
+pub(crate) fn failed(error: StoreError) -> Code {
     store_failed(&error)
 }
 
-fn refused(refusal: PeopleRefusal) -> Code {
+pub(crate) fn refused(refusal: PeopleRefusal) -> Code {
     match refusal {
         PeopleRefusal::NoSuchUser => Code::NoSuchUser,
         PeopleRefusal::NoSuchConversation => Code::NoSuchConversation,

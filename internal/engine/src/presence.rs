@@ -79,6 +79,23 @@ impl Presence {
         self.watched.remove_if(user, |_, watched| watched.watchers.is_empty());
     }
 
+    /// A block stands between a connection's user and another: it watches that one no more. If it was told that the other
+    /// is there, it is told otherwise, as it would have been at the end of the other's last connection.
+    pub(crate) fn part(&self, connection: &Connection, from: &UserId) {
+        let mut now = connection.watching.inner.lock();
+        if !now.users.contains(from) {
+            return;
+        }
+        now.users = now.users.iter().filter(|user| *user != from).cloned().collect();
+        let was_online = self.watched.get(from).is_some_and(|watched| watched.online);
+        self.unwatch(from, &connection.mailbox);
+        if was_online {
+            // Never dropped: it would not be told again. There is at most one for each user that was watched.
+            let told = [Online { user: from.clone(), online: false }];
+            let _gone = connection.mailbox.answer(Notice::Presence(told.into()));
+        }
+    }
+
     /// The connection is over.
     pub(crate) fn forget(&self, connection: &Connection) {
         let mut now = connection.watching.inner.lock();
@@ -125,6 +142,7 @@ impl Engine {
     ) {
         users.sort_unstable();
         users.dedup();
+        let _blocks = self.0.blocks_noted.read().await;
         let peers = self.0.ports.directory.direct_peers(connection.user.clone(), users).await;
         let outcome: Result<Vec<Online>, Code> = match peers {
             Ok(peers) => Ok(self.0.presence.watch(&self.0.connections, &connection, turn, peers)),

@@ -45,8 +45,7 @@ impl Engine {
             return Err(Code::ReadBeyond);
         }
         let Some(read) = self.advance(user, conversation, seq).await? else { return Ok(()) };
-        let members = self.0.ports.directory.member_count(conversation).await.map_err(failed)?;
-        if members <= limits::RECEIPTS_MEMBERS_MAX {
+        if self.0.ports.directory.tells_receipts(conversation).await.map_err(failed)? {
             let place = Place { delivered: None, read: Some(read) };
             self.0.receipts.note(user, self.receipt_settings(user).await?, conversation, place);
         }

@@ -94,6 +94,13 @@ impl Teller {
         self.wake.notify_one();
     }
 
+    /// Forgets what waits to be told in a conversation.
+    pub(crate) fn forget(&self, conversation: ConversationId) {
+        let mut waiting = self.waiting.lock();
+        let users = waiting.conversations.remove(&conversation);
+        waiting.count -= users.map_or(0, |users| users.len());
+    }
+
     fn tell(&self) {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         for (conversation, users) in waiting.conversations {
@@ -113,7 +120,8 @@ impl Teller {
 pub(crate) struct Telling {
     delivered: AtomicBool,
     read: AtomicBool,
-    /// The feed and the conversations with many members, as they were when the connection began to follow them.
+    /// The feed and the conversations with many members, as they were when the connection began to follow them, and direct
+    /// ones with a block.
     silent: Mutex<Vec<ConversationId>>,
 }
 
@@ -140,6 +148,16 @@ impl Telling {
         silent.extend(conversations);
         silent.sort_unstable();
         silent.dedup();
+    }
+
+    /// Notes whether something is told in a conversation.
+    pub(crate) fn set_silent_in(&self, conversation: ConversationId, is_silent: bool) {
+        let mut silent = self.silent.lock();
+        match silent.binary_search(&conversation) {
+            Ok(place) if !is_silent => drop(silent.remove(place)),
+            Err(place) if is_silent => silent.insert(place, conversation),
+            _ => {}
+        }
     }
 
     fn is_silent_in(&self, conversation: ConversationId) -> bool {

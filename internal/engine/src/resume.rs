@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// What a user may see of those conversations that are not wholly visible: most are, so most connections keep nothing.
+/// What a user may see of those conversations that are not wholly visible: most are, so most connections keep nothing. Of each
+/// it is one stay, however many there are: when that ends, the session asks what follows.
 #[derive(Debug, Default)]
 pub(crate) struct Views(Mutex<HashMap<ConversationId, Intervals>>);
 
@@ -20,7 +21,7 @@ impl Views {
         if intervals.view(from, Seq::ZERO) == (View::Visible { to: None }) {
             self.0.lock().remove(&conversation);
         } else {
-            self.0.lock().insert(conversation, intervals);
+            self.0.lock().insert(conversation, intervals.stretch(from));
         }
     }
 
@@ -43,7 +44,7 @@ impl Engine {
             shown.into_iter().map(|row| (row.conversation, row.cursor)).collect();
         // Before the stored cursors are read, so that none is raised above what is shown after that.
         self.0.cursors.forget_above(connection.device, &shown).await;
-        let followed = match self.open_followed(&connection).await {
+        let followed = match self.open_followed(&connection, &shown, verify).await {
             Ok(followed) => followed,
             Err(error) => return give_up(&connection, &error),
         };
@@ -61,8 +62,6 @@ impl Engine {
                 return give_up(&connection, &error);
             }
         };
-        let silent = followed.iter().filter(|row| !row.is_small).map(|row| row.conversation);
-        connection.receipts.keep_silent_in(silent);
         let fills = connection.unfilled.any();
         let points = followed.into_iter().enumerate().filter_map(|(index, row)| {
             let known = shown.get(&row.conversation).map(|cursor| cursor.seq).or(row.cursor);
@@ -84,9 +83,14 @@ impl Engine {
 
     /// Opens the consumers of all that the device follows. The heads are those after the opening, so that nothing falls
     /// between the log and the consumer.
-    async fn open_followed(&self, connection: &Arc<Connection>) -> Result<Vec<Followed>, StoreError> {
+    async fn open_followed(
+        &self,
+        connection: &Connection,
+        shown: &HashMap<ConversationId, Cursor>,
+        verify: bool,
+    ) -> Result<Vec<Followed>, StoreError> {
         let mark = self.0.ports.log.mark();
-        let mut followed = self.0.ports.directory.followed(connection.user.clone(), connection.device).await?;
+        let mut followed = self.followed(connection, shown, verify).await?;
         let topics = topics(&followed);
         self.0.ports.broker.open(&topics, &connection.mailbox).await;
         let heads = match self.heads_since(mark, &topics).await {
@@ -103,6 +107,44 @@ impl Engine {
             }
         }
         Ok(followed)
+    }
+
+    /// What the device follows. Where no receipts are told is noted.
+    async fn followed(
+        &self,
+        connection: &Connection,
+        shown: &HashMap<ConversationId, Cursor>,
+        verify: bool,
+    ) -> Result<Vec<Followed>, StoreError> {
+        let _blocks = self.0.blocks_noted.read().await;
+        let Connection { ref user, device, .. } = *connection;
+        let mut followed = self.0.ports.directory.followed(user.clone(), device).await?;
+        let again = shown_below(&followed, shown, verify);
+        if !again.is_empty() {
+            let found = self.0.ports.directory.followed_in(user.clone(), device, again).await?;
+            let mut found: HashMap<_, _> = found.into_iter().map(|row| (row.conversation, row)).collect();
+            let all = followed.into_iter().map(|row| found.remove(&row.conversation).unwrap_or(row));
+            followed = all.collect();
+            followed.extend(found.into_values());
+        }
+        let silent = followed.iter().filter(|row| !row.tells_receipts).map(|row| row.conversation);
+        connection.receipts.keep_silent_in(silent);
+        Ok(followed)
+    }
+
+    /// One conversation of those, whose stays may all be over.
+    async fn followed_one(
+        &self,
+        connection: &Connection,
+        conversation: ConversationId,
+    ) -> Result<Option<Followed>, StoreError> {
+        let _blocks = self.0.blocks_noted.read().await;
+        let (user, device) = (connection.user.clone(), connection.device);
+        let found = self.0.ports.directory.followed_one(user, device, conversation).await?;
+        if let Some(row) = &found {
+            connection.receipts.set_silent_in(conversation, !row.tells_receipts);
+        }
+        Ok(found)
     }
 
     async fn heads_since(
@@ -166,15 +208,8 @@ impl Engine {
     /// close the same consumer would pass each other.
     pub(crate) async fn follow(&self, connection: Arc<Connection>, after: Offset) {
         let conversation = after.conversation;
-        self.0.ports.broker.open(&[conversation], &connection.mailbox).await;
         let waiting = self.0.cursors.waiting(connection.device, conversation).await;
-        let (user, device) = (connection.user.clone(), connection.device);
-        let found = self.0.ports.directory.followed_one(user, device, conversation).await;
-        let is_member = matches!(&found, Ok(Some(row)) if row.intervals.is_member());
-        if !is_member {
-            self.0.ports.broker.close(&[conversation], &connection.mailbox).await;
-        }
-        let row = match found {
+        let row = match self.open_one(&connection, conversation).await {
             Ok(Some(row)) => row,
             Ok(None) => {
                 let nothing = Offset { conversation, seq: Seq::ZERO };
@@ -183,11 +218,10 @@ impl Engine {
             }
             Err(error) => return give_up(&connection, &error),
         };
-        connection.receipts.keep_silent_in((!row.is_small).then_some(conversation).into_iter());
         let end = Offset { conversation, seq: row.intervals.end().unwrap_or_default() };
-        if !is_member {
+        if !row.intervals.is_member() {
             // Whatever the session may still ask for, nothing beyond the stay is read.
-            connection.views.note(conversation, row.intervals.clone(), Seq::new(1));
+            connection.views.note(conversation, row.intervals.clone(), after.seq.next());
         }
         // A session that has some of it goes on there, wherever what is stored stands: what it may see is told from there.
         let stored = row.cursor.max(waiting).unwrap_or_default();
@@ -198,6 +232,37 @@ impl Engine {
         };
         if !connection.mailbox.answer(answer) {
             self.0.ports.broker.close(&[conversation], &connection.mailbox).await;
+        }
+    }
+
+    /// Opens the consumer of a conversation if the user is a member of it, and else closes one of an earlier stay. The store
+    /// is asked first: a consumer is a channel in the transport's servers, which a stranger gets none of. The head is that
+    /// after the opening.
+    async fn open_one(
+        &self,
+        connection: &Connection,
+        conversation: ConversationId,
+    ) -> Result<Option<Followed>, StoreError> {
+        let (broker, topics, mark) = (&self.0.ports.broker, [conversation], self.0.ports.log.mark());
+        let found = self.followed_one(connection, conversation).await;
+        let Ok(Some(mut row)) = found else {
+            broker.close(&topics, &connection.mailbox).await;
+            return found;
+        };
+        if !row.intervals.is_member() {
+            broker.close(&topics, &connection.mailbox).await;
+            return Ok(Some(row));
+        }
+        broker.open(&topics, &connection.mailbox).await;
+        match self.heads_since(mark, &topics).await {
+            Ok(heads) => {
+                row.bounds.head = row.bounds.head.max(heads.get(&conversation).copied().unwrap_or_default());
+                Ok(Some(row))
+            }
+            Err(error) => {
+                broker.close(&topics, &connection.mailbox).await;
+                Err(error)
+            }
         }
     }
 
@@ -223,6 +288,21 @@ impl Engine {
             give_up(&connection, &error);
         }
     }
+}
+
+/// The conversations in which the device may go on below its stored cursor, by which stays were left out: it shows less, or
+/// shows what it is told nothing of, or what belongs to another log.
+fn shown_below(followed: &[Followed], shown: &HashMap<ConversationId, Cursor>, verify: bool) -> Vec<ConversationId> {
+    let mut below = shown.clone();
+    if !verify {
+        let reaches = |row: &Followed| {
+            row.cursor.is_none_or(|stored| shown.get(&row.conversation).is_some_and(|cursor| cursor.seq >= stored))
+        };
+        for row in followed.iter().filter(|row| reaches(row)) {
+            below.remove(&row.conversation);
+        }
+    }
+    below.into_keys().collect()
 }
 
 /// The conversations that have something to bring: those of which the user is a member.

@@ -2,15 +2,10 @@
 
 mod common;
 
-use async_trait::async_trait;
+use common::watched::WatchedBroker;
 use common::{House, claim, soon, user};
-use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{DeviceWanted, EngineConfig, PasswordHash, Proof, Refresh, SignInOutcome, SignInRequest};
-use lockstep_model::{
-    Code, ConversationId, Device, DeviceId, FeedChange, Notice, Offset, RefreshHash, SharedEntry, SharedSignal,
-    TokenGeneration, UnixMs,
-};
-use lockstep_ports::{Broker, ChannelDeletion, Mailbox};
+use lockstep_model::{Code, Device, DeviceId, FeedChange, Notice, RefreshHash, TokenGeneration, UnixMs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -162,52 +157,10 @@ async fn who_cannot_sign_in() {
     assert_eq!(alone, Ok(SignInOutcome::NeedsApproval));
 }
 
-/// A broker that tells whose channels are deleted.
-struct Watched {
-    inner: EmbeddedBroker,
-    deleted: mpsc::UnboundedSender<DeviceId>,
-}
-
-#[async_trait]
-impl Broker for Watched {
-    async fn publish(&self, entries: &[SharedEntry]) {
-        self.inner.publish(entries).await;
-    }
-    async fn open(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
-        self.inner.open(topics, mailbox).await;
-    }
-    async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
-        self.inner.close(topics, mailbox).await;
-    }
-    async fn delete_channels(&self, device: DeviceId, _: &[ConversationId]) -> ChannelDeletion {
-        self.deleted.send(device).unwrap();
-        ChannelDeletion::Done
-    }
-    fn signal_heads(&self, heads: &[Offset]) {
-        self.inner.signal_heads(heads);
-    }
-    fn signal(&self, signal: &SharedSignal) {
-        self.inner.signal(signal);
-    }
-
-    fn whisper(&self, topic: ConversationId, notice: &lockstep_model::Notice) {
-        self.inner.whisper(topic, notice);
-    }
-    fn has_consumers(&self, topic: ConversationId) -> bool {
-        self.inner.has_consumers(topic)
-    }
-    fn topics(&self) -> Vec<ConversationId> {
-        self.inner.topics()
-    }
-    fn consumers(&self) -> usize {
-        self.inner.consumers()
-    }
-}
-
 #[tokio::test]
 async fn a_device_that_goes_leaves_no_channels() {
     let (deleted, mut heard) = mpsc::unbounded_channel();
-    let watched = Watched { inner: EmbeddedBroker::new(), deleted };
+    let watched = WatchedBroker { deleted: Some(deleted), ..WatchedBroker::default() };
     let house = House::made(EngineConfig::default(), |ports, _| ports.broker = Arc::new(watched)).await;
     let mut mains = Vec::new();
     for _ in 0..4 {

@@ -86,7 +86,7 @@ async fn next_filled(device: &mut SessionDevice) -> Filled {
 }
 
 async fn until_state(device: &mut SessionDevice, state: BootstrapState) {
-    next!(device, BootstrapNews::BootstrapProgress(progress) if progress.state == state => ());
+    next!(device, BootstrapNews::BootstrapProgress(progress) if progress.state == state => {});
 }
 
 async fn next_refusal(device: &mut SessionDevice) -> Code {
@@ -176,7 +176,7 @@ async fn it_goes_on_where_the_device_stands_and_with_another_main_device() {
     give(&mut main, part.clone());
     assert_eq!(next_chunk(&mut sub).await, part);
     ack(&mut sub, &part);
-    next!(main, BootstrapNews::ChunkAcked(_) => ());
+    next!(main, BootstrapNews::ChunkAcked(_) => {});
     // The device drops, and the main device hears that it may stop.
     sub.reconnect(&house, &laptop).await;
     until_state(&mut main, BootstrapState::Stopped).await;

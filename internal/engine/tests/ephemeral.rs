@@ -4,7 +4,7 @@ mod common;
 
 use common::{House, Live, user};
 use lockstep_engine::EngineConfig;
-use lockstep_model::{Ask, Body, ConversationId, Device, Notice, OffsetsVersion, Online, Ref, Seq};
+use lockstep_model::{Ask, Body, ConversationId, Device, Notice, OffsetsVersion, Online, Ref, Seq, Target};
 
 fn signal(conversation: ConversationId, text: &str) -> Ask {
     Ask::Signal { conversation, body: Body::text(text) }
@@ -54,7 +54,17 @@ async fn nothing_ephemeral_crosses_a_block() {
     let room = house.group(&[&ana, &ben]).await;
     let (mut ana_live, mut ben_live) = (house.resume(&ana).await, house.resume(&ben).await);
     assert_eq!(watch(&mut ben_live, &["ana"]).await, [online("ana", true)]);
+    assert_eq!(watch(&mut ana_live, &["ben"]).await, [online("ben", true)]);
     house.engine.put_block(&ana.user, ben.user.clone()).await.unwrap();
+    // At once, and nothing after it, whoever watched whom.
+    for (live, name) in [(&mut ben_live, "ana"), (&mut ana_live, "ben")] {
+        let told = live.find(|notice| matches!(notice, Notice::Presence(_))).await;
+        assert_eq!(told, Notice::Presence([online(name, false)].into()));
+    }
+    house.engine.disconnect(&ana_live.connection, vec![direct, room], None).await;
+    let mut ana_live = house.resume(&ana).await;
+    let is_presence = |notice: &Notice| matches!(notice, Notice::Presence(_));
+    assert!(!until_answered(&mut ben_live, Seq::new(7)).await.iter().any(is_presence), "ben hears of ana");
     for (live, name) in [(&mut ana_live, "ben"), (&mut ben_live, "ana")] {
         assert_eq!(watch(live, &[name]).await, []);
     }
@@ -152,4 +162,63 @@ async fn the_last_word_is_right_however_often_somebody_comes_and_goes() {
         "{told:?}"
     );
     assert_eq!(told.last(), Some(&false));
+}
+
+/// Receipts of ben that ana is told in one conversation after ben has got and read up to here.
+async fn told(
+    house: &House,
+    ana_live: &mut Live,
+    ben_live: &Live,
+    direct: ConversationId,
+    room: ConversationId,
+) -> bool {
+    let seq = house.engine.conversation(&user("ben"), direct).await.unwrap().conversation.bounds.head;
+    ben_live.ask(Ask::Acked { conversation: direct, seq });
+    ben_live.ask(Ask::Acked { conversation: room, seq });
+    let mut heard = false;
+    loop {
+        // One for each conversation is told at a time; when that of the room has come, the other one has if it comes.
+        let Notice::Receipts(told) = ana_live.find(|notice| matches!(notice, Notice::Receipts(_))).await else {
+            unreachable!()
+        };
+        heard |= told.conversation == direct;
+        if told.conversation == room {
+            ana_live.ask(Ask::Watch { reference: Some(Seq::new(1)), users: vec![] });
+            loop {
+                match ana_live.next().await.unwrap() {
+                    Notice::Watched { .. } => return heard,
+                    Notice::Receipts(told) => heard |= told.conversation == direct,
+                    _ => {}
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn receipts_do_not_cross_a_block() {
+    let house = House::new().await;
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let direct = house.engine.open_direct(&ana.user, &ben.user).await.unwrap().id;
+    let room = house.group(&[&ana, &ben]).await;
+    house.send(&ana, Target::Conversation(direct), "hello").await.unwrap();
+    house.send(&ana, Target::Conversation(room), "hello").await.unwrap();
+    let (mut ana_live, ben_live) = (house.resume(&ana).await, house.resume(&ben).await);
+    assert!(told(&house, &mut ana_live, &ben_live, direct, room).await);
+    house.engine.put_block(&ana.user, ben.user.clone()).await.unwrap();
+    assert!(!told(&house, &mut ana_live, &ben_live, direct, room).await, "a live connection");
+    house.engine.disconnect(&ben_live.connection, vec![direct, room], None).await;
+    let ben_live = house.resume(&ben).await;
+    assert!(!told(&house, &mut ana_live, &ben_live, direct, room).await, "a new connection");
+    // Read by REST, and asked for there.
+    house.engine.read_up_to(&ben.user, direct, Seq::new(1)).await.unwrap();
+    assert!(!told(&house, &mut ana_live, &ben_live, direct, room).await, "said without a connection");
+    let asked = house.engine.receipts(&ana.user, direct, None, 10).await.unwrap();
+    assert!(asked.iter().all(|(_, receipt)| receipt.delivered.is_none() && receipt.read.is_none()), "{asked:?}");
+    // It goes both ways, and ends with the last block of the two.
+    house.engine.put_block(&ben.user, ana.user.clone()).await.unwrap();
+    house.engine.remove_block(&ana.user, ben.user.clone()).await.unwrap();
+    assert!(!told(&house, &mut ana_live, &ben_live, direct, room).await, "the other one's block");
+    house.engine.remove_block(&ben.user, ana.user.clone()).await.unwrap();
+    assert!(told(&house, &mut ana_live, &ben_live, direct, room).await);
 }

@@ -4,14 +4,16 @@ mod common;
 
 use common::device::SessionDevice;
 use common::register::{Roll, race};
+use common::watched::WatchedBroker;
 use common::{House, user};
 use lockstep_engine::{EngineConfig, Slice};
 use lockstep_model::{
-    Ask, Code, ConversationId, ConversationKind, CustomObject, DetailsChange, Device, FeedChange, History, LogChange,
-    Notice, Offset, Role, Seq, Target,
+    Ask, Code, ConversationId, ConversationKind, Cursor, CustomObject, DetailsChange, Device, FeedChange, History,
+    LogChange, Notice, Offset, Role, Seq, Shown, Target,
 };
 use lockstep_ports::{Broker, CursorRow, Directory, MessageLog};
 use lockstep_session::SessionConfig;
+use std::sync::Arc;
 
 const GROUP: ConversationKind = ConversationKind::Group;
 
@@ -298,4 +300,79 @@ async fn one_who_comes_again_goes_on_where_the_session_is() {
     live.ask(Ask::Read { conversation: scene.group, from: left.next(), count: 10, head: point.head });
     let Notice::Page(page) = live.find(|notice| matches!(notice, Notice::Page(_))).await else { unreachable!() };
     assert_eq!((page.skip.map(|skip| skip.to), page.entries.len()), (Some(between), 0));
+}
+
+/// Stays that a device has to their end are not asked for any more, unless it has lost them.
+#[tokio::test]
+async fn a_device_that_shows_less_gets_what_earlier_stays_showed() {
+    for returns in [true, false] {
+        let scene = Scene::set(History::None).await;
+        let (house, group, ben) = (&scene.house, scene.group, &scene.ben);
+        scene.send(2).await;
+        let mut head = scene.remove_ben().await;
+        let left = head;
+        if returns {
+            scene.send(2).await;
+            scene.invite_ben().await;
+            scene.send(1).await;
+            head = house.engine.history(&ben.user, group, Slice::Latest, 1).await.unwrap().head;
+        }
+        let cursor = CursorRow { device: ben.id, conversation: group, seq: head };
+        house.store.store_cursors(vec![cursor]).await.unwrap();
+        let epochs_differ = [false, true];
+        for (shown, verify) in
+            [(None, false)].into_iter().chain(epochs_differ.map(|verify| (Some(Seq::new(3)), verify)))
+        {
+            let mut live = house.connect(ben).await;
+            let entry = house.engine.history(&scene.ana.user, group, Slice::After(Seq::new(2)), 1).await.unwrap();
+            let cursor = |seq| Cursor { seq, entry: Some(entry.entries[0].id) };
+            let shown = shown.map(|seq| Shown { conversation: group, cursor: cursor(seq) });
+            live.ask(Ask::Resume { shown: shown.into_iter().collect(), verify });
+            let Notice::Resumed(points) = live.find(|notice| matches!(notice, Notice::Resumed(_))).await else {
+                unreachable!()
+            };
+            let point = points.iter().find(|point| point.conversation == group);
+            let begins = shown.map(|shown| shown.cursor.seq).or(returns.then_some(head));
+            assert_eq!(point.map(|point| (point.cursor, point.reset)), begins.map(|seq| (seq, false)), "{shown:?}");
+            if shown.is_some() {
+                live.ask(Ask::Read { conversation: group, from: Seq::new(4), count: 9, head });
+                let Notice::Page(page) = live.find(|notice| matches!(notice, Notice::Page(_))).await else {
+                    unreachable!()
+                };
+                let seqs: Vec<u64> = page.entries.iter().map(|entry| entry.seq.get()).collect();
+                assert_eq!((seqs, page.skip, page.ended), ((4..=left.get()).collect(), None, true));
+                house
+                    .store
+                    .store_cursors(vec![CursorRow { device: ben.id, conversation: group, seq: head }])
+                    .await
+                    .unwrap();
+            }
+        }
+    }
+}
+
+/// A consumer is a channel in the transport: who is no member any more, or never was, makes none by asking.
+#[tokio::test]
+async fn who_is_no_member_opens_no_consumer() {
+    let watched = Arc::new(WatchedBroker::default());
+    let broker = Arc::clone(&watched);
+    let house = House::made(EngineConfig::default(), |ports, _| ports.broker = broker).await;
+    let scene = Scene::set_in(house, History::None).await;
+    let (house, group) = (&scene.house, scene.group);
+    let eve = house.device("eve").await;
+    scene.remove_ben().await;
+    let (mut ben_live, mut eve_live) = (house.resume(&scene.ben).await, house.resume(&eve).await);
+    watched.opened.lock().clear();
+    let is_answer = |notice: &Notice| matches!(notice, Notice::Followed(_) | Notice::Unfollowed(_));
+    for live in [&mut ben_live, &mut eve_live] {
+        for conversation in [group, ConversationId::generate()] {
+            live.ask(Ask::Follow(Offset { conversation, seq: Seq::ZERO }));
+            live.find(is_answer).await;
+        }
+    }
+    assert_eq!(*watched.opened.lock(), []);
+    scene.invite_ben().await;
+    ben_live.ask(Ask::Follow(Offset { conversation: group, seq: Seq::ZERO }));
+    ben_live.find(is_answer).await;
+    assert_eq!(*watched.opened.lock(), [group]);
 }

@@ -144,6 +144,15 @@ impl Intervals {
         self.0.iter().filter_map(shown).max()
     }
 
+    /// The one stay that decides what a member sees from `from` on, until it ends.
+    pub fn stretch(&self, from: Seq) -> Self {
+        let lasts = |stay: &&Interval| stay.left_seq.is_none_or(|left| left >= from);
+        let stays = self.0.iter().filter(lasts);
+        let first = stays.clone().find(|stay| stay.visible_from_seq <= from);
+        let stay = first.or_else(|| stays.min_by_key(|stay| stay.visible_from_seq)).or(self.0.last());
+        Self(stay.into_iter().copied().collect())
+    }
+
     /// What a member sees from `from` on, in a log whose floor is `floor`: what any of the stays shows.
     pub fn view(&self, from: Seq, floor: Seq) -> View {
         let lasts = |stay: &&Interval| stay.left_seq.is_none_or(|left| left >= from);
@@ -165,6 +174,40 @@ impl Intervals {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_stay_decides_until_it_ends() {
+        let stay = |left: Option<u64>, visible| Interval {
+            joined_seq: Seq::ZERO,
+            left_seq: left.map(Seq::new),
+            visible_from_seq: Seq::new(visible),
+        };
+        let cases = [
+            vec![stay(Some(4), 2), stay(Some(8), 6), stay(None, 11)],
+            vec![stay(Some(4), 2), stay(Some(8), 6)],
+            vec![stay(Some(4), 3), stay(Some(8), 1), stay(Some(12), 1)],
+            vec![stay(Some(4), 3), stay(None, 1)],
+            vec![stay(Some(4), 9), stay(Some(8), 6)],
+            vec![],
+        ];
+        for stays in cases.map(Intervals) {
+            for from in (1..15).map(Seq::new) {
+                let stretch = stays.stretch(from);
+                assert!(stretch.0.len() <= 1);
+                // What is hidden first is followed by what the same stay shows.
+                let mut at = from;
+                while let View::Hidden(skip) = stays.view(at, Seq::new(1)) {
+                    assert_eq!(stretch.view(at, Seq::new(1)), View::Hidden(skip), "{stays:?} from {from}");
+                    at = skip.to.next();
+                }
+                let (all, one) = (stays.view(at, Seq::new(1)), stretch.view(at, Seq::new(1)));
+                assert_eq!(all, one, "{stays:?} from {from}");
+                if let View::Visible { to: Some(to) } = one {
+                    assert!(stretch.end_at(to) && stretch.view(to.next(), Seq::new(1)) == View::Ended);
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_a_member_sees() {

@@ -4,7 +4,7 @@ use crate::{Accounts, Groups, Messages, People, Reads, Services, StoreError};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
-    Intervals, Member, MemberState, ReceiptSettings, Role, Seq, TokenGeneration, UnixMs, User, UserId,
+    Intervals, Member, MemberState, ReceiptSettings, Role, Seq, TokenGeneration, UnixMs, User, UserId, limits,
 };
 
 /// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Groups`], [`Messages`], [`People`] and
@@ -90,7 +90,9 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
     ) -> Result<Vec<ListedConversation>, StoreError>;
 
     /// All that a connecting device follows: the user's feed first, then its conversations, most recently active first,
-    /// those that the user has left too, each with the device's stored cursor. One query.
+    /// those that the user has left too, each with the device's stored cursor. One query. Left out are stays
+    /// that ended at or below that cursor: who goes on below it asks [`Groups::followed_in`]. Of the others that ended, the
+    /// last [`ENDED_STAYS_MAX`] count.
     async fn followed(&self, user: UserId, device: DeviceId) -> Result<Vec<Followed>, StoreError>;
 
     /// Raises stored cursors, one row each; lower ones and rows of removed devices change nothing. Not urgent: may be
@@ -101,6 +103,13 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
     /// nothing. Durable on return: else a later connect that shows nothing would go on above what the device has.
     async fn lower_cursors(&self, cursors: Vec<CursorRow>) -> Result<(), StoreError>;
 }
+
+/// Stays of a user in one conversation that are kept. Who joins once more loses the oldest: what that one showed is hidden.
+pub const STAYS_MAX: u64 = 100;
+
+/// Stays that are over and whose end a connecting device has not acknowledged. If there are more, those that ended last count:
+/// a conversation of which none is left waits for a later connect, in one of which some are left the others are skipped.
+pub const ENDED_STAYS_MAX: u64 = limits::CONVERSATIONS_PER_USER_MAX as u64;
 
 /// What a command did, and the entries to publish about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -210,8 +219,8 @@ pub struct Followed {
     pub cursor: Option<Seq>,
     /// When the last entry came.
     pub active_at: UnixMs,
-    /// Whether it has so few members that receipts are told. Never in a feed.
-    pub is_small: bool,
+    /// Whether receipts are told there: it has few members, is no feed, and no block stands in it.
+    pub tells_receipts: bool,
 }
 
 /// A cursor to store.

@@ -28,13 +28,24 @@ pub trait Groups: Send + Sync + 'static {
     /// is of one moment: who goes on from its head in the log misses nothing.
     async fn standing(&self, user: UserId, conversation: ConversationId) -> Result<Option<Standing>, StoreError>;
 
+    /// What a device follows in these conversations, with all stays of its user, however long they are over. Those that the
+    /// user never was in are left out; in any order.
+    async fn followed_in(
+        &self,
+        user: UserId,
+        device: DeviceId,
+        conversations: Vec<ConversationId>,
+    ) -> Result<Vec<Followed>, StoreError>;
+
     /// What a device follows in one conversation; `None` if its user never was a member.
     async fn followed_one(
         &self,
         user: UserId,
         device: DeviceId,
         conversation: ConversationId,
-    ) -> Result<Option<Followed>, StoreError>;
+    ) -> Result<Option<Followed>, StoreError> {
+        Ok(self.followed_in(user, device, vec![conversation]).await?.pop())
+    }
 
     /// Changes title, avatar and the like: admins and the owner may. Log: `changed`, with what is different.
     async fn change_details(

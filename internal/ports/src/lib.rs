@@ -31,8 +31,8 @@ pub use accounts::{
 };
 pub use broker::{Broker, ChannelDeletion};
 pub use directory::{
-    Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
-    NewDevice,
+    Committed, Connected, CursorRow, Directory, DirectoryRefusal, ENDED_STAYS_MAX, Followed, ListedConversation,
+    NewConversation, NewDevice, STAYS_MAX,
 };
 pub use error::StoreError;
 pub use events::Events;

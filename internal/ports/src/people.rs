@@ -55,6 +55,9 @@ pub trait People: Send + Sync + 'static {
     /// Ends a block, if there is one; one of the other side stays. Feed: `block_changed`.
     async fn remove_block(&self, user: UserId, blocked: UserId, now: UnixMs) -> Result<Committed<()>, StoreError>;
 
+    /// Whether one of two users has blocked the other.
+    async fn is_blocked(&self, one: UserId, other: UserId) -> Result<bool, StoreError>;
+
     /// What a user keeps about these conversations, in their order; the default where nothing has been changed.
     async fn member_states(
         &self,

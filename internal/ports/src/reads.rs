@@ -12,8 +12,8 @@ use lockstep_model::{
 pub trait Reads: Send + Sync + 'static {
     /// How much of these conversations a user has not read: messages after the read offset that the user may see, that
     /// others wrote and that were not recalled. In the order asked, without those that the user never was in. Exact up to
-    /// 999 unless more than [`SCANNED_MAX`] entries follow the offset: of those the first are counted, and it says that
-    /// there are more.
+    /// 999 as long as no more than [`SCANNED_MAX`] entries follow the offsets of all conversations asked for together. Else
+    /// those of the longest ones are counted as far as equal shares reach, and it says that there are more.
     async fn unread(&self, user: UserId, conversations: Vec<ConversationId>) -> Result<Vec<Unread>, StoreError>;
 
     /// The sum over the user's conversations that are neither archived nor muted at `now`: over the most recently active
@@ -22,6 +22,7 @@ pub trait Reads: Send + Sync + 'static {
 
     /// How far the members of a conversation have got, as far as each tells: at most `count` in order of joining, those
     /// after `after`, each with where the member's stay began. Delivered is the highest stored cursor of any device.
+    /// Across a block nobody tells anything.
     async fn receipts(
         &self,
         conversation: ConversationId,
@@ -29,8 +30,9 @@ pub trait Reads: Send + Sync + 'static {
         count: u32,
     ) -> Result<Vec<(Seq, Receipt)>, StoreError>;
 
-    /// How many members a conversation has now; 0 if there is no such conversation.
-    async fn member_count(&self, conversation: ConversationId) -> Result<u64, StoreError>;
+    /// Whether receipts are told to live devices in a conversation: it has few members, is no feed, and no block stands in
+    /// it.
+    async fn tells_receipts(&self, conversation: ConversationId) -> Result<bool, StoreError>;
 
     /// What a user lets others hear; absent if there is no such user.
     async fn receipt_settings(&self, user: UserId) -> Result<Option<ReceiptSettings>, StoreError>;

@@ -299,6 +299,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         connections_max: limits.connections_max as usize,
         conversations_per_user_max: limits.conversations_per_user_max as usize,
         // Tail loss is found within one heartbeat (I4).
+        bootstrap: config.bootstrap.bounds(Duration::from_millis(limits.ack_timeout_ms)),
         heads_period: EngineConfig::default().heads_period.min(Duration::from_millis(limits.heartbeat_ms)),
         ..EngineConfig::default()
     }

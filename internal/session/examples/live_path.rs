@@ -66,7 +66,6 @@ fn open(conversations: u32, now: Instant) -> Session {
     let (device, feed) = (lockstep_model::DeviceId::generate(), ConversationId::generate());
     session.handle_admitted(
         Admitted {
-            unfilled: false,
             user,
             device,
             epoch,
@@ -80,7 +79,6 @@ fn open(conversations: u32, now: Instant) -> Session {
     );
     session.handle_request(Request::Resume { shown: Vec::new(), more: false }, now);
     let point = |which| ResumePoint {
-        unfilled: false,
         conversation: conversation(which),
         cursor: Seq::ZERO,
         floor: Seq::new(1),

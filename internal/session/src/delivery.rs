@@ -141,9 +141,8 @@ impl Session {
         (topic.live, topic.ahead) = (false, 0);
         topic.marks.set_ended(true);
         let is_over = topic.is_over();
-        self.follow(conversation);
+        self.follow_on(row);
         self.held.forget(conversation);
-        self.note_caught_up(row);
         if is_over {
             self.topics.remove(conversation);
         }
@@ -169,10 +168,15 @@ impl Session {
         let marks = &mut self.topics[row].marks;
         if marks.catching_up() {
             marks.set_catching_up(false);
-            self.catching_up -= 1;
-            if self.catching_up == 0 {
-                self.emit(Event::CaughtUp);
-            }
+            self.note_one_caught_up();
+        }
+    }
+
+    /// One of those that `caught_up` waited for has brought all.
+    pub(crate) fn note_one_caught_up(&mut self) {
+        self.catching_up -= 1;
+        if self.catching_up == 0 {
+            self.emit(Event::CaughtUp);
         }
     }
 

@@ -15,6 +15,8 @@ struct Follow {
     conversation: ConversationId,
     /// Something was heard since the question: an answer of "no" may be too old.
     again: bool,
+    /// A stay has ended before the device had caught up: what the answer brings counts towards `caught_up`.
+    catching_up: bool,
 }
 
 impl Follows {
@@ -24,18 +26,24 @@ impl Follows {
             under_way.again = true;
             return false;
         }
-        self.0.push(Follow { conversation, again: false });
+        self.0.push(Follow { conversation, again: false, catching_up: false });
         true
     }
 
-    /// Notes the answer, and says whether the question was put again meanwhile.
-    fn answered(&mut self, conversation: ConversationId) -> bool {
-        let Some(index) = self.0.iter().position(|it| it.conversation == conversation) else { return false };
-        let again = self.0.swap_remove(index).again;
+    /// Notes that `caught_up` waits for the answer.
+    fn wait(&mut self, conversation: ConversationId) {
+        let under_way = self.0.iter_mut().find(|it| it.conversation == conversation);
+        under_way.into_iter().for_each(|it| it.catching_up = true);
+    }
+
+    /// Takes the question that is answered.
+    fn answered(&mut self, conversation: ConversationId) -> Option<Follow> {
+        let index = self.0.iter().position(|it| it.conversation == conversation)?;
+        let follow = self.0.swap_remove(index);
         if self.0.is_empty() {
             self.0 = Vec::new();
         }
-        again
+        Some(follow)
     }
 }
 
@@ -49,22 +57,50 @@ impl Session {
         }
     }
 
-    /// The engine has opened it.
-    pub(crate) fn note_followed(&mut self, conversation: ConversationId) {
+    /// A stay has ended: the engine says whether another one follows. Until then a conversation that was catching up has
+    /// not caught up.
+    pub(crate) fn follow_on(&mut self, row: usize) {
+        let topic = &mut self.topics[row];
+        let (conversation, catching_up) = (topic.conversation, topic.marks.catching_up());
+        topic.marks.set_catching_up(false);
+        self.follow(conversation);
+        if catching_up {
+            self.follows.wait(conversation);
+        }
+    }
+
+    /// The engine has opened it. Says whether `caught_up` waits for what it brings.
+    pub(crate) fn note_followed(&mut self, conversation: ConversationId) -> bool {
         // Whatever was heard since then stands in the log, which is read from here on.
-        self.follows.answered(conversation);
+        self.follows.answered(conversation).is_some_and(|follow| follow.catching_up)
     }
 
     /// There is nothing to bring, as far as the engine knew. The log ends here for the user: the session may not have
     /// seen that yet.
     pub(crate) fn handle_unfollowed(&mut self, end: Offset) {
-        let again = self.follows.answered(end.conversation);
+        let follow = self.follows.answered(end.conversation);
+        let (again, catching_up) = follow.map_or((false, false), |follow| (follow.again, follow.catching_up));
         if self.topics.followed(end.conversation).is_some() {
             self.handle_head(end.conversation, end.seq);
         } else if again {
             self.follow(end.conversation);
+            if catching_up {
+                self.follows.wait(end.conversation);
+            }
+            return;
         } else {
             self.early.take(end.conversation);
+        }
+        if catching_up {
+            self.go_on_catching_up(end.conversation);
+        }
+    }
+
+    /// `caught_up` waits for what the conversation has to bring now, if it has.
+    pub(crate) fn go_on_catching_up(&mut self, conversation: ConversationId) {
+        match self.topics.followed(conversation).map(|row| &mut self.topics[row]) {
+            Some(topic) if !topic.live && !topic.marks.catching_up() => topic.marks.set_catching_up(true),
+            _ => self.note_one_caught_up(),
         }
     }
 }

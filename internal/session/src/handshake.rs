@@ -101,7 +101,7 @@ impl Session {
             return;
         }
         let ResumePoint { conversation, head, .. } = point;
-        self.note_followed(conversation);
+        let catching_up = self.note_followed(conversation);
         let heard = self.early.take(conversation).map_or(head, |early| early.seq.max(head));
         match self.topics.get_mut(conversation) {
             // A member again, before all of the last stay is acknowledged.
@@ -113,6 +113,9 @@ impl Session {
             }
         }
         self.handle_head(conversation, heard);
+        if catching_up {
+            self.go_on_catching_up(conversation);
+        }
         if self.early.is_missed() {
             self.ask(Ask::Recheck { conversations: vec![conversation], offsets_version: self.offsets_version });
         }

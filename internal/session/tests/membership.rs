@@ -51,7 +51,8 @@ fn a_full_window_ends_where_the_stay_does() {
     check(
         "> set window_entries 2\n> open a 5..8\nask read a from 6 count 2 head 8\n> page a 6..7 head 8\nentries a 6..7
          > ack a 7\nask acked a 7\nask read a from 8 count 2 head 8
-         > page a 8..8 head 8 left 8 ended\nentry a 8\nask follow a after 8\ncaught_up",
+         > page a 8..8 head 8 left 8 ended\nentry a 8\nask follow a after 8
+         > unfollowed a 8\ncaught_up",
     );
 }
 
@@ -98,8 +99,8 @@ fn a_stay_that_ended_unseen_is_read_to_its_end() {
 fn a_conversation_that_ends_has_caught_up() {
     check(
         "> open a 5..7, b 1..2\nask read a from 6 count 128 head 7\nask read b from 2 count 128 head 2
-         > page b 2..2 head 2\nentry b 2\n> page a 6..7 head 7 left 7 ended\nentries a 6..7\nask follow a after 7\ncaught_up
-         > overflow\nask recheck b v3",
+         > page b 2..2 head 2\nentry b 2\n> page a 6..7 head 7 left 7 ended\nentries a 6..7\nask follow a after 7
+         > unfollowed a 7\ncaught_up\n> overflow\nask recheck b v3",
     );
 }
 
@@ -109,4 +110,28 @@ fn a_conversation_that_was_left_and_is_reset_begins_anew_when_the_user_joins_aga
         "> open f 0..0, a left reset 4..3\nreset a 4..3\ncaught_up\n> conversations?\nf
          > added f 1 a\nask follow a\nentry f 1\n> followed a 3..9\nask read a from 4 count 128 head 9",
     );
+}
+
+#[test]
+fn a_conversation_of_several_stays_has_caught_up_after_the_last() {
+    let first = "> open f 0..0, a 5..9\nask read a from 6 count 128 head 9
+         > page a 6..7 head 7 left 7 ended\nentries a 6..7\nask follow a after 7\n";
+    let second = "ask read a from 8 count 128 head 9
+         > page a 8..9 head 9\nentries a 8..9\ncaught_up\n> entry a 10\nentry a 10";
+    let cases = [
+        // Before all of the first is acknowledged, and after it.
+        format!("> followed a 7..9\n{second}"),
+        format!("> ack a 7\nask acked a 7\n> followed a 7..9\n{second}"),
+        // The answer is older than what the feed tells.
+        format!("> added f 1 a\nentry f 1\n> unfollowed a 7\nask follow a after 7\n> followed a 7..9\n{second}"),
+        // A third one, and nothing after it.
+        "> followed a 7..9\nask read a from 8 count 128 head 9\n> page a 8..9 head 9 left 9 ended\nentries a 8..9
+         ask follow a after 9\n> unfollowed a 9\ncaught_up"
+            .into(),
+        // A new stay in which nothing has been written yet.
+        "> followed a 7..7\ncaught_up\n> entry a 8\nentry a 8".into(),
+    ];
+    for case in cases {
+        check(&format!("{first}{case}"));
+    }
 }

@@ -3,27 +3,65 @@
 use crate::pack::Packed;
 use crate::read::Readers;
 use crate::row::Columns;
-use crate::sql::RowsSql;
+use crate::sql::{RowsSql, Values};
 use lockstep_model::{Bounds, ConversationId, DeviceId, Interval, Intervals, Seq, UnixMs, UserId, limits};
-use lockstep_ports::{Followed, StoreError};
+use lockstep_ports::{ENDED_STAYS_MAX, Followed, StoreError};
+use sqlx::sqlite::SqliteRow;
 use std::cmp::Reverse;
 use std::sync::{Arc, LazyLock};
 
-/// One row per device, which holds all stays of its user, those that are over too.
+/// Stays `m` packed into one value.
+macro_rules! packed_stays {
+    () => {
+        "CAST((SELECT group_concat(concat(c.id, c.floor, ' ', c.head, ' ', c.active_at, ' ', \
+             c.kind = 'feed', ' ', c.blocked, ' ', c.member_count, ' ', k.seq, ' ', m.joined_seq, ' ', m.left_seq, ' ', \
+             max(m.visible_from_seq, ifnull(s.delete_before, 0)), ' '), '') "
+    };
+}
+
+/// What belongs to stays `m` of a user in the row `w`.
+macro_rules! joined_stays {
+    () => {
+        " JOIN conversations c ON c.id = m.conversation \
+           LEFT JOIN cursors k ON k.device = w.device AND k.conversation = c.id \
+           LEFT JOIN member_states s ON s.user = w.user AND s.conversation = m.conversation "
+    };
+}
+
+/// One row per device. Of the stays that are over only those count that the device has not acknowledged to their end, the
+/// last ones of them: a user may have been in any number of conversations.
 static FOLLOWED: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         3,
-        "WITH want (i, user, device) AS (VALUES {rows}) \
-         SELECT w.i, CAST((SELECT group_concat(concat(c.id, c.floor, ' ', c.head, ' ', c.active_at, ' ', \
-             c.kind = 'feed', ' ', c.member_count, ' ', k.seq, ' ', m.joined_seq, ' ', m.left_seq, ' ', \
-             max(m.visible_from_seq, ifnull(s.delete_before, 0)), ' '), '') \
-           FROM members m JOIN conversations c ON c.id = m.conversation \
-           LEFT JOIN cursors k ON k.device = w.device AND k.conversation = c.id \
-           LEFT JOIN member_states s ON s.user = m.user AND s.conversation = m.conversation \
-           WHERE m.user = w.user) AS BLOB) \
-         FROM want w WHERE w.i IS NOT NULL",
+        concat!(
+            "WITH want (i, user, device) AS (VALUES {rows}) SELECT w.i, ",
+            packed_stays!(),
+            "FROM (SELECT conversation, joined_seq, left_seq, visible_from_seq FROM members \
+                 WHERE user = w.user AND left_seq IS NULL \
+               UNION ALL SELECT * FROM (SELECT e.conversation, e.joined_seq, e.left_seq, e.visible_from_seq \
+                 FROM members e LEFT JOIN cursors o ON o.device = w.device AND o.conversation = e.conversation \
+                 WHERE e.user = w.user AND e.left_seq > ifnull(o.seq, 0) ORDER BY e.left_at DESC LIMIT 10000)) m",
+            joined_stays!(),
+            ") AS BLOB) FROM want w WHERE w.i IS NOT NULL",
+        ),
     )
 });
+
+/// One row per conversation, with all stays.
+static FOLLOWED_IN: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        4,
+        concat!(
+            "WITH want (i, user, device, conversation) AS (VALUES {rows}) SELECT w.i, ",
+            packed_stays!(),
+            "FROM members m",
+            joined_stays!(),
+            "WHERE m.user = w.user AND m.conversation = w.conversation) AS BLOB) FROM want w WHERE w.i IS NOT NULL",
+        ),
+    )
+});
+
+const _: () = assert!(ENDED_STAYS_MAX == 10_000, "the LIMIT of FOLLOWED");
 
 /// A stay of a user in a conversation.
 struct Stay {
@@ -58,6 +96,27 @@ pub(crate) async fn followed(
     Ok(answers)
 }
 
+/// Answers [`Groups::followed_in`](lockstep_ports::Groups::followed_in).
+pub(crate) async fn followed_in(
+    readers: &Readers,
+    user: &UserId,
+    device: DeviceId,
+    conversations: &[ConversationId],
+) -> Result<Vec<Followed>, StoreError> {
+    let mut found = Vec::new();
+    let bind = |values: &mut Values, index: usize, conversation: &ConversationId| {
+        values.int(index as u64).text(user.as_str()).blob(device.as_bytes()).blob(conversation.as_bytes());
+    };
+    let take = |row: &SqliteRow| {
+        let mut columns = Columns::of(row);
+        columns.index()?;
+        found.extend(merged(stays(columns.optional_blob()?.unwrap_or_default())?));
+        Ok(())
+    };
+    readers.fetch_many("followed_in", &FOLLOWED_IN, conversations, bind, take).await?;
+    Ok(found)
+}
+
 fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
     let mut packed = Packed::new(packed);
     let mut stays = Vec::new();
@@ -66,14 +125,16 @@ fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
         let bounds = Bounds { floor: Seq::new(packed.int()?), head: Seq::new(packed.int()?) };
         let active_at = UnixMs::new(packed.int()?);
         let feed = packed.int()? == 1;
-        let is_small = packed.int()? <= limits::RECEIPTS_MEMBERS_MAX && !feed;
+        let blocked = packed.int()? == 1;
+        let tells_receipts = packed.int()? <= limits::RECEIPTS_MEMBERS_MAX && !feed && !blocked;
         let cursor = packed.optional_int()?.map(Seq::new);
         let interval = Interval {
             joined_seq: Seq::new(packed.int()?),
             left_seq: packed.optional_int()?.map(Seq::new),
             visible_from_seq: Seq::new(packed.int()?),
         };
-        let followed = Followed { conversation, bounds, active_at, cursor, intervals: Intervals(vec![]), is_small };
+        let intervals = Intervals(vec![]);
+        let followed = Followed { conversation, bounds, active_at, cursor, intervals, tells_receipts };
         stays.push(Stay { feed, followed, interval });
     }
     Ok(stays)

@@ -1,11 +1,12 @@
 //! The groups' part of the directory.
 
+use crate::follow;
 use crate::row::{Columns, conversation_columns, state_columns};
 use crate::sql::Values;
 use crate::store::SqliteStore;
 use crate::write::{AddMembers, ChangeDetails, CreateGroup, Join, Leave, RemoveMember, SetRole};
 use async_trait::async_trait;
-use lockstep_model::{Conversation, ConversationId, DetailsChange, DeviceId, Intervals, Role, Seq, UserId, limits};
+use lockstep_model::{Conversation, ConversationId, DetailsChange, DeviceId, Role, UserId};
 use lockstep_ports::{Actor, Committed, Followed, GroupRefusal, Groups, NewGroup, Standing, StoreError};
 
 type Refusable<T> = Result<Result<Committed<T>, GroupRefusal>, StoreError>;
@@ -41,31 +42,13 @@ impl Groups for SqliteStore {
         Ok(self.ask("standing", FIND, &mut values, standing).await?.into_iter().next())
     }
 
-    async fn followed_one(
+    async fn followed_in(
         &self,
         user: UserId,
         device: DeviceId,
-        conversation: ConversationId,
-    ) -> Result<Option<Followed>, StoreError> {
-        const FIND: &str = "SELECT c.floor, c.head, c.active_at, c.member_count, k.seq, m.joined_seq, m.left_seq, \
-               max(m.visible_from_seq, ifnull(s.delete_before, 0)) \
-             FROM conversations c JOIN members m INDEXED BY members_by_user ON m.user = ?2 AND m.conversation = c.id \
-             LEFT JOIN member_states s ON s.user = ?2 AND s.conversation = c.id \
-             LEFT JOIN cursors k ON k.device = ?3 AND k.conversation = c.id WHERE c.id = ?1 ORDER BY m.joined_seq";
-        let mut values = Values::new();
-        values.blob(conversation.as_bytes()).text(user.as_str()).blob(device.as_bytes());
-        let stay = |columns: &mut Columns<'_>| {
-            let (bounds, active_at) = (columns.bounds()?, columns.time()?);
-            let is_small = columns.int()? <= limits::RECEIPTS_MEMBERS_MAX;
-            let cursor = columns.optional_int()?.map(Seq::new);
-            let intervals = Intervals(vec![columns.interval()?]);
-            Ok(Followed { conversation, bounds, active_at, cursor, intervals, is_small })
-        };
-        let stays = self.ask("followed_one", FIND, &mut values, stay).await?;
-        Ok(stays.into_iter().reduce(|mut all, stay| {
-            all.intervals.0.extend(stay.intervals.0);
-            all
-        }))
+        conversations: Vec<ConversationId>,
+    ) -> Result<Vec<Followed>, StoreError> {
+        follow::followed_in(self.readers(), &user, device, &conversations).await
     }
 
     async fn change_details(&self, actor: Actor, change: DetailsChange) -> Refusable<Conversation> {

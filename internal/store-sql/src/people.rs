@@ -4,7 +4,8 @@ use crate::row::{Columns, profile_columns, state_columns};
 use crate::sql::{RowsSql, Values};
 use crate::store::SqliteStore;
 use crate::write::{
-    ChangeProfile, ChangeState, PutAlias, PutBlock, PutContact, RemoveAlias, RemoveBlock, RemoveContact,
+    ChangeProfile, ChangeState, IS_BLOCKED, PutAlias, PutBlock, PutContact, RemoveAlias, RemoveBlock, RemoveContact,
+    pair,
 };
 use async_trait::async_trait;
 use lockstep_model::{
@@ -94,6 +95,10 @@ impl People for SqliteStore {
 
     async fn remove_block(&self, user: UserId, blocked: UserId, now: UnixMs) -> Result<Committed<()>, StoreError> {
         self.command(RemoveBlock { user, blocked, now }).await
+    }
+
+    async fn is_blocked(&self, one: UserId, other: UserId) -> Result<bool, StoreError> {
+        Ok(!self.ask("is_blocked", IS_BLOCKED, &mut pair(&one, &other), |_| Ok(())).await?.is_empty())
     }
 
     async fn member_states(

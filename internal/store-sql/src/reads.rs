@@ -41,7 +41,8 @@ macro_rules! below {
 }
 
 /// Counts one beyond the bound (a LIMIT cannot take the bound from a row), and says whether more entries follow than are
-/// looked at.
+/// looked at. Entries that may be looked at are dealt out to the conversations, those with the fewest first: where `before`
+/// are dealt out and the other ones cannot all have as many as the next one wants, these share what is left.
 static UNREAD: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         4,
@@ -54,7 +55,13 @@ static UNREAD: LazyLock<RowsSql> = LazyLock::new(|| {
                  WHERE m.user = w.user AND m.conversation = w.conversation) AS head \
                FROM want w CROSS JOIN conversations c ON c.id = w.conversation \
                LEFT JOIN offsets o ON o.user = w.user AND o.conversation = w.conversation \
-               LEFT JOIN member_states s ON s.user = w.user AND s.conversation = w.conversation) \
+               LEFT JOIN member_states s ON s.user = w.user AND s.conversation = w.conversation), \
+             spans AS (SELECT i, scanned, max(0, min(head - below, scanned)) AS span FROM known WHERE head IS NOT NULL), \
+             dealt AS (SELECT scanned, span, sum(span) OVER turn - span AS before, \
+                 count(*) OVER () + 1 - row_number() OVER turn AS others \
+               FROM spans WINDOW turn AS (ORDER BY span, i ROWS UNBOUNDED PRECEDING)), \
+             share AS MATERIALIZED (SELECT (scanned - before) / others AS entries FROM dealt \
+               WHERE before + span * others > scanned ORDER BY others DESC LIMIT 1) \
              SELECT w.i, w.read, w.head, w.marked, \
                (SELECT count(*) FROM (SELECT 1 FROM entries e WHERE e.conversation = w.conversation \
                  AND e.seq > w.below AND e.seq <= w.below + w.scanned AND ",
@@ -65,7 +72,9 @@ static UNREAD: LazyLock<RowsSql> = LazyLock::new(|| {
                  WHERE x.conversation = w.conversation AND x.user = w.user \
                  AND x.seq > w.below AND x.seq <= w.below + w.scanned AND ",
             counts!(),
-            " LIMIT 1000)), w.head > w.below + w.scanned FROM known w WHERE w.head IS NOT NULL"
+            " LIMIT 1000)), w.head > w.below + w.scanned FROM \
+               (SELECT i, user, conversation, read, head, marked, below, \
+                  ifnull((SELECT entries FROM share), scanned) AS scanned FROM known) w WHERE w.head IS NOT NULL"
         ),
     )
 });
@@ -94,11 +103,11 @@ static RECEIPTS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         3,
         "WITH want (i, user, conversation) AS (VALUES {rows}) \
-         SELECT w.i, CASE WHEN u.tells_delivered THEN ifnull((SELECT max(k.seq) FROM devices d \
+         SELECT w.i, CASE WHEN u.tells_delivered AND c.blocked = 0 THEN ifnull((SELECT max(k.seq) FROM devices d \
              CROSS JOIN cursors k ON k.device = d.id AND k.conversation = w.conversation WHERE d.user = w.user), 0) END, \
-           CASE WHEN u.tells_read THEN ifnull((SELECT o.seq FROM offsets o \
+           CASE WHEN u.tells_read AND c.blocked = 0 THEN ifnull((SELECT o.seq FROM offsets o \
              WHERE o.user = w.user AND o.conversation = w.conversation), 0) END \
-         FROM want w CROSS JOIN users u ON u.id = w.user",
+         FROM want w CROSS JOIN users u ON u.id = w.user CROSS JOIN conversations c ON c.id = w.conversation",
     )
 });
 
@@ -163,12 +172,12 @@ impl Reads for SqliteStore {
         Ok(told.collect())
     }
 
-    async fn member_count(&self, conversation: ConversationId) -> Result<u64, StoreError> {
-        const FIND: &str = "SELECT member_count FROM conversations WHERE id = ?";
+    async fn tells_receipts(&self, conversation: ConversationId) -> Result<bool, StoreError> {
+        const FIND: &str =
+            "SELECT 1 FROM conversations WHERE id = ? AND member_count <= ? AND kind <> 'feed' AND blocked = 0";
         let mut values = Values::new();
-        values.blob(conversation.as_bytes());
-        let found = self.ask("member_count", FIND, &mut values, |columns| columns.int()).await?;
-        Ok(found.into_iter().next().unwrap_or_default())
+        values.blob(conversation.as_bytes()).int(limits::RECEIPTS_MEMBERS_MAX);
+        Ok(!self.ask("tells_receipts", FIND, &mut values, |_| Ok(())).await?.is_empty())
     }
 
     async fn receipt_settings(&self, user: UserId) -> Result<Option<ReceiptSettings>, StoreError> {

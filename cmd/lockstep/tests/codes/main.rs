@@ -61,6 +61,15 @@ const HERE: &[(&str, &str, &[Code])] = &[
 
 /// Codes that tests elsewhere provoke, with file and function.
 const ELSEWHERE: &[(Code, &str, &str)] = &[
+    (Code::NotUnfilled, "internal/gateway/tests/ws/filling.rs", "a_laptop_is_filled_by_a_phone"),
+    (Code::TooManyBootstraps, "internal/gateway/tests/ws/filling.rs", "wrong_chunks_are_refused"),
+    (Code::ChunkTooLarge, "internal/gateway/tests/ws/filling.rs", "wrong_chunks_are_refused"),
+    (Code::ChunkDigest, "internal/gateway/tests/ws/filling.rs", "wrong_chunks_are_refused"),
+    (Code::ChunkOrder, "internal/gateway/tests/ws/filling.rs", "wrong_chunks_are_refused"),
+    (Code::ChunkBeyond, "internal/gateway/tests/ws/filling.rs", "wrong_chunks_are_refused"),
+    (Code::ChunkWindow, "internal/gateway/tests/ws/filling.rs", "wrong_chunks_are_refused"),
+    (Code::NoSuchBootstrap, "internal/gateway/tests/ws/filling.rs", "wrong_chunks_are_refused"),
+    (Code::MainOffline, "internal/gateway/tests/ws/filling.rs", "without_a_phone_it_is_told_to_come_later"),
     (Code::TokenExpired, "internal/gateway/tests/ws/tokens.rs", "tokens_of_every_wrong_kind"),
     (Code::TokenRevoked, "internal/gateway/tests/ws/tokens.rs", "tokens_of_an_older_generation_and_of_removed_devices"),
     (Code::Blocked, "internal/server/tests/people.rs", "a_block_stops_direct_messages_both_ways"),

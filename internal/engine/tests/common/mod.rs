@@ -4,6 +4,7 @@
 pub mod device;
 pub mod faulty;
 pub mod register;
+pub mod watched;
 
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Admission, Claim, Connection, Engine, EngineConfig, GroupDraft, Ports};

@@ -5,8 +5,10 @@ use lockstep_auth::{Claim, Tokens};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Engine, EngineConfig, Ports};
 use lockstep_gateway::{GatewayConfig, GatewayState, router};
-use lockstep_model::{Code, ConversationId, ConversationKind, Device, DeviceKind, TokenGeneration, UnixMs, UserId};
-use lockstep_ports::{Directory, NewConversation};
+use lockstep_model::{
+    Code, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, TokenGeneration, UnixMs, UserId,
+};
+use lockstep_ports::{Directory, NewConversation, NewDevice};
 use lockstep_store_sql::{SqliteOptions, SqliteStore};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -65,6 +67,13 @@ impl House {
     pub(crate) async fn device(&self, name: &str) -> Device {
         self.engine.ensure_user(user(name)).await.unwrap();
         self.engine.create_device(&user(name), "phone", DeviceKind::Main).await.unwrap()
+    }
+
+    /// A device of a user that is still to be filled.
+    pub(crate) async fn unfilled(&self, name: &str, kind: DeviceKind) -> Device {
+        let (id, user, now) = (DeviceId::generate(), user(name), UnixMs::now());
+        let new = NewDevice { id, user, name: "laptop".into(), kind, unfilled: true, now };
+        self.store.create_device(new).await.unwrap().unwrap().value
     }
 
     /// A group whose log is empty and in which nobody has a role.

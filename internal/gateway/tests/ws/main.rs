@@ -1,6 +1,7 @@
 //! The WebSocket door over real sockets: what it answers to right and wrong input.
 
 mod ephemeral;
+mod filling;
 mod frames;
 mod handshake;
 mod house;

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 pub async fn directory(stores: &Stores) {
     users_and_their_feeds(stores).await;
     devices(stores).await;
+    filling(stores).await;
     connecting_and_generations(stores).await;
     removal(stores).await;
     which_devices_are_gone(stores).await;
@@ -90,6 +91,23 @@ async fn devices(stores: &Stores) {
     assert_eq!(stores.directory.devices_of(user.id.clone()).await.expect("devices_of"), made, "oldest first");
     assert_eq!(stores.directory.devices_of(nobody()).await.expect("devices_of"), []);
     assert_eq!(stores.directory.device(DeviceId::generate()).await.expect("device"), None);
+}
+
+/// A device is unfilled until it is said to be filled.
+async fn filling(stores: &Stores) {
+    let user = stores.make_user().await;
+    let (id, name, kind) = (DeviceId::generate(), "laptop".to_owned(), DeviceKind::Sub);
+    let new = NewDevice { id, user: user.id, name, kind, unfilled: true, now: at(1) };
+    let made = stores.directory.create_device(new).await.expect("create_device").expect("it is made").value;
+    let unfilled = async || stores.directory.device(id).await.expect("device").expect("it is there").unfilled;
+    assert!(made.unfilled && unfilled().await);
+    let connected = stores.directory.connect_device(id, made.token_generation, at(2)).await.expect("connect_device");
+    assert!(connected.expect("it may").device.unfilled);
+    for _ in 0..2 {
+        stores.directory.fill_device(id).await.expect("fill_device");
+        assert!(!unfilled().await);
+    }
+    stores.directory.fill_device(DeviceId::generate()).await.expect("one that is not there is nobody's");
 }
 
 async fn connecting_and_generations(stores: &Stores) {

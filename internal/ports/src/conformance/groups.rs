@@ -2,7 +2,7 @@
 
 use super::Stores;
 use super::world::{Member, at, message, nobody, seq};
-use crate::{Actor, AppendRefusal, Committed, GroupRefusal, NewConversation, NewGroup, Standing};
+use crate::{Actor, AppendRefusal, Committed, GroupRefusal, NewConversation, NewGroup, STAYS_MAX, Standing};
 use lockstep_model::{
     Conversation, ConversationId, ConversationKind, CustomObject, DetailsChange, Entry, FeedChange, History, Interval,
     LogChange, MemberState, Role, UserId,
@@ -16,6 +16,7 @@ pub(super) async fn groups(stores: &Stores) {
     who_has_blocked_somebody_is_not_put_beside_them(stores).await;
     rooms(stores).await;
     leaving_and_coming_back(stores).await;
+    who_comes_and_goes_has_so_many_stays(stores).await;
     who_takes_over(stores).await;
     removing(stores).await;
     roles(stores).await;
@@ -299,13 +300,38 @@ async fn leaving_and_coming_back(stores: &Stores) {
     stores.store_cursor(member.device, scene.id, 4).await;
     let all = stores.directory.followed(user.clone(), member.device).await.expect("followed");
     let found = all.into_iter().find(|one| one.conversation == scene.id).expect("it is followed");
-    assert_eq!((found.intervals, found.cursor), (followed.intervals, Some(seq(4))));
+    let (left, lasting) = (seq(4), followed.intervals.0[1]);
+    assert_eq!((&found.intervals.0[..], found.cursor), (&[lasting][..], Some(left)), "the device has the first stay");
     scene.leave(1).await.expect("a member may leave");
-    let all = stores.directory.followed(user, member.device).await.expect("followed");
+    let all = stores.directory.followed(user.clone(), member.device).await.expect("followed");
     let found = all.iter().find(|one| one.conversation == scene.id).expect("what is over is told too");
     assert_eq!(found.intervals.end(), Some(seq(9)));
+    // Until the device has all of it; then who asks for it hears of all stays again.
+    stores.store_cursor(member.device, scene.id, 9).await;
+    let all = stores.directory.followed(user.clone(), member.device).await.expect("followed");
+    assert!(all.iter().all(|one| one.conversation != scene.id), "{all:?}");
+    let asked = vec![ConversationId::generate(), scene.id];
+    let found = stores.directory.followed_in(user, member.device, asked).await.expect("followed_in");
+    assert_eq!((found.len(), found[0].intervals.0.len(), found[0].cursor), (1, 2, Some(seq(9))));
     let stranger = stores.directory.followed_one(nobody(), member.device, scene.id).await.expect("followed_one");
     assert_eq!(stranger, None);
+}
+
+/// The stays of one who comes and goes are bounded: the oldest are forgotten.
+async fn who_comes_and_goes_has_so_many_stays(stores: &Stores) {
+    let scene = Scene::group(stores, 3).await;
+    let (user, other) = (scene.user(1), scene.user(2));
+    for _ in 1..STAYS_MAX {
+        scene.leave(1).await.expect("a member may leave");
+        scene.add(0, &[&user]).await.expect("an owner may invite");
+    }
+    let all = scene.stays(&user).await;
+    assert_eq!(all.len() as u64, STAYS_MAX);
+    scene.leave(1).await.expect("a member may leave");
+    scene.leave(2).await.expect("a member may leave");
+    scene.add(0, &[&user, &other]).await.expect("an owner may invite");
+    let kept = scene.stays(&user).await;
+    assert_eq!((kept.len() as u64, kept[0], scene.stays(&other).await.len()), (STAYS_MAX, all[1], 2));
 }
 
 async fn who_takes_over(stores: &Stores) {

@@ -1,7 +1,7 @@
 //! The part of the directory's suite about people.
 
 use super::Stores;
-use super::world::{at, message, message_of, nobody, seq};
+use super::world::{Member, at, message, message_of, nobody, seq};
 use crate::{AppendRefusal, Appended, Author, Committed, DirectoryRefusal, NewConversation, PeopleRefusal, Range};
 use lockstep_model::{
     Alias, AliasName, AliasTarget, Block, ClientMsgId, Contact, ConversationId, ConversationKind, Custom, Entry,
@@ -141,6 +141,7 @@ async fn a_block_stops_both(stores: &Stores) {
         for author in [&one, &other] {
             outcomes.push(stores.append_one(message(author, between, "now")).await.err());
         }
+        is_told_of(stores, [&one, &other], between, outcomes == [None, None]).await;
         outcomes
     };
     let refused = vec![Some(AppendRefusal::Blocked); 2];
@@ -173,6 +174,23 @@ async fn a_block_stops_both(stores: &Stores) {
     assert_eq!(goes().await, [None, None]);
     let refused = stores.directory.put_block(one.user.clone(), one.user.clone(), at(1)).await.expect("put_block");
     assert_eq!(refused, Err(PeopleRefusal::NoSuchUser));
+}
+
+/// Whether a block stands is what the directory says wherever it is asked.
+async fn is_told_of(stores: &Stores, [one, other]: [&Member; 2], between: ConversationId, goes: bool) {
+    let Stores { directory, .. } = stores;
+    for (author, peer) in [(one, other), (other, one)] {
+        let (user, of) = (author.user.clone(), peer.user.clone());
+        assert_eq!(directory.is_blocked(user.clone(), of).await.expect("is_blocked"), !goes);
+        let followed = directory.followed(user.clone(), author.device).await.expect("followed");
+        let all = followed.into_iter().find(|row| row.conversation == between).expect("a member");
+        let alone = directory.followed_one(user, author.device, between).await.expect("followed_one");
+        assert_eq!((all.tells_receipts, alone.expect("a member").tells_receipts), (goes, goes));
+    }
+    assert_eq!(directory.tells_receipts(between).await.expect("tells_receipts"), goes);
+    for (_, receipt) in directory.receipts(between, None, 10).await.expect("receipts") {
+        assert_eq!((receipt.delivered.is_some(), receipt.read.is_some()), (goes, goes));
+    }
 }
 
 async fn a_block_before_the_first_message(stores: &Stores) {
@@ -241,7 +259,7 @@ async fn what_is_hidden_is_no_part_of_a_stay(stores: &Stores) {
     let followed_from = async || {
         let followed = stores.directory.followed(author.user.clone(), author.device).await.expect("followed");
         let of_group = followed.iter().find(|one| one.conversation == group).expect("a member");
-        assert!(of_group.is_small && !followed[0].is_small, "a feed tells nothing");
+        assert!(of_group.tells_receipts && !followed[0].tells_receipts, "a feed tells nothing");
         of_group.intervals.0[0].visible_from_seq.get()
     };
     // (what is asked for, what is hidden then)

@@ -12,6 +12,7 @@ pub(super) async fn reads(stores: &Stores) {
     what_counts_as_unread(stores).await;
     exact_up_to_the_bound(stores).await;
     only_so_many_entries_are_looked_at(stores).await;
+    only_so_many_entries_of_all_that_is_asked(stores).await;
     the_total_leaves_out_what_is_put_away(stores).await;
     receipts_of_those_who_tell(stores).await;
     settings_change_in_parts(stores).await;
@@ -105,6 +106,29 @@ async fn only_so_many_entries_are_looked_at(stores: &Stores) {
     assert_eq!(total, UnreadTotal { unread: 1, more: true, mentions: 0, marked: 0 });
 }
 
+/// Whoever asks about many conversations costs no more than who asks about one.
+async fn only_so_many_entries_of_all_that_is_asked(stores: &Stores) {
+    let (ana, ben) = (stores.make_author().await, stores.make_author().await);
+    let mut groups = Vec::new();
+    // Of both long ones the last entry counts, so that it shows whether it was looked at.
+    for own in [SCANNED_MAX / 2, 0, SCANNED_MAX / 2] {
+        let group = stores.make_group(&[&ana.user, &ben.user], at(0)).await.id;
+        stores.fill(&ana, group, own).await;
+        stores.fill(&ben, group, 1).await;
+        groups.push(group);
+    }
+    let [long, short, other] = groups[..] else { unreachable!() };
+    let counts = async |asked: &[ConversationId]| {
+        let counted = unread(stores, &ana.user, asked).await;
+        counted.iter().map(|one| (one.unread, one.more)).collect::<Vec<_>>()
+    };
+    assert_eq!(counts(&[long, short]).await, [(1, false), (1, false)]);
+    assert_eq!(counts(&[long, short, other]).await, [(0, true), (1, false), (0, true)]);
+    // What is left of the share of a shorter one goes to the others.
+    stores.offsets.advance(ana.user.clone(), other, seq(10)).await.expect("advance");
+    assert_eq!(counts(&[long, short, other]).await, [(1, false), (1, false), (1, false)]);
+}
+
 async fn the_total_leaves_out_what_is_put_away(stores: &Stores) {
     let (ana, ben) = (stores.make_author().await, stores.make_author().await);
     let mut groups = Vec::new();
@@ -145,8 +169,10 @@ async fn receipts_of_those_who_tell(stores: &Stores) {
     let (ana, ben) = (stores.make_author().await, stores.make_author().await);
     let laptop = stores.make_device(&ben.user).await;
     let group = stores.make_group(&[&ana.user, &ben.user], at(0)).await.id;
-    assert_eq!(stores.directory.member_count(group).await.expect("member_count"), 2);
-    assert_eq!(stores.directory.member_count(ConversationId::generate()).await.expect("member_count"), 0);
+    let feed = stores.make_user().await.feed;
+    for (conversation, tells) in [(group, true), (feed, false), (ConversationId::generate(), false)] {
+        assert_eq!(stores.directory.tells_receipts(conversation).await.expect("tells_receipts"), tells);
+    }
     stores.store_cursor(ben.device, group, 4).await;
     stores.store_cursor(laptop.id, group, 6).await;
     stores.offsets.advance(ben.user.clone(), group, seq(3)).await.expect("advance");

@@ -1,6 +1,7 @@
 //! The one configuration: defaults < `lockstep.toml` < `LOCKSTEP_*` < flags, checked whole before anything is opened.
 
 mod accounts;
+mod bootstrap;
 mod error;
 mod http;
 mod limits;
@@ -8,6 +9,7 @@ mod nsq;
 mod retention;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
+pub use bootstrap::{BootstrapConfig, Fallback, SubNeedsMain};
 pub use error::ConfigError;
 pub use http::HttpConfig;
 pub use limits::Limits;
@@ -52,6 +54,8 @@ pub struct Config {
     pub nsq_http: NsqHttpConfig,
     /// How long conversations keep their entries.
     pub retention: RetentionConfig,
+    /// How new devices are filled.
+    pub bootstrap: BootstrapConfig,
     /// The bounds.
     pub limits: Limits,
     /// Whether the server is to be tried out: what is convenient then is on unless it is set otherwise. A flag alone.
@@ -132,6 +136,7 @@ impl Default for Config {
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
             retention: RetentionConfig::default(),
+            bootstrap: BootstrapConfig::default(),
             limits: Limits::default(),
             dev: false,
         }
@@ -176,6 +181,7 @@ impl Config {
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
             .chain(self.retention.checks())
+            .chain(self.bootstrap.checks())
             .find(|(_, right)| !right)
         {
             return Err(ConfigError::value(figment, key));

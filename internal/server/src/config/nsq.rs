@@ -137,7 +137,7 @@ impl NsqConfig {
             "nsq.pinned" => "a list of at most 10000 conversation ids",
             // A wrong one is named with its place in the list.
             key if key.split('.').take(2).eq(["nsq", "events"]) => {
-                "a list of \"connect\", \"disconnect\", \"message\", \"read\" and \"device\", and needs nsq.nsqds"
+                "a list of \"connect\", \"disconnect\", \"message\", \"read\", \"device\" and \"push_wanted\", and needs nsq.nsqds"
             }
             "nsq.channels" => "\"ephemeral\" or \"durable\"",
             "nsq.ingest" => "\"off\" or \"live\"",

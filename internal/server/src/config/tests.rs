@@ -218,6 +218,14 @@ fn wrong_configurations_name_key_value_and_fix() {
             environment(&[("LOCKSTEP_RETENTION__FEED__COUNT_MAX", "0")]),
             "the environment variable LOCKSTEP_RETENTION__FEED__COUNT_MAX sets retention.feed.count_max to 0: it must be a",
         ),
+        (
+            file("[bootstrap]\nwait_s = 0"),
+            "test.toml sets bootstrap.wait_s to 0: it must be a whole number from 1 to 86400",
+        ),
+        (
+            file("[bootstrap]\nfallback = 'main'"),
+            "test.toml sets bootstrap.fallback to \"main\": it must be \"none\" or \"log\"",
+        ),
         (file("limits = 5"), "test.toml sets limits to 5: it must be a table"),
         (file("token_ttl_s = 0"), "test.toml sets token_ttl_s to 0: it must be a whole number from 1 to 2592000"),
         (

@@ -100,7 +100,6 @@ pub(crate) fn offset(conversation: ConversationId, seq: u64) -> Offset {
 
 pub(crate) fn admitted() -> Admitted {
     Admitted {
-        unfilled: false,
         receipts: Default::default(),
         user: UserId::new("ann").expect("a user id"),
         device: lockstep_model::DeviceId::from_bytes([9; 16]),
@@ -114,7 +113,6 @@ pub(crate) fn admitted() -> Admitted {
 
 pub(crate) fn point(conversation: ConversationId, cursor: u64, head: u64) -> ResumePoint {
     ResumePoint {
-        unfilled: false,
         conversation,
         cursor: Seq::new(cursor),
         floor: Seq::new(1),

@@ -2,9 +2,10 @@
 
 use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
 use lockstep_model::{
-    Body, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, DeviceId, EntryId, FeedChange, Kind, LogChange,
-    Notice, OffsetsVersion, Online, Page, PersonalChange, Receipt, ReceiptSettings, Receipts, ResumePoint, Sent, Seq,
-    SharedEntry, SharedSignal, Shown, Signal, Skip, SkipReason, StateChange, Target, UnixMs, UserId, unread,
+    Body, BootstrapFrame, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, DeviceId, EntryId, FeedChange,
+    FillNotice, Kind, LogChange, Notice, OffsetsVersion, Online, Page, PersonalChange, Receipt, ReceiptSettings,
+    Receipts, ResumePoint, Sent, Seq, SharedEntry, SharedSignal, Shown, Signal, Skip, SkipReason, Source, Start,
+    StateChange, Target, UnixMs, UserId, unread,
 };
 use lockstep_session::{Hello, Request};
 use std::time::Duration;
@@ -87,6 +88,7 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         // The entry by which the user leaves, and the one by which somebody else does.
         "left" => Notice::Entry(left(id(words), number(words), "ann")),
         "other_left" => Notice::Entry(left(id(words), number(words), "ben")),
+        "filled" => Notice::Fill(Box::new(FillNotice::Filled(offset(id(words), number(words))))),
         "unfollowed" => Notice::Unfollowed(offset(id(words), number(words))),
         "head" => Notice::Head(offset(id(words), number(words))),
         "page" => Notice::Page(Box::new(page(words))),
@@ -186,6 +188,10 @@ fn request(verb: &str, words: &mut Words) -> Request {
             Request::State { reference, conversation: id(words), change }
         }
         "unread" => Request::Unread { reference: Some(Seq::new(number(words))), conversations: vec![id(words)] },
+        "bootstrap" => {
+            let (reference, entries, at) = (Some(Seq::new(number(words))), 100, vec![]);
+            Request::Bootstrap(Box::new(BootstrapFrame::Start(Start { reference, entries, at, source: Source::Main })))
+        }
         "renew" => Request::Renew { reference: Some(Seq::new(number(words))), token: "t".into() },
         "heartbeat" => Request::Heartbeat,
         "malformed" => Request::Malformed { reference: None, code: code(words), detail: "why".into() },
@@ -201,16 +207,17 @@ fn online() -> Vec<Online> {
     vec![Online { user: user("eve"), online: true }]
 }
 
-/// `a 3..9, b reset 4..9, c left 3..9`: cursor and head, or floor and head.
+/// `a 3..9, b reset 4..9, c left 3..9, d unfilled 0..9`: cursor and head, or floor and head.
 fn points(text: &str) -> Vec<ResumePoint> {
     let point = |text: &str| {
         let mut words = text.split_whitespace().peekable();
         let conversation = id(&mut words);
         let ended = words.next_if(|word| *word == "left").is_some();
         let reset = words.next_if(|word| *word == "reset").is_some();
+        let unfilled = words.next_if(|word| *word == "unfilled").is_some();
         let (from, head) = span(&mut words);
         let floor = Seq::new(if reset { from } else { 1 });
-        ResumePoint { reset, floor, ended, ..point(conversation, from, head) }
+        ResumePoint { reset, floor, ended, unfilled, ..point(conversation, from, head) }
     };
     text.split(',').filter(|text| !text.trim().is_empty()).map(point).collect()
 }

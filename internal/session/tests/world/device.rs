@@ -19,6 +19,8 @@ pub(crate) struct Device {
     next: BTreeMap<ConversationId, u64>,
     unacked: Vec<SharedEntry>,
     pub(crate) reading: Vec<ConversationId>,
+    /// How far each conversation reached when the connection began: so far the device has all once it has caught up.
+    due: BTreeMap<ConversationId, u64>,
     caught_up: bool,
     pub(crate) heartbeat: bool,
     refs: u64,
@@ -43,12 +45,19 @@ impl Device {
         self.next.clear();
         self.unacked.clear();
         self.reading.clear();
+        self.due.clear();
         self.caught_up = false;
         self.heartbeat = false;
         self.requests.clear();
         let (feed, others): (Vec<_>, Vec<_>) = shown.into_iter().partition(|it| it.conversation == FEED);
         let feed = feed.first().map(|it| it.cursor);
         (feed, if matches!(show, Show::Unknown) { Vec::new() } else { others })
+    }
+
+    /// Where a new connection begins with a conversation.
+    pub(crate) fn resume(&mut self, point: &ResumePoint) {
+        self.begin(point);
+        self.due.insert(point.conversation, point.head.get());
     }
 
     pub(crate) fn begin(&mut self, point: &ResumePoint) {
@@ -83,7 +92,12 @@ impl Device {
             }
             Event::Signal(_) | Event::Presence { .. } | Event::Bootstrap(_) => {}
             Event::Offsets { offsets, .. } => self.take_offsets(&offsets),
-            Event::CaughtUp => assert!(!std::mem::replace(&mut self.caught_up, true), "caught up twice"),
+            Event::CaughtUp => {
+                assert!(!std::mem::replace(&mut self.caught_up, true), "caught up twice");
+                for (conversation, head) in &self.due {
+                    assert!(self.next[conversation] > *head, "{conversation} has not caught up with {head}");
+                }
+            }
             Event::Entry(entry) => self.take_entry(entry, logs, config),
             Event::Entries(entries) => {
                 assert!(entries.len() > 1 && entries.len() <= config.page_entries as usize);

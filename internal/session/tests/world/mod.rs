@@ -280,11 +280,16 @@ impl World {
         self.driver.drain();
         let effects = std::mem::take(&mut self.driver.effects);
         let [Effect::Ask(Ask::Resume { shown, verify })] = effects.as_slice() else { panic!("resume: {effects:?}") };
+        let mut views = BTreeMap::new();
         let points: Vec<_> = self.logs.iter().filter_map(|log| self.point(log, shown, *verify, Seq::ZERO)).collect();
-        self.views = self.logs.iter().map(|log| (log.conversation, log.stays.clone())).collect();
+        for (log, point) in points.iter().map(|point| (self.log(point.conversation), point)) {
+            let from = if point.reset { point.floor } else { point.cursor.next() };
+            views.insert(log.conversation, log.stays.stretch(from));
+        }
+        self.views = views;
         self.open = self.logs.iter().filter(|log| log.stays.is_member()).map(|log| log.conversation).collect();
         for point in &points {
-            self.device.begin(point);
+            self.device.resume(point);
             // The shown cursor wins over the stored one, downwards too.
             self.stored.insert(point.conversation, self.device.next(point.conversation).map_or(0, |next| next - 1));
         }
@@ -307,7 +312,6 @@ impl World {
             (floor, head) = (floor.min(left + 1), head.min(left));
         }
         Some(ResumePoint {
-            unfilled: false,
             conversation: log.conversation,
             cursor: Seq::new(seq.min(head)),
             floor: Seq::new(floor),
@@ -322,7 +326,9 @@ impl World {
     fn follow(&mut self, conversation: ConversationId, after: Seq) {
         let log = self.log(conversation);
         let (end, stays, point) = (log.stays.end(), log.stays.clone(), self.point(log, &[], false, after));
-        self.views.insert(conversation, stays);
+        // The engine keeps no more than what it needs until the next question.
+        let from = point.as_ref().map_or(after, |point| point.cursor).next();
+        self.views.insert(conversation, stays.stretch(from));
         if end.is_some() {
             self.open.remove(&conversation);
             self.carried.retain(|entry| entry.conversation != conversation);

@@ -10,7 +10,7 @@ use lockstep_model::{
     Bounds, Conversation, ConversationId, ConversationKind, Details, Entry, FeedChange, History, Role, Seq, UnixMs,
     UserId,
 };
-use lockstep_ports::{Committed, DirectoryRefusal, NewConversation};
+use lockstep_ports::{Committed, DirectoryRefusal, NewConversation, STAYS_MAX};
 use std::sync::LazyLock;
 
 /// [`create_conversation`](lockstep_ports::Directory::create_conversation).
@@ -21,7 +21,8 @@ static USERS: LazyLock<RowsSql> = LazyLock::new(|| {
         3,
         "WITH want (i, user, conversation) AS (VALUES {rows}) \
          SELECT w.i, u.feed, c.head, u.conversation_count, EXISTS (SELECT 1 FROM members m \
-           WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) FROM want w \
+             WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL), \
+           (SELECT count(*) FROM members m WHERE m.user = w.user AND m.conversation = w.conversation) FROM want w \
          CROSS JOIN users u ON u.id = w.user CROSS JOIN conversations c ON c.id = u.feed",
     )
 });
@@ -42,6 +43,18 @@ static COUNT_CONVERSATION: LazyLock<RowsSql> = LazyLock::new(|| {
     )
 });
 
+/// Leaves a user one stay less than are kept.
+static FORGET_STAYS: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        3,
+        "WITH want (user, conversation, kept) AS (VALUES {rows}) DELETE FROM members WHERE (conversation, joined_seq, user) IN \
+         (SELECT conversation, joined_seq, user FROM (SELECT m.conversation, m.joined_seq, m.user, w.kept, \
+            row_number() OVER (PARTITION BY m.user ORDER BY m.joined_seq DESC) AS turn \
+            FROM want w CROSS JOIN members m INDEXED BY members_by_user \
+              ON m.user = w.user AND m.conversation = w.conversation) WHERE turn > kept)",
+    )
+});
+
 /// What has to be known of a user who becomes a member.
 #[derive(Debug, Clone)]
 pub(super) struct Joining {
@@ -50,6 +63,7 @@ pub(super) struct Joining {
     feed_head: Seq,
     conversations: u64,
     pub(super) is_member: bool,
+    stays: u64,
 }
 
 impl Joining {
@@ -129,7 +143,8 @@ pub(super) async fn joining(
         let index = columns.index()?;
         if let (Some(place), Some(user)) = (found.get_mut(index), users.get(index)) {
             let (feed, feed_head, conversations) = (columns.conversation_id()?, columns.seq()?, columns.int()?);
-            *place = Some(Joining { user: user.clone(), feed, feed_head, conversations, is_member: columns.flag()? });
+            let (is_member, stays) = (columns.flag()?, columns.int()?);
+            *place = Some(Joining { user: user.clone(), feed, feed_head, conversations, is_member, stays });
         }
         Ok(())
     };
@@ -165,7 +180,8 @@ pub(super) struct Stay {
     pub(super) now: UnixMs,
 }
 
-/// Stores the stays of new members and counts the conversation for them.
+/// Stores the stays of new members and counts the conversation for them. Who has had as many stays as are kept loses the
+/// oldest.
 pub(super) async fn insert_members(
     work: &mut Work<'_>,
     conversation: ConversationId,
@@ -173,6 +189,13 @@ pub(super) async fn insert_members(
     joining: &[Joining],
     role: impl Fn(&Joining) -> Role + Send + Sync,
 ) -> Result<(), sqlx::Error> {
+    let kept = STAYS_MAX - 1;
+    let crowded: Vec<&Joining> = joining.iter().filter(|user| user.stays > kept).collect();
+    let forgotten = FORGET_STAYS
+        .execute(work.connection().await?, &crowded, |values, member| {
+            values.text(member.user.as_str()).blob(conversation.as_bytes()).int(kept);
+        })
+        .await?;
     let members = INSERT_MEMBERS
         .execute(work.connection().await?, joining, |values, member| {
             values.blob(conversation.as_bytes()).int(stay.joined.get()).text(member.user.as_str());
@@ -184,6 +207,6 @@ pub(super) async fn insert_members(
             values.text(member.user.as_str());
         })
         .await?;
-    work.tally.group_rows += members + users;
+    work.tally.group_rows += forgotten + members + users;
     Ok(())
 }

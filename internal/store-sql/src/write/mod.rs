@@ -40,7 +40,7 @@ pub(crate) use member_state::ChangeState;
 pub(crate) use members::SUCCESSOR;
 pub(crate) use members::{AddMembers, Join, Leave, RemoveMember, SetRole};
 pub(crate) use offsets::{Advance, Advances};
-pub(crate) use people::{ChangeProfile, PutBlock, PutContact, RemoveBlock, RemoveContact};
+pub(crate) use people::{ChangeProfile, IS_BLOCKED, PutBlock, PutContact, RemoveBlock, RemoveContact, pair};
 pub(crate) use services::{PutService, RevokeService, RotateService};
 pub(crate) use settings::ChangeReceiptSettings;
 pub(crate) use sign_outs::{SignOut, SignOutAll};

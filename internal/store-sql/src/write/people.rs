@@ -162,7 +162,7 @@ impl Command for RemoveBlock {
     }
 }
 
-fn pair(owner: &UserId, user: &UserId) -> Values {
+pub(crate) fn pair(owner: &UserId, user: &UserId) -> Values {
     let mut values = Values::new();
     values.text(owner.as_str()).text(user.as_str());
     values
@@ -183,7 +183,7 @@ async fn refused(
     Ok((count >= limits::CONTACTS_MAX as u64).then_some(PeopleRefusal::TooMany))
 }
 
-const IS_BLOCKED: &str = "SELECT 1 FROM blocks WHERE (owner, user) IN (VALUES (?1, ?2), (?2, ?1))";
+pub(crate) const IS_BLOCKED: &str = "SELECT 1 FROM blocks WHERE (owner, user) IN (VALUES (?1, ?2), (?2, ?1))";
 
 /// Whether one of two users has blocked the other.
 pub(super) async fn is_blocked(work: &mut Work<'_>, users: &[UserId]) -> Result<bool, sqlx::Error> {
