@@ -1,6 +1,7 @@
 //! `lockstep chat`: a device in a terminal, line by line, on the Rust SDK. Works when piped.
 
 mod about;
+mod fill;
 mod groups;
 mod here;
 mod input;
@@ -12,9 +13,10 @@ use anyhow::{Context, Result, bail};
 use input::Line;
 use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Client, ClientConfig, Conversations, Devices, Event, Events, FixedToken, LocalStore, People, SendError, Sent,
-    SqliteStore, StopReason, TokenError, TokenReason, TokenSource,
+    Client, ClientConfig, Conversations, Devices, Event, Events, Filling, FixedToken, LocalStore, People, SendError,
+    Sent, SqliteStore, StopReason, TokenError, TokenReason, TokenSource,
 };
+use lockstep_server::admin::TokenRequest;
 use screen::Screen;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,6 +33,10 @@ pub(crate) struct Args {
     /// The name of the device; it is made if need be.
     #[arg(long, default_value = "terminal")]
     device_name: String,
+    /// What the device is to its user. A main one gives its history to others; a sub one, if it is made, is filled from a
+    /// main one that is connected.
+    #[arg(long, value_name = "KIND", default_value = "main", value_parser = ["main", "sub"])]
+    kind: String,
     /// The server's data folder, whose admin socket gives out tokens.
     #[arg(long, default_value = "./lockstep-data")]
     data: PathBuf,
@@ -57,6 +63,9 @@ pub(crate) struct Args {
     until_count: Option<u64>,
 }
 
+/// The kind of a device that is not a main one.
+const SUB: &str = "sub";
+
 /// A token, which is never shown.
 #[derive(Clone)]
 struct Secret(String);
@@ -78,13 +87,21 @@ struct AdminTokens {
     data: PathBuf,
     user: String,
     device_name: String,
+    kind: String,
 }
 
 #[lockstep_client::async_trait]
 impl TokenSource for AdminTokens {
     async fn token(&self, _reason: TokenReason) -> Result<String, TokenError> {
-        let token = crate::admin::user_token(&self.data, &self.user, &self.device_name, "main").await;
-        token.map_err(|error| TokenError::Unavailable(format!("{error:#}")))
+        let request = TokenRequest {
+            user: self.user.clone(),
+            device_name: self.device_name.clone(),
+            kind: self.kind.clone(),
+            unfilled: self.kind == SUB,
+            ttl_s: None,
+        };
+        let grant = crate::admin::grant(&self.data, request).await;
+        grant.map(|grant| grant.token).map_err(|error| TokenError::Unavailable(format!("{error:#}")))
     }
 }
 
@@ -106,9 +123,13 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             data: args.data.clone(),
             user: args.user.clone(),
             device_name: args.device_name.clone(),
+            kind: args.kind.clone(),
         }),
     };
-    let config = ClientConfig::new(args.server.as_str(), tokens.clone(), Arc::new(store.clone()));
+    let mut config = ClientConfig::new(args.server.as_str(), tokens.clone(), Arc::new(store.clone()));
+    if args.kind != SUB {
+        config.gives_history = Some(Arc::new(store.clone()));
+    }
     let (client, events) = Client::start(config);
     let mut chat = Chat::new(&args, user, client.clone(), &tokens, store.clone());
     let outcome = chat.talk(events).await;
@@ -322,6 +343,12 @@ impl Chat {
         match event {
             Event::Entry(entry) => {
                 self.shown += u64::from(self.screen.entry(&entry)?);
+                Ok(())
+            }
+            Event::Filling(Filling::Entries { entries, .. }) => {
+                for entry in &entries {
+                    self.shown += u64::from(self.screen.entry(entry)?);
+                }
                 Ok(())
             }
             Event::Answered { outcome, .. } => self.take_answer(outcome),

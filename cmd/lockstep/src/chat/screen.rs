@@ -41,6 +41,7 @@ impl Screen {
             Event::Presence(users) => users
                 .iter()
                 .try_for_each(|it| self.note(&format!("{} is {}", it.user, if it.online { "there" } else { "away" }))),
+            Event::Filling(filling) => super::fill::words(filling).map_or(Ok(()), |words| self.note(&words)),
             Event::Receipts { .. }
             | Event::Signal(_)
             | Event::Entry(_)

@@ -9,9 +9,6 @@ use std::collections::BTreeMap;
 /// Entries kept per conversation unless set otherwise. Older ones are dropped.
 const HISTORY_MAX: usize = 1_000;
 
-/// What an entry takes as JSON beside its body, about.
-const ENTRY_BYTES: usize = 256;
-
 /// A store in memory. Its history is bounded: the oldest entries of a conversation give way.
 #[derive(Debug)]
 pub struct MemoryStore {
@@ -189,7 +186,7 @@ impl HistorySource for MemoryStore {
         let mut room = bytes_max;
         let mut stretch: Vec<Entry> = Vec::new();
         for entry in history.range(from..=to).map(|(_, entry)| entry) {
-            let bytes = entry.body.as_json().len() + ENTRY_BYTES;
+            let bytes = serde_json::to_string(entry).map_or(0, |json| json.len());
             if bytes > room && !stretch.is_empty() {
                 break;
             }
