@@ -72,8 +72,7 @@ impl Ben {
         let tokens = main_token(server, "ben", "phone").await?;
         main_token(server, "ana", "phone").await?;
         let rest = Conversations::new(server.url(), tokens.clone());
-        let (client, events) =
-            Client::start(ClientConfig::new(server.door(), tokens, Arc::new(MemoryStore::new())));
+        let (client, events) = Client::start(ClientConfig::new(server.door(), tokens, Arc::new(MemoryStore::new())));
         let mut ben = Self { client, _events: events, groups: Vec::new() };
         for (messages, bytes) in groups {
             let draft = Draft { members: vec!["ana".parse()?], ..Draft::default() };
@@ -179,7 +178,9 @@ async fn a_new_device_gets_what_the_main_one_has_and_goes_on_live() -> Result<()
     // Nobody is there who could give: it is told when to come again.
     let (early, mut events) = Client::start(config.clone());
     let (code, retry_in) = until(&mut events, |event| match event {
-        Event::Disconnected { reason: DisconnectReason::Server { code, .. }, retry_in } => Some((code.clone(), *retry_in)),
+        Event::Disconnected { reason: DisconnectReason::Server { code, .. }, retry_in } => {
+            Some((code.clone(), *retry_in))
+        }
         _ => None,
     })
     .await?;

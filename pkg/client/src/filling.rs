@@ -26,6 +26,8 @@ pub enum Filling {
         to: Seq,
         /// The entries in the order of their seqs. Some may be missing.
         entries: Vec<Entry>,
+        /// Whether the conversation is filled with them: the log goes on after it.
+        last: bool,
     },
     /// What came of this conversation is dropped, since the server has another log of it. It comes anew.
     Dropped(ConversationId),

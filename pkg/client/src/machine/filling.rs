@@ -155,7 +155,7 @@ impl Machine {
         } else {
             self.staged.change(Change::Partial(place));
         }
-        self.event(Event::Filling(Filling::Entries { conversation, from: from_seq, to: to_seq, entries }));
+        self.event(Event::Filling(Filling::Entries { conversation, from: from_seq, to: to_seq, entries, last }));
         let ack = ChunkAck { bootstrap, conversation, seq: to_seq };
         self.staged.push(Output::ChunkAck { connection: self.connection, ack });
     }
