@@ -28,6 +28,8 @@ pub struct IssuerSettings {
     pub leeway: Duration,
     /// The claim that names the user.
     pub user_claim: String,
+    /// The claim that says what people call the user, if one does.
+    pub name_claim: Option<String>,
     /// Put in front of what stands there, so that two issuers cannot name the same user.
     pub user_prefix: String,
     /// Whether users are made at their first sign-in.
@@ -54,6 +56,8 @@ pub struct ExternalClaim {
     pub user: UserId,
     /// Whether the user is made if need be.
     pub create_user: bool,
+    /// What people call the user: any text, if there is one.
+    pub name: Option<String>,
 }
 
 /// All issuers whose word counts.
@@ -74,7 +78,7 @@ impl Issuers {
     /// [`IssuerError`], in words that name the file and the fix.
     pub fn open(settings: Vec<IssuerSettings>) -> Result<Self, IssuerError> {
         let open = |settings: IssuerSettings| {
-            let keys = Keys::open(&settings.key)?;
+            let keys = Keys::open(settings.key.clone())?;
             let mut validation = Validation::new(keys.algorithm());
             validation.set_issuer(&[&settings.issuer]);
             validation.set_audience(&[&settings.audience]);
@@ -114,14 +118,16 @@ impl Issuer {
         if !self.takes(&header) {
             return Err(Code::TokenInvalid);
         }
-        let key = self.keys.find(header.kid.as_deref()).ok_or(Code::TokenInvalid)?;
-        let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, key, &self.validation);
+        let key = self.keys.find(header.kid.as_deref(), now).ok_or(Code::TokenInvalid)?;
+        let decoded = jsonwebtoken::decode::<Map<String, Value>>(token, &key, &self.validation);
         let claims = decoded.map_err(|_| Code::TokenInvalid)?.claims;
         self.check_times(&claims, now)?;
-        let IssuerSettings { user_claim, user_prefix, create_users, .. } = &self.settings;
-        let named = claims.get(user_claim).and_then(Value::as_str).filter(|name| !name.is_empty());
+        let IssuerSettings { user_claim, name_claim, user_prefix, create_users, .. } = &self.settings;
+        let text = |claim: &String| claims.get(claim).and_then(Value::as_str).filter(|text| !text.is_empty());
+        let (named, name) = (text(user_claim), name_claim.as_ref().and_then(text));
         let user = UserId::new(&format!("{user_prefix}{}", named.ok_or(Code::TokenInvalid)?));
-        Ok(ExternalClaim { user: user.map_err(|_| Code::TokenInvalid)?, create_user: *create_users })
+        let user = user.map_err(|_| Code::TokenInvalid)?;
+        Ok(ExternalClaim { user, create_user: *create_users, name: name.map(str::to_owned) })
     }
 
     /// The algorithm is ours to choose, not the token's (RFC 8725, section 3.1); another kind of JWT is not taken (3.11);

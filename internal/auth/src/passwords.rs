@@ -2,8 +2,6 @@
 
 use argon2::password_hash::{PasswordHash as Phc, PasswordHasher, PasswordVerifier, Salt, SaltString};
 use argon2::{Algorithm, Argon2, Params, Version};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 use std::fmt;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -63,9 +61,6 @@ pub struct Passwords {
     threads: Arc<Semaphore>,
     /// One place for each that is computed or waits.
     places: Arc<Semaphore>,
-    /// What a password is compared with where there is none: it costs as much as any, so that nobody learns from the time
-    /// whether a user is there.
-    nobodys: String,
 }
 
 impl Passwords {
@@ -77,14 +72,10 @@ impl Passwords {
     pub fn new(settings: PasswordSettings) -> Self {
         let PasswordSettings { memory_kib, passes, lanes, at_once, waiting_max } = settings;
         let params = Params::new(memory_kib, passes, lanes, None).expect("the settings are within argon2's bounds");
-        // No password has this hash but by a chance of one in 2^256.
-        let hash = [salt(), salt()].concat();
-        let (salt, hash) = (STANDARD_NO_PAD.encode(salt()), STANDARD_NO_PAD.encode(hash));
         Self {
             argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
             threads: Arc::new(Semaphore::new(at_once)),
             places: Arc::new(Semaphore::new(at_once + waiting_max)),
-            nobodys: format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${hash}"),
         }
     }
 
@@ -103,18 +94,44 @@ impl Passwords {
         .await
     }
 
-    /// Whether this is the password that has this hash. Without a hash it is not, which takes as long.
+    /// The hash of a password that has been proven by this one, with the costs of today and the salt of before; `None` if
+    /// its costs are those of today.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`].
+    pub async fn renew(&self, password: Password, hash: &str) -> Result<Option<String>, Busy> {
+        let read = |hash: &Phc<'_>| Some((costs(hash)?, SaltString::from_b64(hash.salt?.as_str()).ok()?));
+        let Some((before, salt)) = Phc::new(hash).ok().as_ref().and_then(read) else { return Ok(None) };
+        let of = |costs: &Params| (costs.m_cost(), costs.t_cost(), costs.p_cost());
+        if of(&before) == of(self.argon2.params()) {
+            return Ok(None);
+        }
+        let argon2 = self.argon2.clone();
+        let hashed = move || argon2.hash_password(password.0.as_bytes(), &salt).ok().map(|hash| hash.to_string());
+        self.compute(hashed).await
+    }
+
+    /// Whether this is the password that has this hash. Without a hash it is not, which takes as long, so that nobody
+    /// learns from the time whether a user is there. A hash that cost less than one does today is made up for where the
+    /// password is wrong.
     ///
     /// # Errors
     ///
     /// [`Busy`].
     pub async fn verify(&self, password: Password, hash: Option<&str>) -> Result<bool, Busy> {
-        let known = hash.is_some();
-        let (argon2, hash) = (self.argon2.clone(), hash.unwrap_or(&self.nobodys).to_owned());
+        let (argon2, hash) = (self.argon2.clone(), hash.map(str::to_owned));
         self.compute(move || {
+            let hash = hash.as_deref().and_then(|hash| Phc::new(hash).ok());
             // The costs are those that stand in the hash, not those of today.
-            let right = Phc::new(&hash).is_ok_and(|hash| argon2.verify_password(password.0.as_bytes(), &hash).is_ok());
-            right && known
+            let verified = |hash: &Phc<'_>| argon2.verify_password(password.0.as_bytes(), hash).is_ok();
+            let right = hash.as_ref().is_some_and(verified);
+            if !right && let Some(rest) = rest(argon2.params(), hash.as_ref().and_then(costs).as_ref()) {
+                let spending = Argon2::new(Algorithm::Argon2id, Version::V0x13, rest);
+                let spent = spending.hash_password_into(password.0.as_bytes(), &[0; 16], &mut [0; 32]);
+                spent.expect("length and costs are within bounds");
+            }
+            right
         })
         .await
     }
@@ -131,6 +148,21 @@ impl Passwords {
         });
         Ok(computed.await.expect("hashing does not panic, and the runtime outlives its callers"))
     }
+}
+
+/// What a hash has cost, if it is one of argon2.
+fn costs(hash: &Phc<'_>) -> Option<Params> {
+    Algorithm::try_from(hash.algorithm).ok()?;
+    Params::try_from(hash).ok()
+}
+
+/// What is still to be spent so that it comes to the whole: a hash's time goes by its memory times its passes. `None` if that
+/// is nothing, or less than a hash can cost.
+fn rest(whole: &Params, spent: Option<&Params>) -> Option<Params> {
+    let work = |costs: &Params| u64::from(costs.m_cost()) * u64::from(costs.t_cost());
+    let left = work(whole).saturating_sub(spent.map_or(0, work));
+    let memory_kib = u32::try_from(left / u64::from(whole.t_cost())).ok()?;
+    Params::new(memory_kib, whole.t_cost(), whole.p_cost(), None).ok()
 }
 
 fn salt() -> [u8; 16] {
@@ -188,17 +220,47 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_wrong_password_costs_what_any_costs() {
+        let costs = |memory_kib, passes, lanes| Params::new(memory_kib, passes, lanes, None).unwrap();
+        let whole = costs(64, 3, 2);
+        let cases = [
+            (None, Some(costs(64, 3, 2))),
+            (Some(costs(64, 3, 2)), None),
+            (Some(costs(64, 2, 1)), Some(costs(21, 3, 2))),
+            (Some(costs(16, 3, 1)), Some(costs(48, 3, 2))),
+            (Some(costs(96, 1, 1)), Some(costs(32, 3, 2))),
+            // Nearly the same, and more: there is nothing to make up for.
+            (Some(costs(60, 3, 2)), None),
+            (Some(costs(128, 3, 1)), None),
+        ];
+        for (spent, expected) in cases {
+            let found = rest(&whole, spent.as_ref());
+            assert_eq!(found, expected, "{spent:?}");
+        }
+    }
+
     #[tokio::test]
-    async fn nobodys_password_costs_what_any_costs() {
-        let settings = PasswordSettings { memory_kib: 64, passes: 3, lanes: 2, ..cheap() };
-        let passwords = Passwords::new(settings);
-        let nobodys = Phc::new(&passwords.nobodys).unwrap();
-        let real = passwords.hash(password("correct horse")).await.unwrap();
-        let real = Phc::new(&real).unwrap();
-        assert_eq!((nobodys.algorithm, nobodys.version), (real.algorithm, real.version));
-        assert_eq!(Params::try_from(&nobodys).unwrap(), Params::try_from(&real).unwrap());
-        assert_eq!(nobodys.hash.unwrap().len(), real.hash.unwrap().len());
-        assert_eq!(nobodys.salt.unwrap().as_str().len(), real.salt.unwrap().as_str().len());
+    async fn a_hash_is_renewed_when_the_costs_are_others() {
+        let passwords = Passwords::new(cheap());
+        let hash = passwords.hash(password("correct horse")).await.unwrap();
+        assert_eq!(passwords.renew(password("correct horse"), &hash).await, Ok(None));
+        for settings in [
+            PasswordSettings { memory_kib: 16, ..cheap() },
+            PasswordSettings { passes: 2, ..cheap() },
+            PasswordSettings { memory_kib: 16, lanes: 2, ..cheap() },
+        ] {
+            let PasswordSettings { memory_kib, passes, lanes, .. } = settings;
+            let passwords = Passwords::new(settings);
+            let renewed = passwords.renew(password("correct horse"), &hash).await.unwrap().unwrap();
+            assert!(renewed.starts_with(&format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}$")), "{renewed}");
+            let salt = |hash: &str| Phc::new(hash).unwrap().salt.unwrap().as_str().to_owned();
+            assert_eq!(salt(&renewed), salt(&hash), "it stays the same password");
+            assert_eq!(passwords.renew(password("correct horse"), &renewed).await, Ok(None));
+            assert_eq!(passwords.verify(password("correct horse"), Some(&renewed)).await, Ok(true));
+            assert_eq!(passwords.verify(password("correct house"), Some(&renewed)).await, Ok(false));
+        }
+        assert_eq!(passwords.renew(password("correct horse"), "$2b$12$abcdefghijklmnopqrstuu").await, Ok(None));
     }
 
     #[tokio::test]

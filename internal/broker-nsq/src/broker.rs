@@ -10,6 +10,7 @@ use crate::placement::place;
 use crate::places::ConsumerPlaces;
 use crate::publish;
 use crate::raw::{RawMessage, RawShared, RawTopic};
+use crate::raw_room::{self, RawRoom};
 use crate::recent::Recent;
 use crate::recheck;
 use crate::seqs::Seqs;
@@ -28,9 +29,6 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-
-/// Raw messages that wait to be taken in. Beyond that they are put back into nsqd for a second.
-const RAW_WAITING_MAX: usize = 1_024;
 
 /// How long deleting a device's channels may take, the closing of its consumers included, which an nsqd that hangs delays
 /// by five seconds. Then all servers count as pending.
@@ -91,7 +89,7 @@ impl NsqBroker {
         let sealer = Sealer::new(&settings.key, settings.epoch);
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let (rechecks, changed) = mpsc::unbounded_channel();
-        let (messages, raw_messages) = mpsc::channel(RAW_WAITING_MAX);
+        let (messages, raw_messages) = mpsc::channel(raw_room::MESSAGES_MAX);
         let (opener, waiting) = Opener::new();
         let opened: Result<Vec<_>, _> = settings.nsqds.iter().map(|nsqd| Node::open(nsqd, &settings)).collect();
         let (nodes, answers): (Vec<Node>, Vec<_>) = opened?.into_iter().unzip();
@@ -109,6 +107,7 @@ impl NsqBroker {
         let raw = RawShared {
             sealer,
             messages,
+            room: RawRoom::default(),
             settings: settings.clone(),
             tasks: tasks.clone(),
             opener: opener.clone(),
@@ -132,8 +131,8 @@ impl NsqBroker {
             stopping,
             settings,
         }));
-        for answers in answers {
-            broker.spawn(publish::watch(broker.clone(), answers));
+        for (node, answers) in answers.into_iter().enumerate() {
+            broker.spawn(publish::watch(broker.clone(), node, answers));
         }
         if let Some(polling) = polling {
             broker.spawn(polling);
@@ -179,6 +178,7 @@ impl NsqBroker {
     /// Gives memory back that only speed needs. To be called when it is quiet.
     pub fn forget_recent(&self) {
         self.0.shared.recent.clear();
+        self.0.raw.room.forget_finished();
     }
 
     /// Stops in order: closes the consumers, then the connections that publish.
@@ -235,6 +235,11 @@ impl Broker for NsqBroker {
 
     async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
         topics.iter().for_each(|topic| self.close_one(*topic, mailbox));
+    }
+
+    async fn leave(&self, topic: ConversationId, mailbox: &Arc<Mailbox>) {
+        self.note_left(topic, mailbox);
+        self.close_one(topic, mailbox);
     }
 
     async fn delete_channels(&self, device: DeviceId, topics: &[ConversationId]) -> ChannelDeletion {

@@ -6,7 +6,7 @@ use lockstep_nsq_client::Consumer;
 use lockstep_ports::Mailbox;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// One channel of a topic. Two connections of a device share it: two consumers of one channel would each get half.
 pub(crate) struct Channel {
@@ -14,12 +14,16 @@ pub(crate) struct Channel {
     pub(crate) device: DeviceId,
     /// Whether nsqd feeds it at this moment. If not, it lives by head signals.
     is_fed: AtomicBool,
+    /// A recall stands there: what is below it is read from the log, which knows what was erased.
+    recall: AtomicU64,
     inner: Mutex<Inner>,
 }
 
 #[derive(Default)]
 pub(crate) struct Inner {
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    /// Its device's user is not in the conversation any more, as far as is known.
+    pub(crate) is_left: bool,
     pub(crate) stage: Stage,
 }
 
@@ -50,7 +54,13 @@ impl Inner {
 
 impl Channel {
     pub(crate) fn new(topic: ConversationId, device: DeviceId) -> Arc<Self> {
-        Arc::new(Self { topic, device, is_fed: AtomicBool::new(false), inner: Mutex::default() })
+        Arc::new(Self {
+            topic,
+            device,
+            is_fed: AtomicBool::new(false),
+            recall: AtomicU64::new(0),
+            inner: Mutex::default(),
+        })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -69,6 +79,16 @@ impl Channel {
     /// Notes whether nsqd feeds it, and says whether it did before.
     pub(crate) fn set_fed(&self, is_fed: bool) -> bool {
         self.is_fed.swap(is_fed, Ordering::AcqRel)
+    }
+
+    /// Notes a recall: what nsqd still brings from below it reaches nobody.
+    pub(crate) fn note_recall(&self, at: Seq) {
+        self.recall.fetch_max(at.get(), Ordering::AcqRel);
+    }
+
+    /// Whether what stands there may have been recalled since it was published.
+    pub(crate) fn may_be_recalled(&self, seq: Seq) -> bool {
+        seq.get() < self.recall.load(Ordering::Acquire)
     }
 
     /// Puts entries before the connections. Under the lock, so that nothing arrives after one was closed.

@@ -8,7 +8,7 @@
 use crate::fleet::{Fleet, REQUESTS_AT_ONCE, Reach};
 use crate::topic::{channel_name, topic_name};
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lockstep_model::{ConversationId, DeviceId, TopicPrefix};
+use lockstep_model::{ConversationId, DeviceId};
 use lockstep_nsq_client::http::{HttpError, LookupdHttp, NsqdHttp, StatsQuery};
 use lockstep_nsq_client::{Address, ChannelName, TopicName};
 use lockstep_ports::ChannelDeletion;
@@ -67,22 +67,22 @@ impl Fleet {
             Some(conversations) => conversations.iter().map(|id| topic_name(prefix, *id)).collect(),
             None => reach.listed_topics(prefix).await,
         };
-        reach.delete_channels(device, topics, prefix).await.0
+        reach.delete_channels(device, topics, |topic| prefix.conversation(topic.as_str()).is_some()).await.0
     }
 }
 
 impl Reach {
-    /// Deletes a device's channels, and says how many were deleted on nsqds.
+    /// Deletes a device's channels in the topics that are `meant`, and says how many were deleted on nsqds.
     pub(crate) async fn delete_channels(
         &mut self,
         device: DeviceId,
         topics: BTreeSet<TopicName>,
-        prefix: &TopicPrefix,
+        meant: impl Fn(&TopicName) -> bool,
     ) -> (Deletion, usize) {
         let known: BTreeSet<Address> = self.nsqds.reached().chain(self.nsqds.missed()).cloned().collect();
         let lookupds: BTreeSet<Address> = self.lookupds.reached().chain(self.lookupds.missed()).cloned().collect();
         let mut deleted = 0;
-        let rounds = self.delete_in_rounds(device, topics, prefix, &mut deleted);
+        let rounds = self.delete_in_rounds(device, topics, meant, &mut deleted);
         let (nsqds, lookupds) = match tokio::time::timeout(TIME_MAX, rounds).await {
             Ok(left) => (left.into_keys().chain(self.nsqds.missed().clone()).collect(), self.lookupds.missed().clone()),
             Err(_) => (known, lookupds),
@@ -99,11 +99,11 @@ impl Reach {
         &mut self,
         device: DeviceId,
         mut topics: BTreeSet<TopicName>,
-        prefix: &TopicPrefix,
+        meant: impl Fn(&TopicName) -> bool,
         deleted: &mut usize,
     ) -> Found {
         let names = [false, true].map(|is_ephemeral| channel_name(device, is_ephemeral));
-        let mut found = self.find(&names, prefix).await;
+        let mut found = self.find(&names, &meant).await;
         for _ in 0..ROUNDS_MAX {
             topics.extend(found.values().flatten().map(|(topic, _)| topic.clone()));
             // Of the topics that came by guess, those where there was something are enough from here on.
@@ -111,7 +111,7 @@ impl Reach {
             topics.extend(found.values().flatten().map(|(topic, _)| topic.clone()));
             *deleted += self.delete(&found).await;
             self.forget(&names, &topics).await;
-            found = self.find(&names, prefix).await;
+            found = self.find(&names, &meant).await;
             if found.is_empty() {
                 break;
             }
@@ -120,9 +120,10 @@ impl Reach {
     }
 
     /// Where channels of these names are.
-    async fn find(&mut self, names: &[ChannelName; 2], prefix: &TopicPrefix) -> Found {
-        let found = self.nsqds.ask("stats of a channel", |nsqd| places(nsqd, names.clone(), prefix.clone())).await;
-        let found = found.into_iter().map(|(nsqd, places)| (nsqd.address().clone(), places));
+    async fn find(&mut self, names: &[ChannelName; 2], meant: impl Fn(&TopicName) -> bool) -> Found {
+        let found = self.nsqds.ask("stats of a channel", |nsqd| places(nsqd, names.clone())).await;
+        let meant = |places: Vec<Place>| places.into_iter().filter(|(topic, _)| meant(topic)).collect::<Vec<_>>();
+        let found = found.into_iter().map(|(nsqd, places)| (nsqd.address().clone(), meant(places)));
         found.filter(|(_, places)| !places.is_empty()).collect()
     }
 
@@ -141,13 +142,12 @@ impl Reach {
 }
 
 /// The topics of one nsqd that have channels of these names. It lists those topics alone.
-async fn places(nsqd: NsqdHttp, names: [ChannelName; 2], prefix: TopicPrefix) -> Result<Vec<Place>, HttpError> {
+async fn places(nsqd: NsqdHttp, names: [ChannelName; 2]) -> Result<Vec<Place>, HttpError> {
     let mut places = Vec::new();
     for name in names {
         let query = StatsQuery { channel: Some(name.clone()), ..StatsQuery::default() };
-        let topics = nsqd.stats(&query).await?.topics.into_iter().map(|topic| topic.topic_name);
-        let ours = topics.filter(|topic| prefix.conversation(topic.as_str()).is_some());
-        places.extend(ours.map(|topic| (topic, name.clone())));
+        let topics = nsqd.stats(&query).await?.topics.into_iter();
+        places.extend(topics.map(|topic| (topic.topic_name, name.clone())));
     }
     Ok(places)
 }

@@ -70,6 +70,8 @@ impl Handler for Feed {
             self.shared.node_ids.note(nsqd, message.id.as_bytes());
         }
         match self.shared.entry(message.body) {
+            // It waited in nsqd: the gap before the recall is read from the log.
+            Some(entry) if self.channel.may_be_recalled(entry.seq) => self.shared.ignored.increment(1),
             // An envelope that somebody copied into another topic is no use there.
             Some(entry) if entry.conversation == self.channel.topic => {
                 self.shared.envelopes.increment(1);

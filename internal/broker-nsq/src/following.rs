@@ -4,12 +4,18 @@ use crate::NsqBroker;
 use crate::broker::Inner;
 use crate::channel::{self, Channel, Stage};
 use crate::places::GivenBack;
+use crate::settings::Channels;
+use crate::topic::channel_name;
 use dashmap::mapref::entry::Entry as Slot;
 use lockstep_model::{ConversationId, DeviceId};
 use lockstep_ports::Mailbox;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long deleting a channel that was left may take, its turn included: who comes back waits for it.
+const LEAVING_TIME_MAX: Duration = Duration::from_secs(5);
 
 impl NsqBroker {
     pub(crate) fn open_one(&self, conversation: ConversationId, mailbox: &Arc<Mailbox>) {
@@ -30,6 +36,7 @@ impl NsqBroker {
             }
         };
         let mut state = channel.lock();
+        state.is_left = false;
         if state.mailboxes.iter().any(|open| Arc::ptr_eq(open, mailbox)) {
             return;
         }
@@ -40,6 +47,12 @@ impl NsqBroker {
         if matches!(state.stage, Stage::None) && has_seq {
             inner.want_consumer(&channel, &mut state);
         }
+    }
+
+    /// A device's user is not in the conversation any more: its channel there goes with its last consumer.
+    pub(crate) fn note_left(&self, conversation: ConversationId, mailbox: &Mailbox) {
+        let topic = self.0.topics.get(&conversation);
+        topic.and_then(|topic| topic.channel(mailbox.device()).map(|channel| channel.lock().is_left = true));
     }
 
     pub(crate) fn close_one(&self, conversation: ConversationId, mailbox: &Arc<Mailbox>) {
@@ -61,6 +74,7 @@ impl NsqBroker {
                 let broker = self.clone();
                 inner.tasks.spawn(async move {
                     consumer.close().await;
+                    broker.delete_left(&channel).await;
                     broker.consumer_ended(&channel);
                 });
             }
@@ -104,6 +118,33 @@ impl NsqBroker {
                 return;
             }
             changed.await;
+        }
+    }
+
+    /// Deletes what nsqd keeps for a device whose user is not in the conversation any more. Who comes back meanwhile gets a
+    /// consumer after that. What cannot be deleted now, or is on another nsqd, is the janitor's.
+    async fn delete_left(&self, channel: &Channel) {
+        let inner = &self.0;
+        if inner.settings.channels == Channels::Ephemeral || !channel.lock().is_left {
+            return;
+        }
+        let topic = inner.topics.get(&channel.topic).map(|topic| (topic.name.clone(), topic.node));
+        let Some((topic, node)) = topic else { return };
+        let (node, name) = (&inner.nodes[node], channel_name(channel.device, false));
+        let deleting = async {
+            // The semaphore is never closed.
+            let _turn = node.changing.acquire().await;
+            if channel.lock().is_left { node.http.delete_channel(&topic, &name).await } else { Ok(()) }
+        };
+        let deleting = Box::pin(tokio::time::timeout(LEAVING_TIME_MAX, deleting));
+        match inner.stopping.run_until_cancelled(deleting).await {
+            Some(Ok(Err(error))) if !error.is_not_found() => {
+                tracing::debug!(%topic, channel = %name, %error, "a channel that was left could not be deleted");
+            }
+            Some(Err(_)) => {
+                tracing::debug!(%topic, channel = %name, "a channel that was left could not be deleted in time")
+            }
+            _ => {}
         }
     }
 

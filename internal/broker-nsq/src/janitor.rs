@@ -1,7 +1,8 @@
 //! The janitor: finds what others left on nsqds, and deletes it.
 //!
 //! Channels of devices that are gone: an nsqd was down while they were deleted and has brought them back from its disk, or
-//! has got the topic and made all channels that an nsqlookupd still knew. And topics that stand empty: nsqd keeps them, and
+//! has got the topic and made all channels that an nsqlookupd still knew. Channels of devices whose users are not in the
+//! conversation any more: the device was away when its user left. And topics that stand empty: nsqd keeps them, and
 //! the memory of their channels, for ever.
 //!
 //! It touches nothing but topics of conversations, and in these never a channel that is not a device's. It may run on every
@@ -12,7 +13,7 @@ use crate::fleet::{Fleet, REQUESTS_AT_ONCE, Reach, device_of};
 use crate::idle_topics::IdleTopics;
 use crate::topic_deletion::delete_topic;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use lockstep_model::{ConversationId, DeviceId, TopicPrefix};
+use lockstep_model::{ConversationId, DeviceId};
 use lockstep_nsq_client::http::{HttpError, LookupdHttp, NsqdHttp, Stats, StatsQuery};
 use lockstep_nsq_client::{Address, TopicName};
 use lockstep_ports::{Directory, StoreError};
@@ -27,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 const LOOKUPS_MAX: usize = 10_000;
 /// Devices whose channels are deleted in one pass. The next pass finds the others again.
 const DEVICES_MAX: usize = 1_000;
+/// Channels without a consumer that the directory is asked about in one pass. The next pass goes on there.
+const PLACES_MAX: usize = 10_000;
 /// Topics that are deleted in one pass. The others are still ripe in the next.
 const TOPICS_MAX: usize = 1_000;
 
@@ -55,13 +58,15 @@ pub struct Janitor {
     idle: IdleTopics,
     /// The last topic that nsqlookupds were asked for; absent if they were asked for all.
     looked_up_to: Option<TopicName>,
+    /// The last channel whose device's user was looked at; absent if all were.
+    asked_up_to: Option<(DeviceId, ConversationId)>,
     stopping: CancellationToken,
 }
 
 /// What a pass did.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// Channels of devices that are gone, deleted on nsqds.
+    /// Channels of devices that are gone, or whose users have left the conversation, deleted on nsqds.
     pub channels_deleted: usize,
     /// Channels of devices that are gone which were seen and may be left, by device.
     pub pending: BTreeMap<DeviceId, usize>,
@@ -88,18 +93,23 @@ impl Swept {
     }
 }
 
+/// Where devices have channels and no business any more.
+type Strays = BTreeMap<DeviceId, BTreeSet<TopicName>>;
+
 /// The channels of one device.
 #[derive(Default)]
 struct Seen {
     topics: BTreeSet<TopicName>,
     channels: usize,
+    /// Those of the topics where somebody consumes.
+    consumed: BTreeSet<TopicName>,
 }
 
 impl Janitor {
     /// A janitor that has seen nothing yet.
     pub fn new(fleet: Fleet, directory: Arc<dyn Directory>, settings: JanitorSettings) -> Self {
         let (idle, stopping) = (IdleTopics::default(), CancellationToken::new());
-        Self { fleet, directory, settings, idle, looked_up_to: None, stopping }
+        Self { fleet, directory, settings, idle, looked_up_to: None, asked_up_to: None, stopping }
     }
 
     /// Makes a pass every `period`, until it is told to stop. A pass under way then ends after what it is just deleting.
@@ -131,6 +141,13 @@ impl Janitor {
                 swept.failed = Some(error);
             }
         }
+        match self.strays(&seen).await {
+            Ok(strays) => self.delete_strays(&mut reach, strays, &mut swept).await,
+            Err(error) => {
+                tracing::warn!(%error, "the janitor leaves channels alone: it cannot ask for members");
+                swept.failed = Some(error);
+            }
+        }
         self.delete_topics(&mut reach, now, &stats, &mut swept).await;
         let missed = reach.nsqds.missed().iter().chain(reach.lookupds.missed());
         swept.missed = missed.cloned().collect();
@@ -148,10 +165,14 @@ impl Janitor {
         let mut seen: BTreeMap<DeviceId, Seen> = BTreeMap::new();
         let topics = stats.iter().flat_map(|(_, stats)| &stats.topics);
         for topic in topics.filter(|topic| self.is_ours(&topic.topic_name)) {
-            for device in topic.channels.iter().filter_map(|channel| device_of(channel.channel_name.as_str())) {
+            for channel in &topic.channels {
+                let Some(device) = device_of(channel.channel_name.as_str()) else { continue };
                 let seen = seen.entry(device).or_default();
                 seen.topics.insert(topic.topic_name.clone());
                 seen.channels += 1;
+                if channel.client_count > 0 {
+                    seen.consumed.insert(topic.topic_name.clone());
+                }
             }
         }
         seen
@@ -184,11 +205,11 @@ impl Janitor {
         seen: &BTreeMap<DeviceId, Seen>,
         swept: &mut Swept,
     ) {
-        let prefix: &TopicPrefix = self.fleet.topic_prefix();
+        let is_ours = |topic: &TopicName| self.is_ours(topic);
         for (number, device) in gone.iter().enumerate() {
-            let Some(Seen { topics, channels }) = seen.get(device) else { continue };
+            let Some(Seen { topics, channels, .. }) = seen.get(device) else { continue };
             let outcome = if number < DEVICES_MAX && !self.stopping.is_cancelled() {
-                reach.delete_channels(*device, topics.clone(), prefix).await
+                reach.delete_channels(*device, topics.clone(), is_ours).await
             } else {
                 (Deletion::Pending { nsqds: vec![], lookupds: vec![] }, 0)
             };
@@ -201,6 +222,43 @@ impl Janitor {
         if !swept.pending.is_empty() {
             let devices = swept.pending.len();
             tracing::warn!(devices, missed = ?reach.nsqds.missed(), "channels of devices that are gone may be left");
+        }
+    }
+
+    /// The topics where devices have channels, and their users no business any more. A device that consumes has its stay
+    /// delivered first, and closes its channel itself.
+    async fn strays(&mut self, seen: &BTreeMap<DeviceId, Seen>) -> Result<Strays, StoreError> {
+        let conversation = |topic: &TopicName| self.fleet.topic_prefix().conversation(topic.as_str());
+        let idle = seen.iter().flat_map(|(device, seen)| seen.topics.difference(&seen.consumed).map(|t| (*device, t)));
+        let idle = idle.filter_map(|(device, topic)| Some(((device, conversation(topic)?), topic)));
+        let idle: BTreeMap<(DeviceId, ConversationId), &TopicName> = idle.collect();
+        let after = self.asked_up_to.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut part: Vec<_> =
+            idle.range((after, Bound::Unbounded)).map(|(place, _)| *place).take(PLACES_MAX + 1).collect();
+        if part.len() > PLACES_MAX {
+            part.truncate(PLACES_MAX);
+            self.asked_up_to = part.last().copied();
+        }
+        let mut strays = Strays::new();
+        for place in self.directory.strays(part).await? {
+            if let Some(topic) = idle.get(&place) {
+                strays.entry(place.0).or_default().insert(TopicName::clone(topic));
+            }
+        }
+        Ok(strays)
+    }
+
+    async fn delete_strays(&self, reach: &mut Reach, strays: Strays, swept: &mut Swept) {
+        for (device, topics) in strays.into_iter().take(DEVICES_MAX) {
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            let meant = topics.clone();
+            let outcome = reach.delete_channels(device, topics, |topic| meant.contains(topic)).await;
+            swept.channels_deleted += outcome.1;
+            if outcome.0 != Deletion::Done {
+                tracing::debug!(%device, deletion = ?outcome.0, "channels that a device's user has left may be left");
+            }
         }
     }
 

@@ -27,6 +27,7 @@ mod placement;
 mod places;
 mod publish;
 mod raw;
+mod raw_room;
 mod recent;
 mod recheck;
 mod seqs;

@@ -11,8 +11,8 @@ use tokio::sync::{Semaphore, mpsc};
 
 /// The client's name in nsqd's statistics.
 pub(crate) const CLIENT_ID: &str = "lockstep";
-/// Requests to one nsqd at once that empty channels.
-const EMPTYING_MAX: usize = 16;
+/// Requests to one nsqd at once that empty or delete channels.
+const CHANGING_MAX: usize = 16;
 
 /// One configured nsqd.
 pub(crate) struct Node {
@@ -22,8 +22,8 @@ pub(crate) struct Node {
     /// The consumers of `_seq` channels, which do not wait behind those of devices: devices wait for them.
     pub(crate) seqs: Source,
     pub(crate) http: NsqdHttp,
-    /// One permit for each request that empties a channel; others wait.
-    pub(crate) emptying: Semaphore,
+    /// One permit for each request that empties or deletes a channel; others wait.
+    pub(crate) changing: Semaphore,
     /// What is on its way to it. Bounded by what the producer takes.
     pub(crate) sent: mpsc::UnboundedSender<Sent>,
 }
@@ -54,7 +54,7 @@ impl Node {
             consumers: consumers(addresses.tcp.clone(), settings)?,
             seqs: Source { consumers: consumers(addresses.tcp.clone(), settings)?, identity },
             http: NsqdHttp::new(addresses.http.clone(), HttpSettings::default()),
-            emptying: Semaphore::new(EMPTYING_MAX),
+            changing: Semaphore::new(CHANGING_MAX),
             sent,
         };
         Ok((node, answers))

@@ -151,7 +151,7 @@ fn open(broker: &NsqBroker, channel: &Arc<Channel>) {
 /// behind what it will drop.
 async fn empty(node: &Node, of: &Channel, topic: &TopicName, channel: &ChannelName) {
     // The semaphore is never closed.
-    let _turn = node.emptying.acquire().await;
+    let _turn = node.changing.acquire().await;
     if !of.is_wanted() {
         return;
     }

@@ -4,10 +4,14 @@ use crate::NsqBroker;
 use crate::broker::Inner;
 use crate::node::Sent;
 use crate::topic::Topic;
-use lockstep_model::{Offset, SharedEntry};
+use lockstep_model::{Kind, Offset, SharedEntry};
 use lockstep_nsq_client::PublishError;
 use lockstep_ports::Broker;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+
+/// How often the log says at most that an nsqd refuses.
+const TOLD_PERIOD: Duration = Duration::from_secs(60);
 
 /// Publishes entries of one conversation. Nothing is waited for: who cannot get them through nsqd now is told of the
 /// head, and so is everybody if nsqd does not take them.
@@ -23,6 +27,9 @@ pub(crate) fn run(broker: &Inner, entries: &[SharedEntry]) {
         } else {
             channel.signal_head(head.seq);
         }
+    }
+    if let Some(recall) = entries.iter().rev().find(|entry| entry.kind == Kind::Recall) {
+        topic.channels.iter().for_each(|channel| channel.note_recall(recall.seq));
     }
     // Without a consumer it would pile up in the topic.
     if !is_wanted {
@@ -50,14 +57,40 @@ fn send(broker: &Inner, topic: &Topic, entries: &[SharedEntry], head: Offset) ->
     Ok(())
 }
 
-/// Waits for nsqd's answers, which come in the order of the publishes.
-pub(crate) async fn watch(broker: NsqBroker, mut sent: mpsc::UnboundedReceiver<Sent>) {
+/// Waits for the answers of one nsqd, which come in the order of the publishes.
+pub(crate) async fn watch(broker: NsqBroker, node: usize, mut sent: mpsc::UnboundedReceiver<Sent>) {
+    let mut refusals = Refusals::default();
     while let Some(Sent { publishing, head }) = sent.recv().await {
         let outcome = publishing.await;
         count(outcome.as_ref().map(|&()| ()));
+        if let Err(error @ PublishError::Refused(_)) = &outcome
+            && let Some(refused) = refusals.note(Instant::now())
+        {
+            let (nsqd, error) = (&broker.0.nodes[node].addresses.tcp, error as &dyn std::error::Error);
+            tracing::warn!(%nsqd, refused, error, "nsqd refuses envelopes, as when its disk is full; devices read the log");
+        }
         if outcome.is_err() {
             broker.signal_heads(&[head]);
         }
+    }
+}
+
+/// Refusals of one nsqd, told of now and then.
+#[derive(Default)]
+struct Refusals {
+    untold: u64,
+    told_at: Option<Instant>,
+}
+
+impl Refusals {
+    /// How many there were since they were told last, if it is time to tell.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.told_at.is_some_and(|at| now < at + TOLD_PERIOD) {
+            return None;
+        }
+        self.told_at = Some(now);
+        Some(std::mem::take(&mut self.untold))
     }
 }
 
@@ -71,4 +104,17 @@ fn count(outcome: Result<(), &PublishError>) {
         Err(_) => "failed",
     };
     metrics::counter!("lockstep_nsq_publishes_total", "outcome" => outcome).increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_once_a_minute() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        let told: Vec<_> =
+            [0, 0, 1, 59, 60, 61, 119, 300].map(|s| refusals.note(start + Duration::from_secs(s))).into();
+        assert_eq!(told, [Some(1), None, None, None, Some(4), None, None, Some(3)]);
+    }
 }

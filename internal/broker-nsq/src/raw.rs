@@ -10,6 +10,7 @@ use crate::node::consumers;
 use crate::node_ids::NodeIds;
 use crate::opening::Opener;
 use crate::places::Number;
+use crate::raw_room::{Entered, Hold, RawRoom};
 use crate::seqs::Seqs;
 use crate::settings::NsqSettings;
 use lockstep_model::{ClientMsgId, ConversationId};
@@ -43,16 +44,18 @@ pub struct RawMessage {
     pub key: ClientMsgId,
     responder: Responder,
     ticket: Ticket,
+    hold: Hold,
 }
 
 impl RawMessage {
-    /// It is in the log, or will never be: nsqd may forget it.
-    pub fn finish(&self) {
+    /// It is in the log, or will never be: nsqd may forget it, and copies of it in other channels.
+    pub fn finish(self) {
+        self.hold.finish();
         told(self.responder.finish(self.ticket));
     }
 
     /// It cannot be taken in now: it is delivered again in a while.
-    pub fn requeue(&self) {
+    pub fn requeue(self) {
         told(self.responder.requeue(self.ticket, AGAIN));
     }
 }
@@ -75,8 +78,9 @@ fn told(answered: Result<(), AnswerError>) {
 /// What all `_seq` consumers share.
 pub(crate) struct RawShared {
     pub(crate) sealer: Sealer,
-    /// Full: what comes is put back for a second.
     pub(crate) messages: mpsc::Sender<RawMessage>,
+    /// Full: what comes is put back for a second.
+    pub(crate) room: RawRoom,
     pub(crate) settings: NsqSettings,
     pub(crate) tasks: TaskTracker,
     pub(crate) opener: Opener,
@@ -163,7 +167,13 @@ impl RawTopic {
         // Without a name for its nsqd, it cannot be told from what was stored before.
         let Some((responder, nsqd)) = responder.cloned().zip(nsqd.get()) else { return Verdict::Requeue(AGAIN) };
         let key = key(nsqd, topic, message.id.as_bytes(), message.timestamp_ns);
-        let raw = RawMessage { conversation: *conversation, body: message.body.to_vec(), key, responder, ticket };
+        // Looked at before the body is copied.
+        let hold = match shared.room.enter(&key, message.body.len()) {
+            Entered::Held(hold) => hold,
+            Entered::Finished => return Verdict::Finish,
+            Entered::Later => return Verdict::Requeue(AGAIN),
+        };
+        let raw = RawMessage { conversation: *conversation, body: message.body.to_vec(), key, responder, ticket, hold };
         match shared.messages.try_send(raw) {
             Ok(()) => Verdict::Hold,
             Err(_) => Verdict::Requeue(AGAIN),

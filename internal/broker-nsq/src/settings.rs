@@ -55,7 +55,7 @@ pub struct NsqdAddresses {
 pub enum Channels {
     /// As long as the device is connected: `<device>#ephemeral`.
     Ephemeral,
-    /// Until the device is removed. One that returns empties its channel and reads the log.
+    /// Until the device is removed, or its user leaves the conversation. One that returns empties its channel and reads the log.
     Durable,
 }
 

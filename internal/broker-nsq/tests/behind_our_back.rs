@@ -3,7 +3,9 @@
 mod common;
 
 use common::listener::{Listener, conversations, publish};
-use common::look::{PATIENCE, channel_name, channel_stats, ephemeral, http, publish_raw, topic_name, until};
+use common::look::{
+    PATIENCE, channel_name, channel_stats, ephemeral, http, publish_raw, topic_name, topic_stats, until,
+};
 use common::{House, furnish, house, start};
 use lockstep_broker_nsq::{NsqSettings, SEQ_CHANNEL};
 use lockstep_model::ConversationId;
@@ -183,15 +185,65 @@ async fn what_comes_before_seq_is_back_is_taken_in_too() {
     until("they are finished", async || stats(&name).await.is_some_and(|channel| channel.in_flight_count == 0)).await;
     hold.send_replace(false);
     house.until_consumed(topic, SEQ_CHANNEL).await;
-    // Both have the next one; it has one name.
-    publish_raw(&house.nsqds[0], topic, b"after").await;
-    let mut keys = std::collections::BTreeSet::new();
-    for _ in 0..2 {
+    // Both have the next ones. Each comes out once, and is finished in both channels.
+    for body in [b"after 1", b"after 2", b"after 3"] {
+        publish_raw(&house.nsqds[0], topic, body).await;
         let raw = tokio::time::timeout(PATIENCE, house.raw.recv()).await.expect("it comes").expect("it runs");
-        assert_eq!(raw.body, b"after");
-        keys.insert(raw.key.to_string());
+        assert_eq!(raw.body, body);
         raw.finish();
     }
-    assert_eq!(keys.len(), 1, "{keys:?}");
+    until("all is finished", async || {
+        let both = [stats(&name).await, stats(SEQ_CHANNEL).await];
+        both.iter()
+            .flatten()
+            .all(|c| (c.message_count > 0, c.depth + c.in_flight_count + c.deferred_count) == (true, 0))
+    })
+    .await;
+    assert!(house.raw.is_empty());
+    house.broker.stop().await;
+}
+
+/// For some seconds after `_seq` was made anew, what services publish is taken in from each device's channel, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn copies_in_many_channels_are_held_once() {
+    const DEVICES: usize = 20;
+    const BODIES: usize = 30;
+    let (_, nsqds) = start(1, false, |_| {}).await;
+    let (hold, is_held) = watch::channel(false);
+    let proxy = hold_seq(nsqds[0].tcp_address(), is_held).await;
+    let mut house = furnish(None, nsqds, |settings: &mut NsqSettings| settings.nsqds[0].tcp = proxy);
+    house.until_connected().await;
+    let [topic] = conversations();
+    let mut devices = Vec::new();
+    for _ in 0..DEVICES {
+        devices.push(Listener::fed(&house.broker, &[topic]).await);
+    }
+    hold.send_replace(true);
+    http(&house.nsqds[0]).delete_topic(&topic_name(topic)).await.expect("nsqd deletes it");
+    for device in &devices {
+        house.until_consumed(topic, &ephemeral(device.device())).await;
+    }
+    hold.send_replace(false);
+    house.until_consumed(topic, SEQ_CHANNEL).await;
+    for number in 0..BODIES {
+        publish_raw(&house.nsqds[0], topic, format!("body {number}").as_bytes()).await;
+    }
+    let channels = async || topic_stats(&house.nsqds[0], topic).await.expect("the topic").channels;
+    until("all channels but one have put copies back", async || {
+        channels().await.iter().filter(|channel| channel.requeue_count > 0).count() >= DEVICES
+    })
+    .await;
+    assert_eq!(house.raw.len(), BODIES, "of {} copies", BODIES * (DEVICES + 1));
+    let mut bodies = std::collections::BTreeSet::new();
+    for _ in 0..BODIES {
+        let raw = tokio::time::timeout(PATIENCE, house.raw.recv()).await.expect("it comes").expect("it runs");
+        assert!(bodies.insert(raw.body.clone()), "twice");
+        raw.finish();
+    }
+    until("the copies are finished too", async || {
+        channels().await.iter().all(|c| c.depth + c.in_flight_count + c.deferred_count == 0)
+    })
+    .await;
+    assert!(house.raw.is_empty());
     house.broker.stop().await;
 }

@@ -2,11 +2,11 @@
 
 mod fleet;
 
-use fleet::{HOUR, World, channel_target, ephemeral, fleet, fleet_in, post, proxy, publish, soon, topic, topic_of};
+use fleet::{
+    HOUR, World, channel_target, consume, ephemeral, fleet, fleet_in, post, proxy, publish, soon, topic, topic_of,
+};
 use lockstep_broker_nsq::{Janitor, JanitorSettings};
 use lockstep_model::{ConversationId, DeviceId};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ async fn channels_of_devices_that_are_gone_are_deleted_and_no_others() {
     let world = World::new().await;
     let (live, removed, unknown) = (world.device().await, world.device().await, DeviceId::generate());
     world.remove(removed).await;
-    let (one, two) = (topic(), topic());
+    let (one, two) = (topic_of(world.conversation().await), topic_of(world.conversation().await));
     let service = "6fa459ea-ee8a-4ca4-894e-db77e160355e";
     let kept = [live.to_string(), ephemeral(live), "_seq".to_owned(), "archive".to_owned(), service.to_owned()];
     let strays = [removed.to_string(), ephemeral(removed), unknown.to_string(), ephemeral(unknown)];
@@ -49,7 +49,8 @@ async fn channels_of_devices_that_are_gone_are_deleted_and_no_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn channels_that_only_the_nsqlookupd_knows_are_forgotten() {
     let world = World::new().await;
-    let (live, unknown, topic) = (world.device().await, DeviceId::generate(), topic());
+    let (live, unknown) = (world.device().await, DeviceId::generate());
+    let topic = topic_of(world.conversation().await);
     world.list(&topic, &live.to_string());
     world.list(&topic, &unknown.to_string());
     let swept = soon(world.janitor().sweep(Instant::now())).await;
@@ -60,7 +61,8 @@ async fn channels_that_only_the_nsqlookupd_knows_are_forgotten() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_goes_when_it_stood_empty_for_an_hour() {
     let world = World::new().await;
-    let (topic, device, start) = (topic(), world.device().await, Instant::now());
+    let (device, start) = (world.device().await, Instant::now());
+    let topic = topic_of(world.conversation().await);
     for nsqd in 0..2 {
         world.make(nsqd, &topic, "_seq");
         world.make(nsqd, &topic, &device.to_string());
@@ -90,7 +92,7 @@ async fn a_topic_in_use_on_one_nsqd_goes_only_on_the_other() {
     for nsqd in 0..2 {
         world.make(nsqd, &topic, "_seq");
     }
-    let consumer = consume(&world, 0, &topic);
+    let consumer = consume(&world, 0, &topic, "_seq");
     let mut janitor = world.janitor();
     assert_eq!(soon(janitor.sweep(start)).await.topics_deleted, 0);
     assert_eq!(soon(janitor.sweep(start + HOUR)).await.topics_deleted, 1);
@@ -120,7 +122,7 @@ async fn what_keeps_a_topic() {
     world.make(0, &topics[2], "archive");
     publish(&world.nsqds[0], &topics[3]);
     wait_until_it_waits(&world, &topics[3]).await;
-    let consumer = consume(&world, 0, &topics[4]);
+    let consumer = consume(&world, 0, &topics[4], "_seq");
     let start = Instant::now();
     assert_eq!(soon(janitor.sweep(start)).await.topics_deleted, 0);
     let swept = soon(janitor.sweep(start + HOUR)).await;
@@ -275,16 +277,6 @@ async fn it_passes_by_itself_until_it_is_stopped() {
     // It has stopped within a pass, or between two.
     world.make(0, &topic, "_seq");
     assert_eq!(world.channels(0, &topic).await, ["_seq"]);
-}
-
-/// Consumes `_seq`, and takes no message.
-fn consume(world: &World, nsqd: usize, topic: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(world.nsqds[nsqd].tcp_address()).expect("it listens");
-    stream.write_all(format!("  V2SUB {topic} _seq\n").as_bytes()).expect("it reads");
-    let mut answer = [0; 10];
-    stream.read_exact(&mut answer).expect("it answers");
-    assert_eq!(&answer[8..], b"OK");
-    stream
 }
 
 async fn wait_until_alone(world: &World, topic: &str) {

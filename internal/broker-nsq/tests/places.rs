@@ -34,8 +34,9 @@ async fn until_seqs(house: &House, wanted: usize) {
 async fn next_raw(house: &mut House) -> (ConversationId, Vec<u8>) {
     let next = tokio::time::timeout(PATIENCE, house.raw.recv()).await;
     let raw = next.expect("no raw message comes").expect("the broker runs");
+    let came = (raw.conversation, raw.body.clone());
     raw.finish();
-    (raw.conversation, raw.body)
+    came
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

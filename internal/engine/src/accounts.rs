@@ -3,6 +3,7 @@
 use crate::Engine;
 use crate::api::store_failed;
 use crate::devices::check_name;
+use crate::people::is_name;
 use lockstep_model::{
     Code, Device, DeviceChange, DeviceId, DeviceKind, RefreshHash, TokenGeneration, UnixMs, User, UserId, limits,
 };
@@ -53,13 +54,16 @@ pub struct Refresh {
 }
 
 impl Engine {
-    /// Makes a user with a password.
+    /// Makes a user with a password, and perhaps a name.
     ///
     /// # Errors
     ///
-    /// `user_taken`, `try_again`.
-    pub async fn sign_up(&self, user: UserId, password: PasswordHash) -> Result<User, Code> {
-        self.0.ports.directory.sign_up(user, password, UnixMs::now()).await.map_err(failed)?.map_err(refused)
+    /// `bad_request` (a name that does not fit), `user_taken`, `try_again`.
+    pub async fn sign_up(&self, user: UserId, name: Option<String>, password: PasswordHash) -> Result<User, Code> {
+        if !name.as_deref().is_none_or(is_name) {
+            return Err(Code::BadRequest);
+        }
+        self.0.ports.directory.sign_up(user, name, password, UnixMs::now()).await.map_err(failed)?.map_err(refused)
     }
 
     /// What a user's password is compared with.
@@ -69,6 +73,15 @@ impl Engine {
     /// `try_again`.
     pub async fn password(&self, user: &UserId) -> Result<Option<PasswordHash>, Code> {
         self.0.ports.directory.password(user.clone()).await.map_err(failed)
+    }
+
+    /// Stores another hash of a user's password, unless the password is another one by now.
+    ///
+    /// # Errors
+    ///
+    /// `try_again`.
+    pub async fn renew_password(&self, user: &UserId, old: PasswordHash, new: PasswordHash) -> Result<bool, Code> {
+        self.0.ports.directory.renew_password(user.clone(), old, new).await.map_err(failed)
     }
 
     /// Gives a user another password, and signs out all devices but `keep`. `old` is what was proven; without it an
@@ -125,7 +138,7 @@ impl Engine {
         let Refresh { hash, expires_at } = refresh(device, generation);
         let sign_in = SignIn {
             user: user.clone(),
-            proof: proof.clone(),
+            proof: with_a_fitting_name(proof),
             device,
             again,
             name,
@@ -268,6 +281,14 @@ impl Engine {
 fn check_platform(platform: &str) -> Result<(), Code> {
     let fits = platform.chars().count() <= limits::NAME_CHARS_MAX;
     if fits && !platform.chars().any(char::is_control) { Ok(()) } else { Err(Code::BadRequest) }
+}
+
+/// What an issuer calls its user may be anything: what does not fit is no name here.
+fn with_a_fitting_name(proof: &Proof) -> Proof {
+    match proof.clone() {
+        Proof::Issuer { create_user, name } => Proof::Issuer { create_user, name: name.filter(|name| is_name(name)) },
+        by_password @ Proof::Password(_) => by_password,
+    }
 }
 
 fn failed(error: StoreError) -> Code {

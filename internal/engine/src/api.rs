@@ -80,7 +80,7 @@ impl Engine {
         let lane = Lane::start(&ports, Arc::clone(&publisher), &config, &tasks);
         let reader = Reader::start(&ports, &publisher, &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
-        let receipts = Teller::start(Arc::clone(&ports.broker), config.receipts_period, &tasks, &stopping);
+        let receipts = Teller::start(Arc::clone(&ports.broker), &config, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
         let (connections, sign_ins) = (Connections::default(), SignIns::default());
         let engine = Self(Arc::new(Inner {

@@ -13,6 +13,8 @@ pub struct EngineConfig {
     pub cursors_period: Duration,
     /// How long receipts gather: at most one is told per conversation and user in this time.
     pub receipts_period: Duration,
+    /// Most members of a conversation in which receipts are told. The store's bound is to be the same.
+    pub receipts_members_max: u64,
     /// Live entries and signals that may wait for one connection; more make it read the log.
     pub mailbox_max: u32,
     /// Appends that may wait for the store; more are answered with `try_again`.
@@ -37,6 +39,7 @@ impl Default for EngineConfig {
             heads_period: Duration::from_secs(5),
             cursors_period: Duration::from_secs(1),
             receipts_period: Duration::from_millis(200),
+            receipts_members_max: limits::RECEIPTS_MEMBERS_MAX,
             mailbox_max: 1_024,
             appends_waiting_max: 16_384,
             appends_per_commit_max: 1_024,

@@ -3,14 +3,13 @@
 //! Nothing is stored or read for them: they gather for a moment, one place for each conversation and user, and go to
 //! whoever follows the conversation. Who misses one asks ([`Engine::receipts`](crate::Engine::receipts)).
 
-use crate::Connection;
-use lockstep_model::{ConversationId, Notice, Receipt, ReceiptSettings, Receipts, Seq, UserId, limits};
+use crate::{Connection, EngineConfig};
+use lockstep_model::{ConversationId, Notice, Receipt, ReceiptSettings, Receipts, Seq, UserId};
 use lockstep_ports::Broker;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,6 +20,8 @@ const WAITING_MAX: usize = 100_000;
 /// The receipts that wait to be told.
 pub(crate) struct Teller {
     broker: Arc<dyn Broker>,
+    /// Most members of a conversation in which receipts are told.
+    members_max: u64,
     waiting: Mutex<Waiting>,
     wake: Notify,
 }
@@ -48,11 +49,12 @@ impl Place {
 impl Teller {
     pub(crate) fn start(
         broker: Arc<dyn Broker>,
-        period: Duration,
+        config: &EngineConfig,
         tasks: &TaskTracker,
         stopping: &CancellationToken,
     ) -> Arc<Self> {
-        let teller = Arc::new(Self { broker, waiting: Mutex::default(), wake: Notify::new() });
+        let (period, members_max) = (config.receipts_period, config.receipts_members_max);
+        let teller = Arc::new(Self { broker, members_max, waiting: Mutex::default(), wake: Notify::new() });
         let (task, stopping) = (Arc::clone(&teller), stopping.clone());
         tasks.spawn(stopping.run_until_cancelled_owned(async move {
             loop {
@@ -105,7 +107,7 @@ impl Teller {
         let waiting = std::mem::take(&mut *self.waiting.lock());
         for (conversation, users) in waiting.conversations {
             // It has grown since its members connected.
-            if users.len() > limits::RECEIPTS_MEMBERS_MAX as usize {
+            if users.len() as u64 > self.members_max {
                 continue;
             }
             let receipt = |(user, Place { delivered, read })| Receipt { user, delivered, read };
@@ -180,8 +182,9 @@ mod tests {
         let broker = Arc::new(EmbeddedBroker::new());
         let mailbox = Mailbox::new(DeviceId::generate(), 10);
         broker.open(&[ROOM], &mailbox).await;
-        let teller = Teller { broker, waiting: Mutex::default(), wake: Notify::new() };
-        let user = |number: usize| UserId::new(&format!("u{number}")).expect("a user");
+        let most = 5;
+        let teller = Teller { broker, members_max: most, waiting: Mutex::default(), wake: Notify::new() };
+        let user = |number: u64| UserId::new(&format!("u{number}")).expect("a user");
         let delivered = |seq| Place { delivered: Some(Seq::new(seq)), read: None };
         let told = || {
             teller.tell();
@@ -196,7 +199,6 @@ mod tests {
         let receipts = vec![Receipt { user: user(1), delivered: Some(Seq::new(5)), read: None }];
         assert_eq!(told(), [Notice::Receipts(Box::new(Receipts { conversation: ROOM, receipts }))]);
         assert_eq!(told(), []);
-        let most = limits::RECEIPTS_MEMBERS_MAX as usize;
         for (count, expected) in [(most, 1), (most + 1, 0)] {
             (0..count).for_each(|number| teller.note(&user(number), all, ROOM, delivered(1)));
             assert_eq!(told().len(), expected, "{count} users");

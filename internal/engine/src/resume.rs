@@ -245,14 +245,17 @@ impl Engine {
     ) -> Result<Option<Followed>, StoreError> {
         let (broker, topics, mark) = (&self.0.ports.broker, [conversation], self.0.ports.log.mark());
         let found = self.followed_one(connection, conversation).await;
-        let Ok(Some(mut row)) = found else {
-            broker.close(&topics, &connection.mailbox).await;
-            return found;
+        let mut row = match found {
+            Ok(Some(row)) if row.intervals.is_member() => row,
+            Ok(left) => {
+                broker.leave(conversation, &connection.mailbox).await;
+                return Ok(left);
+            }
+            Err(error) => {
+                broker.close(&topics, &connection.mailbox).await;
+                return Err(error);
+            }
         };
-        if !row.intervals.is_member() {
-            broker.close(&topics, &connection.mailbox).await;
-            return Ok(Some(row));
-        }
         broker.open(&topics, &connection.mailbox).await;
         match self.heads_since(mark, &topics).await {
             Ok(heads) => {

@@ -174,7 +174,7 @@ mod tests {
 
     fn request(name: &str) -> SignInRequest {
         let device = DeviceWanted { name: Some("phone".into()), ..DeviceWanted::default() };
-        SignInRequest { user: user(name), proof: Proof::Issuer { create_user: false }, device }
+        SignInRequest { user: user(name), proof: Proof::Issuer { create_user: false, name: None }, device }
     }
 
     fn at(seconds: u64) -> UnixMs {

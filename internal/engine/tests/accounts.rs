@@ -49,7 +49,7 @@ async fn sign_in(house: &House, request: &SignInRequest, refresh: Refresh) -> Re
 /// A house with ana, who has a password, and a device of hers with its refresh token.
 async fn set() -> (House, Device, Refresh) {
     let house = House::new().await;
-    house.engine.sign_up(user("ana"), hash("one")).await.unwrap();
+    house.engine.sign_up(user("ana"), None, hash("one")).await.unwrap();
     let refresh = token();
     let (device, generation) = sign_in(&house, &request("ana", named("phone")), refresh).await.unwrap();
     assert_eq!(generation, device.token_generation);
@@ -134,14 +134,32 @@ async fn another_password_signs_out_everywhere_else() {
 }
 
 #[tokio::test]
+async fn what_is_no_name_names_nobody() {
+    let house = House::new().await;
+    let password = || hash("one");
+    for wrong in ["", "a\nb", &"x".repeat(129)] {
+        let refused = house.engine.sign_up(user("ana"), Some(wrong.to_owned()), password()).await;
+        assert_eq!(refused.unwrap_err(), Code::BadRequest, "{wrong:?}");
+        // By an issuer's word users sign in all the same.
+        let proof = Proof::Issuer { create_user: true, name: Some(wrong.to_owned()) };
+        let name = format!("by-issuer-{}", wrong.len());
+        let by_issuer = SignInRequest { proof, ..request(&name, named("phone")) };
+        sign_in(&house, &by_issuer, token()).await.unwrap();
+        assert_eq!(house.engine.profile(&user(&name)).await.unwrap().name, None, "{wrong:?}");
+    }
+    house.engine.sign_up(user("ana"), Some("x".repeat(128)), password()).await.unwrap();
+}
+
+#[tokio::test]
 async fn who_cannot_sign_in() {
     let (house, device, _) = set().await;
     let nobody = sign_in(&house, &request("nobody", named("x")), token()).await;
     assert_eq!(nobody.unwrap_err(), Code::WrongCredentials, "as for a wrong password");
-    let by_issuer = |create_user| SignInRequest { proof: Proof::Issuer { create_user }, ..request("new", named("x")) };
+    let by_issuer =
+        |create_user| SignInRequest { proof: Proof::Issuer { create_user, name: None }, ..request("new", named("x")) };
     assert_eq!(sign_in(&house, &by_issuer(false), token()).await.unwrap_err(), Code::NoSuchUser);
     assert!(sign_in(&house, &by_issuer(true), token()).await.is_ok());
-    assert_eq!(house.engine.sign_up(user("ana"), hash("two")).await.unwrap_err(), Code::UserTaken);
+    assert_eq!(house.engine.sign_up(user("ana"), None, hash("two")).await.unwrap_err(), Code::UserTaken);
     for wrong in ["", "a\nb", &"x".repeat(129)] {
         assert_eq!(sign_in(&house, &request("ana", named(wrong)), token()).await.unwrap_err(), Code::BadRequest);
     }

@@ -3,14 +3,14 @@
 mod common;
 
 use common::device::SessionDevice;
-use common::{House, user};
+use common::{House, soon, user};
 use lockstep_engine::{BootstrapConfig, EngineConfig};
 use lockstep_model::{
     About, BootstrapFrame, BootstrapNews, BootstrapState, Chunk, ChunkAck, Code, ConversationId, ConversationKind,
     Coverage, Device, DeviceId, DeviceKind, Event, EventKind, Fill, FillRefuse, Filled, Held, History, Offset, Seq,
     SkipReason, Source, Start, Target, UnixMs,
 };
-use lockstep_ports::{Directory, Events, NewDevice};
+use lockstep_ports::{Directory, Events, Groups, NewDevice};
 use lockstep_session::Request;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -86,7 +86,8 @@ async fn next_filled(device: &mut SessionDevice) -> Filled {
 }
 
 async fn until_state(device: &mut SessionDevice, state: BootstrapState) {
-    next!(device, BootstrapNews::BootstrapProgress(progress) if progress.state == state => {});
+    let seen = next!(device, BootstrapNews::BootstrapProgress(progress) if progress.state == state => progress.state);
+    assert_eq!(seen, state);
 }
 
 async fn next_refusal(device: &mut SessionDevice) -> Code {
@@ -176,7 +177,7 @@ async fn it_goes_on_where_the_device_stands_and_with_another_main_device() {
     give(&mut main, part.clone());
     assert_eq!(next_chunk(&mut sub).await, part);
     ack(&mut sub, &part);
-    next!(main, BootstrapNews::ChunkAcked(_) => {});
+    assert_eq!(next!(main, BootstrapNews::ChunkAcked(acked) => acked.seq.get()), 5);
     // The device drops, and the main device hears that it may stop.
     sub.reconnect(&house, &laptop).await;
     until_state(&mut main, BootstrapState::Stopped).await;
@@ -199,6 +200,38 @@ async fn it_goes_on_where_the_device_stands_and_with_another_main_device() {
     until_state(&mut sub, BootstrapState::Done).await;
     sub.until(|sub| sub.seqs(group).len() == 8).await;
     assert_eq!(sub.seqs(group), (13..=20).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn what_is_filled_stays_filled() {
+    let config = EngineConfig { cursors_period: Duration::from_millis(5), ..EngineConfig::default() };
+    let house = House::with(config).await;
+    let (phone, bens) = (house.device("ana").await, house.device("ben").await);
+    let (one, other) = (house.silent_group(&[&phone, &bens]).await, house.silent_group(&[&phone, &bens]).await);
+    send(&house, &bens, other, 2).await;
+    send(&house, &bens, one, 2).await;
+    let laptop = unfilled(&house, &phone, DeviceKind::Sub).await;
+    let mut main = SessionDevice::start(&house, &phone).await;
+    say(&mut main, covers(&[(one, 1), (other, 1)]));
+    let mut sub = SessionDevice::start(&house, &laptop).await;
+    say(&mut sub, start(10, vec![]));
+    let fill = next_fill(&mut main).await;
+    assert_eq!(fill.conversation, one);
+    let part = chunk(&fill, 1, 1, 2, true);
+    give(&mut main, part.clone());
+    next_chunk(&mut sub).await;
+    ack(&mut sub, &part);
+    next_filled(&mut sub).await;
+    let stored = async || house.store.followed_one(phone.user.clone(), laptop.id, one).await.unwrap().unwrap().cursor;
+    soon(async { while stored().await != Some(Seq::new(2)) {} }).await;
+    // It shows nothing: what is stored counts.
+    sub.cursors.clear();
+    sub.reconnect(&house, &laptop).await;
+    say(&mut sub, start(10, vec![]));
+    let begun = next!(sub, BootstrapNews::BootstrapStarted { total, done, .. } => (total, done));
+    assert_eq!(begun, (2, 1));
+    send(&house, &bens, one, 1).await;
+    sub.until(|sub| sub.seqs(one) == [3]).await;
 }
 
 #[tokio::test]

@@ -16,7 +16,11 @@ async fn send(house: &House, device: &Device, room: ConversationId, kind: Kind, 
 }
 
 async fn read(live: &mut Live, conversation: ConversationId, head: u64) -> Page {
-    live.ask(Ask::Read { conversation, from: Seq::new(1), count: 10, head: Seq::new(head) });
+    read_from(live, conversation, 1, head).await
+}
+
+async fn read_from(live: &mut Live, conversation: ConversationId, from: u64, head: u64) -> Page {
+    live.ask(Ask::Read { conversation, from: Seq::new(from), count: 10, head: Seq::new(head) });
     match live.find(|notice| matches!(notice, Notice::Page(_))).await {
         Notice::Page(page) => *page,
         other => panic!("{other:?}"),
@@ -47,6 +51,29 @@ async fn a_late_reader_gets_the_stub_from_the_ring_and_from_the_store() {
     let page = house.engine.history(&user("ana"), room, Slice::Latest, 10).await.unwrap();
     let found: Vec<&str> = page.entries.iter().map(|entry| entry.body.as_json()).collect();
     assert_eq!(found, expected);
+}
+
+/// Retention has taken the message, and its edit is still in memory.
+#[tokio::test]
+async fn the_edit_of_a_message_that_is_gone_goes_too() {
+    let house = House::new().await;
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let room = house.silent_group(&[&ana, &ben]).await;
+    let mut live = house.resume(&ben).await;
+    send(&house, &ana, room, Kind::Message, Body::text("secret")).await.unwrap();
+    let edit = Body::edit(Seq::new(1), &Body::text("secret"));
+    send(&house, &ana, room, Kind::Edit, edit).await.unwrap();
+    house.store.raise_floor(room, Seq::new(2)).await.unwrap();
+    assert!(bodies(&read_from(&mut live, room, 2, 2).await).concat().contains("secret"), "it is in the ring");
+    send(&house, &ana, room, Kind::Recall, Body::recall(Seq::new(1))).await.unwrap();
+    let stub = Body::recalled();
+    for head in [3, 2] {
+        let expected = [stub.as_json(), r#"{"type":"recall","target":1}"#];
+        let page = read_from(&mut live, room, 2, head).await;
+        assert_eq!(bodies(&page), expected[..head as usize - 1], "head {head}");
+    }
+    let page = house.engine.history(&user("ana"), room, Slice::Latest, 10).await.unwrap();
+    assert!(page.entries.iter().all(|entry| !entry.body.as_json().contains("secret")));
 }
 
 /// A read that found the old body before the recall and comes back after it may not bring it back into memory.

@@ -11,10 +11,12 @@ use lockstep_model::{Device, DeviceId, RefreshHash, TokenGeneration, UnixMs, Use
 /// given again finds what the first one did.
 #[async_trait]
 pub trait Accounts: Send + Sync + 'static {
-    /// Makes a user with a password, and the user's feed. Refused with `Taken` if the user is there.
+    /// Makes a user with a password and perhaps a name, and the user's feed. Feed: `profile_changed` if there is a name;
+    /// nobody can follow it yet. Refused with `Taken` if the user is there.
     async fn sign_up(
         &self,
         user: UserId,
+        name: Option<String>,
         password: PasswordHash,
         now: UnixMs,
     ) -> Result<Result<User, AccountRefusal>, StoreError>;
@@ -22,8 +24,8 @@ pub trait Accounts: Send + Sync + 'static {
     /// The password of a user; `None` if there is no such user or the user has none.
     async fn password(&self, user: UserId) -> Result<Option<PasswordHash>, StoreError>;
 
-    /// Gives a user who is there another password, or a first one. With `old` only if that is the password now, else
-    /// `PasswordChanged`.
+    /// Gives a user who is there another password, or a first one. With `old` only if that is the
+    /// [password](PasswordHash::is_same_password) now, else `PasswordChanged`.
     ///
     /// Signs out all devices of the user but `keep`, as [`sign_out_all`](Self::sign_out_all) does.
     async fn set_password(
@@ -31,7 +33,12 @@ pub trait Accounts: Send + Sync + 'static {
         change: PasswordChange,
     ) -> Result<Result<Committed<Vec<Device>>, AccountRefusal>, StoreError>;
 
-    /// Makes a device with its first refresh token, or signs in one that is there. Feed: `device_linked` for a new one.
+    /// Stores another hash of a password, if the password's hash still is `old`, and says whether it did. It stays the
+    /// [same password](PasswordHash::is_same_password): nobody is signed out by it.
+    async fn renew_password(&self, user: UserId, old: PasswordHash, new: PasswordHash) -> Result<bool, StoreError>;
+
+    /// Makes a device with its first refresh token, or signs in one that is there. Feed: `device_linked` for a new one, and
+    /// before it `profile_changed` if the user gets a name by [`Proof::Issuer`].
     ///
     /// Signing in a device that is there raises its token generation and forgets its refresh tokens.
     async fn sign_in(&self, sign_in: SignIn) -> Result<Result<Committed<Device>, AccountRefusal>, StoreError>;
@@ -69,6 +76,23 @@ pub const NEXT_MAX: usize = 8;
 #[derive(Clone, PartialEq, Eq)]
 pub struct PasswordHash(pub String);
 
+impl PasswordHash {
+    /// Whether both are hashes of a password that was set once. Each one that is set gets a salt of its own, even if it is the
+    /// same text again, and keeps that when it is hashed again with other costs.
+    pub fn is_same_password(&self, other: &Self) -> bool {
+        self == other || self.salt().is_some_and(|salt| other.salt() == Some(salt))
+    }
+
+    /// Of `$argon2id$v=19$m=19456,t=2,p=1$SALT$HASH`.
+    fn salt(&self) -> Option<&str> {
+        let fields: Vec<&str> = self.0.split('$').collect();
+        match fields[..] {
+            ["", _algorithm, _version, _costs, salt, _hash] => Some(salt),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Debug for PasswordHash {
     /// Without the hash: a weak password can be found from it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -100,6 +124,8 @@ pub enum Proof {
     Issuer {
         /// Whether the user is made if need be.
         create_user: bool,
+        /// What the issuer calls the user. It becomes the name of one who has none and never had a device.
+        name: Option<String>,
     },
 }
 

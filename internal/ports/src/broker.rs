@@ -24,6 +24,12 @@ pub trait Broker: Send + Sync + 'static {
     /// Closes consumers. When this returns, nothing more is put into the mailbox for these topics.
     async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>);
 
+    /// Closes the consumer of a topic whose conversation the device's user is not in any more. What is kept for the device there
+    /// may go too: of the device's connections, the last one that closes its consumer takes it along.
+    async fn leave(&self, topic: ConversationId, mailbox: &Arc<Mailbox>) {
+        self.close(&[topic], mailbox).await;
+    }
+
     /// Closes the consumers of a device in this process, and deletes its channels wherever there may be some. Its mailboxes
     /// must have been closed before: of those that are open, consumers may come back. `topics` are those that it followed;
     /// channels elsewhere are found if a server has them.

@@ -34,6 +34,13 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
     /// Which of these devices are gone: removed, or never there. In the order asked; any number may be asked for.
     async fn gone(&self, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, StoreError>;
 
+    /// Which of these devices have no business in the conversation beside them: their user is no member now. In the order asked,
+    /// without devices that are gone; any number may be asked for.
+    async fn strays(
+        &self,
+        places: Vec<(DeviceId, ConversationId)>,
+    ) -> Result<Vec<(DeviceId, ConversationId)>, StoreError>;
+
     /// The one statement of a connect: checks that the device is there and that the token's generation is not below the
     /// device's, raises the connection generation, marks the device seen.
     async fn connect_device(

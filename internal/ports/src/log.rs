@@ -29,6 +29,7 @@ pub trait MessageLog: Send + Sync + 'static {
     /// recalled; edits only about the author's own, recalls too, unless the
     /// author is an admin or the owner. A recall erases in the same commit: from then on, readers
     /// find [`Body::recalled`] in place of the message's body and of those of its edits.
+    /// A message below the floor can be recalled as long as an edit of it stands that the author may see.
     ///
     /// # Errors
     ///

@@ -30,8 +30,6 @@ const ADMIN_LIMITS: HttpLimits =
     HttpLimits { connections_max: 32, header_timeout: Duration::from_secs(30), age_max: Duration::from_secs(300) };
 /// How often what the store no longer needs is deleted.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
-/// How often conversations are looked through for entries that are kept no longer, if any are.
-const RETENTION_PERIOD: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked at which nsqds are there, and memory is given back that only speed needs.
 const NSQ_PERIOD: Duration = Duration::from_secs(25);
 /// How often the metrics' histograms are put in order, so that they do not grow between two readings.
@@ -103,6 +101,7 @@ impl Server {
             conversations_per_user_max: limits.conversations_per_user_max as u32,
             group_members_max: limits.group_members_max as u32,
             room_members_max: limits.room_members_max as u32,
+            receipts_members_max: limits.receipts_members_max as u32,
             ..SqliteOptions::default()
         };
         let store = SqliteStore::open(&config.data, options).await?;
@@ -216,7 +215,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     let retention = config.retention.rules();
     if !retention.is_none() {
         let expiring = engine.clone();
-        tasks.spawn_periodic("retention", RETENTION_PERIOD, ending.stopping.clone(), move || {
+        tasks.spawn_periodic("retention", config.retention.period(), ending.stopping.clone(), move || {
             let engine = expiring.clone();
             async move { expire(&engine, &retention).await }
         });
@@ -298,6 +297,8 @@ fn engine_config(config: &Config) -> EngineConfig {
         ring_bytes_max: limits.ring_bytes_max as usize,
         connections_max: limits.connections_max as usize,
         conversations_per_user_max: limits.conversations_per_user_max as usize,
+        receipts_period: Duration::from_millis(limits.receipts_gather_ms),
+        receipts_members_max: limits.receipts_members_max,
         // Tail loss is found within one heartbeat (I4).
         bootstrap: config.bootstrap.bounds(Duration::from_millis(limits.ack_timeout_ms)),
         heads_period: EngineConfig::default().heads_period.min(Duration::from_millis(limits.heartbeat_ms)),

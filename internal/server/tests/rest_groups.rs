@@ -282,6 +282,39 @@ async fn changes_share_the_rate_of_sends() {
     team.scene.end().await;
 }
 
+/// Who names many writes into the feeds of many. The door of frames has the same rate.
+#[tokio::test]
+async fn each_user_named_counts_as_a_send() {
+    let house = House::start_with(|config| {
+        (config.limits.sends_burst, config.limits.sends_per_second) = (50, 1);
+    });
+    let team = Team::set_in(house.await, "group").await;
+    let users: Vec<String> = (0..80).map(|number| format!("user{number}")).collect();
+    for user in &users {
+        team.scene.house.token(user, "phone", "main").await;
+    }
+    let added = team.ask(&team.scene.ana, "POST", "/members", Some(json!({"users": users[..40]}))).await;
+    assert_eq!((added.status, added.json()["added"].as_array().unwrap().len()), (200, 40), "{added:?}");
+    let (send, message) = (format!("{}/messages", team.path), r#"{"body": {"type": "text", "text": "x"}}"#.to_owned());
+    // What is left is less than it takes, and enough to pass.
+    let group = json!({"kind": "group", "members": users}).to_string();
+    let made = team.scene.house.ask(&team.scene.ana, "POST", "/v1/conversations", Some(&group)).await;
+    assert_eq!(made.status, 201, "{made:?}");
+    for refused in [
+        team.scene.house.ask(&team.scene.ana, "POST", "/v1/conversations", Some(&group)).await,
+        team.ask(&team.scene.ana, "POST", "/members", Some(json!({"users": ["user50"]}))).await,
+        team.scene.house.ask_with(&team.scene.ana, "POST", &send, &["Idempotency-Key: \"x\""], Some(&message)).await,
+    ] {
+        refused.problem(429, "rate_limited");
+        // 1 for the scene's own, 2 for the team, 41 and 81, of which 50 pass at once.
+        let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+        assert!((60..=76).contains(&wait), "{wait} s");
+    }
+    // Another device has its own.
+    assert_eq!(team.ask(&team.scene.ben, "POST", "/leave", None).await.status, 204);
+    team.scene.end().await;
+}
+
 #[tokio::test]
 async fn making_conversations_has_the_rate_of_sends() {
     let house = House::start_with(|config| {

@@ -3,7 +3,7 @@
 use crate::row::Columns;
 use crate::sql::Values;
 use crate::store::SqliteStore;
-use crate::write::{Rotate, SetPassword, SignInDevice, SignOut, SignOutAll, SignUp};
+use crate::write::{RenewPassword, Rotate, SetPassword, SignInDevice, SignOut, SignOutAll, SignUp};
 use async_trait::async_trait;
 use lockstep_model::{Device, DeviceId, UnixMs, User, UserId};
 use lockstep_ports::{
@@ -14,8 +14,14 @@ type Refusable<T> = Result<Result<T, AccountRefusal>, StoreError>;
 
 #[async_trait]
 impl Accounts for SqliteStore {
-    async fn sign_up(&self, user: UserId, password: PasswordHash, now: UnixMs) -> Refusable<User> {
-        self.command(SignUp { user, password, now }).await
+    async fn sign_up(
+        &self,
+        user: UserId,
+        name: Option<String>,
+        password: PasswordHash,
+        now: UnixMs,
+    ) -> Refusable<User> {
+        self.command(SignUp { user, name, password, now }).await
     }
 
     async fn password(&self, user: UserId) -> Result<Option<PasswordHash>, StoreError> {
@@ -27,6 +33,10 @@ impl Accounts for SqliteStore {
 
     async fn set_password(&self, change: PasswordChange) -> Refusable<Committed<Vec<Device>>> {
         self.command(SetPassword(change)).await
+    }
+
+    async fn renew_password(&self, user: UserId, old: PasswordHash, new: PasswordHash) -> Result<bool, StoreError> {
+        self.command(RenewPassword { user, old, new }).await
     }
 
     async fn sign_in(&self, sign_in: SignIn) -> Refusable<Committed<Device>> {

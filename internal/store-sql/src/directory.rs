@@ -27,6 +27,16 @@ static GONE: LazyLock<RowsSql> = LazyLock::new(|| {
     )
 });
 
+static STRAYS: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        3,
+        "WITH want (i, device, conversation) AS (VALUES {rows}) \
+         SELECT w.i FROM want w CROSS JOIN devices d ON d.id = w.device AND d.removed_at IS NULL \
+         WHERE NOT EXISTS (SELECT 1 FROM members m INDEXED BY members_by_user \
+           WHERE m.user = d.user AND m.conversation = w.conversation AND m.left_seq IS NULL)",
+    )
+});
+
 type Refusable<T> = Result<Result<T, DirectoryRefusal>, StoreError>;
 
 /// The members of now: those who joined at the same head stand in the order of their ids.
@@ -79,6 +89,24 @@ impl Directory for SqliteStore {
         };
         self.readers().fetch_many("gone", &GONE, &devices, bind, take).await?;
         Ok(devices.into_iter().zip(gone).filter_map(|(device, gone)| gone.then_some(device)).collect())
+    }
+
+    async fn strays(
+        &self,
+        places: Vec<(DeviceId, ConversationId)>,
+    ) -> Result<Vec<(DeviceId, ConversationId)>, StoreError> {
+        let mut strays = vec![false; places.len()];
+        let bind = |values: &mut Values, index: usize, (device, conversation): &(DeviceId, ConversationId)| {
+            values.int(index as u64).blob(device.as_bytes()).blob(conversation.as_bytes());
+        };
+        let take = |row: &SqliteRow| {
+            if let Some(stray) = strays.get_mut(Columns::of(row).index()?) {
+                *stray = true;
+            }
+            Ok(())
+        };
+        self.readers().fetch_many("strays", &STRAYS, &places, bind, take).await?;
+        Ok(places.into_iter().zip(strays).filter_map(|(place, stray)| stray.then_some(place)).collect())
     }
 
     async fn connect_device(

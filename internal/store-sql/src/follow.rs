@@ -4,7 +4,7 @@ use crate::pack::Packed;
 use crate::read::Readers;
 use crate::row::Columns;
 use crate::sql::{RowsSql, Values};
-use lockstep_model::{Bounds, ConversationId, DeviceId, Interval, Intervals, Seq, UnixMs, UserId, limits};
+use lockstep_model::{Bounds, ConversationId, DeviceId, Interval, Intervals, Seq, UnixMs, UserId};
 use lockstep_ports::{ENDED_STAYS_MAX, Followed, StoreError};
 use sqlx::sqlite::SqliteRow;
 use std::cmp::Reverse;
@@ -74,6 +74,7 @@ struct Stay {
 pub(crate) async fn followed(
     readers: Arc<Readers>,
     devices: Vec<(UserId, DeviceId)>,
+    receipts_members_max: u64,
 ) -> Result<Vec<Vec<Followed>>, StoreError> {
     let mut answers: Vec<Vec<Followed>> = vec![vec![]; devices.len()];
     readers
@@ -87,7 +88,7 @@ pub(crate) async fn followed(
             |row| {
                 let mut columns = Columns::of(row);
                 if let Some(answer) = answers.get_mut(columns.index()?) {
-                    *answer = merged(stays(columns.optional_blob()?.unwrap_or_default())?);
+                    *answer = merged(stays(columns.optional_blob()?.unwrap_or_default(), receipts_members_max)?);
                 }
                 Ok(())
             },
@@ -102,6 +103,7 @@ pub(crate) async fn followed_in(
     user: &UserId,
     device: DeviceId,
     conversations: &[ConversationId],
+    receipts_members_max: u64,
 ) -> Result<Vec<Followed>, StoreError> {
     let mut found = Vec::new();
     let bind = |values: &mut Values, index: usize, conversation: &ConversationId| {
@@ -110,14 +112,14 @@ pub(crate) async fn followed_in(
     let take = |row: &SqliteRow| {
         let mut columns = Columns::of(row);
         columns.index()?;
-        found.extend(merged(stays(columns.optional_blob()?.unwrap_or_default())?));
+        found.extend(merged(stays(columns.optional_blob()?.unwrap_or_default(), receipts_members_max)?));
         Ok(())
     };
     readers.fetch_many("followed_in", &FOLLOWED_IN, conversations, bind, take).await?;
     Ok(found)
 }
 
-fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
+fn stays(packed: &[u8], receipts_members_max: u64) -> Result<Vec<Stay>, sqlx::Error> {
     let mut packed = Packed::new(packed);
     let mut stays = Vec::new();
     while !packed.is_empty() {
@@ -126,7 +128,7 @@ fn stays(packed: &[u8]) -> Result<Vec<Stay>, sqlx::Error> {
         let active_at = UnixMs::new(packed.int()?);
         let feed = packed.int()? == 1;
         let blocked = packed.int()? == 1;
-        let tells_receipts = packed.int()? <= limits::RECEIPTS_MEMBERS_MAX && !feed && !blocked;
+        let tells_receipts = packed.int()? <= receipts_members_max && !feed && !blocked;
         let cursor = packed.optional_int()?.map(Seq::new);
         let interval = Interval {
             joined_seq: Seq::new(packed.int()?),

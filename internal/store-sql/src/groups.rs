@@ -48,7 +48,7 @@ impl Groups for SqliteStore {
         device: DeviceId,
         conversations: Vec<ConversationId>,
     ) -> Result<Vec<Followed>, StoreError> {
-        follow::followed_in(self.readers(), &user, device, &conversations).await
+        follow::followed_in(self.readers(), &user, device, &conversations, self.receipts_members_max()).await
     }
 
     async fn change_details(&self, actor: Actor, change: DetailsChange) -> Refusable<Conversation> {

@@ -17,6 +17,8 @@ pub struct SqliteOptions {
     pub group_members_max: u32,
     /// Members of one room; one more is refused.
     pub room_members_max: u32,
+    /// Members up to which [receipts are told](lockstep_ports::Followed::tells_receipts) in a conversation.
+    pub receipts_members_max: u32,
     /// Moved heads that are remembered for [`moved_since`](lockstep_ports::MessageLog::moved_since), 24 bytes each; older
     /// marks get `None`.
     pub moved_heads_max: usize,
@@ -37,6 +39,7 @@ impl Default for SqliteOptions {
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX as u32,
             group_members_max: limits::GROUP_MEMBERS_MAX as u32,
             room_members_max: limits::ROOM_MEMBERS_MAX as u32,
+            receipts_members_max: limits::RECEIPTS_MEMBERS_MAX as u32,
             moved_heads_max: 256 * 1024,
             checkpoint_pages: 8_192,
             database_bytes_max: None,

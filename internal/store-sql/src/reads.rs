@@ -176,7 +176,7 @@ impl Reads for SqliteStore {
         const FIND: &str =
             "SELECT 1 FROM conversations WHERE id = ? AND member_count <= ? AND kind <> 'feed' AND blocked = 0";
         let mut values = Values::new();
-        values.blob(conversation.as_bytes()).int(limits::RECEIPTS_MEMBERS_MAX);
+        values.blob(conversation.as_bytes()).int(self.receipts_members_max());
         Ok(!self.ask("tells_receipts", FIND, &mut values, |_| Ok(())).await?.is_empty())
     }
 

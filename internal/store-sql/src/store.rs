@@ -34,6 +34,7 @@ struct Inner {
     counters: Arc<Counters>,
     heads: Arc<MovedHeads>,
     health: Arc<Health>,
+    receipts_members_max: u64,
     /// The write task; absent once it has ended.
     task: Mutex<Option<JoinHandle<()>>>,
 }
@@ -58,6 +59,7 @@ impl SqliteStore {
         let counters = Arc::new(Counters::default());
         let heads = Arc::new(MovedHeads::new(options.moved_heads_max));
         let health = Arc::new(health);
+        let receipts_members_max = options.receipts_members_max.into();
         // Full: callers wait in front of it.
         let (queue, waiting) = mpsc::channel(options.commands_waiting_max);
         let writer = Writer {
@@ -73,9 +75,21 @@ impl SqliteStore {
         };
         let task = Mutex::new(Some(tokio::spawn(writer.run())));
         let readers = Arc::new(Readers::new(readers, counters.clone()));
-        let follow = Gathered::start("followed", readers.clone(), follow::followed);
+        let followed = move |readers, devices| follow::followed(readers, devices, receipts_members_max);
+        let follow = Gathered::start("followed", readers.clone(), followed);
         let offset_changes = Gathered::start("changed_since", readers.clone(), offsets::changed_since);
-        Ok(Self(Arc::new(Inner { epoch, queue, readers, follow, offset_changes, counters, heads, health, task })))
+        Ok(Self(Arc::new(Inner {
+            epoch,
+            queue,
+            readers,
+            follow,
+            offset_changes,
+            counters,
+            heads,
+            health,
+            receipts_members_max,
+            task,
+        })))
     }
 
     /// Closes the store for all its handles, in order: takes no more commands, finishes those that wait, lets the
@@ -127,6 +141,11 @@ impl SqliteStore {
 
     pub(crate) fn readers(&self) -> &Readers {
         &self.0.readers
+    }
+
+    /// Members up to which receipts are told.
+    pub(crate) fn receipts_members_max(&self) -> u64 {
+        self.0.receipts_members_max
     }
 
     pub(crate) fn follow(&self) -> &Gathered<(UserId, DeviceId), Vec<Followed>> {

@@ -104,6 +104,41 @@ async fn a_recalled_message_is_not_in_the_tables_any_more() {
     assert_eq!(count(&mut tables, "SELECT count(*) FROM entries WHERE body LIKE '%secret%'").await, 0);
 }
 
+/// What is known of edits goes with them, not with their message.
+#[tokio::test]
+async fn edits_are_known_until_they_go() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = open(folder.path()).await;
+    let (alice, ben) = (author(&store, "alice").await, author(&store, "ben").await);
+    let conversation = group(&store, &[&alice, &ben]).await;
+    let edit = || of_kind(&alice, conversation, Kind::Edit, Body::edit(Seq::new(1), &Body::text("secret")));
+    let recall = |by: &Member| of_kind(by, conversation, Kind::Recall, Body::recall(Seq::new(1)));
+    let mut batch = vec![message(&alice, conversation, "secret")];
+    batch.extend((0..1_200).map(|_| edit()));
+    store.append(batch).await.expect("append");
+    let mut tables = meddle(folder.path()).await;
+    // More than one step takes.
+    store.raise_floor(conversation, Seq::new(1_102)).await.expect("raise_floor");
+    store.maintain(UnixMs::ZERO).await.expect("maintain");
+    assert_eq!(count(&mut tables, "SELECT count(*) FROM edits").await, 100);
+    // Alice came when the message had been gone for long, and does not see any of the edits.
+    execute(&mut tables, "UPDATE members SET visible_from_seq = 1202 WHERE user = 'alice'").await;
+    let outcome = store.append(vec![recall(&alice)]).await.expect("append").remove(0);
+    assert_eq!(outcome.err(), Some(AppendRefusal::NoSuchTarget));
+    execute(&mut tables, "UPDATE members SET visible_from_seq = 1201 WHERE user = 'alice'").await;
+    // The message and its edits have one author; the owner may recall what others said.
+    execute(&mut tables, "UPDATE members SET role = 'member'").await;
+    let outcome = store.append(vec![recall(&ben)]).await.expect("append").remove(0);
+    assert_eq!(outcome.err(), Some(AppendRefusal::NotYours));
+    execute(&mut tables, "UPDATE members SET role = 'owner' WHERE user = 'ben'").await;
+    store.append(vec![recall(&ben)]).await.expect("append").remove(0).expect("it is recalled");
+    assert_eq!(count(&mut tables, "SELECT count(*) FROM entries WHERE recalled = 1").await, 100);
+    assert_eq!(count(&mut tables, "SELECT count(*) FROM entries WHERE body LIKE '%secret%'").await, 0);
+    store.raise_floor(conversation, Seq::new(1_202)).await.expect("raise_floor");
+    store.maintain(UnixMs::ZERO).await.expect("maintain");
+    assert_eq!(count(&mut tables, "SELECT count(*) FROM edits").await, 0);
+}
+
 /// What a member may not see cannot be reacted to, edited or recalled (I11).
 #[tokio::test]
 async fn only_what_the_author_may_see_is_a_target() {

@@ -45,7 +45,7 @@ fn at(ms: u64) -> UnixMs {
 async fn sign_in(store: &SqliteStore) -> Device {
     let sign_in = SignIn {
         user: UserId::new("ana").expect("an id"),
-        proof: Proof::Issuer { create_user: true },
+        proof: Proof::Issuer { create_user: true, name: None },
         device: DeviceId::generate(),
         again: None,
         name: "phone".into(),

@@ -1,6 +1,6 @@
 //! A device under test: the SDK, whose every step is written down.
 
-use crate::{History, Record};
+use crate::{History, Mark, Record};
 use anyhow::{Context, Result, bail};
 use lockstep_client::{Client, ClientConfig, Event, Events, FixedToken, MemoryStore, Pending, SendError, Sent};
 use lockstep_protocol::{Body, ClientMsgId, ConversationId, Seq, Target};
@@ -106,6 +106,27 @@ impl Sender {
     pub async fn edit(&mut self, conversation: ConversationId, message: Seq, text: &str) -> Result<Outcome> {
         let taken = self.client().await?.edit(conversation, message, &Body::text(text)).await;
         self.outcome(conversation, taken).await
+    }
+
+    /// The latest messages of a conversation that any device got, at most so many.
+    pub fn latest_messages(&self, conversation: ConversationId, count: usize) -> Vec<Seq> {
+        self.record.read(|history| history.latest_messages(conversation).take(count).collect())
+    }
+
+    /// Reacts to a message, or takes that back.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Self::try_send).
+    pub async fn react(&mut self, conversation: ConversationId, target: Seq, key: &str, on: bool) -> Result<Outcome> {
+        let taken = self.client().await?.react(conversation, target, key, on).await;
+        let outcome = self.outcome(conversation, taken).await?;
+        if let Outcome::Sent(sent) = &outcome {
+            let user = self.name.split('/').next().unwrap_or_default().to_owned();
+            let mark = Mark::Reaction { target, key: key.to_owned(), on, user };
+            self.record.write(|history| history.reacted(conversation, sent.seq, mark));
+        }
+        Ok(outcome)
     }
 
     /// Recalls a message of the user.

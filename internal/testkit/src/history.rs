@@ -1,10 +1,12 @@
 //! What was sent and what arrived, written down as it happens.
 
 mod check;
+mod reactions;
 mod recalls;
 mod stays;
 mod verdict;
 
+pub use reactions::Mark;
 pub use recalls::Moment;
 pub use verdict::{Counts, Verdict};
 
@@ -33,6 +35,10 @@ pub struct History {
     /// Messages that the server refused for good.
     refused: BTreeSet<ClientMsgId>,
     recalls: Recalls,
+    /// Messages that devices got.
+    messages: BTreeMap<ConversationId, BTreeSet<Seq>>,
+    /// Those that were acknowledged, by place.
+    reactions: BTreeMap<(ConversationId, Seq), Mark>,
     /// The last place of each conversation that anybody knows of.
     heads: BTreeMap<ConversationId, Seq>,
     acknowledged: usize,
@@ -90,6 +96,8 @@ pub struct Delivery {
     /// The message whose words these are: the entry itself, or what it edits. None if it has no words, or a recall has erased
     /// them.
     pub shows: Option<Seq>,
+    /// What it says about the reactions to a message.
+    pub mark: Option<Mark>,
 }
 
 impl From<&Entry> for Delivery {
@@ -102,6 +110,7 @@ impl From<&Entry> for Delivery {
             client_msg_id: entry.client_msg_id.clone(),
             raw: (entry.sender.as_str() == RAW_SENDER).then(|| entry.body.as_json().to_owned()),
             shows: shows(entry),
+            mark: Mark::of(entry),
         }
     }
 }
@@ -180,6 +189,9 @@ impl History {
         self.recalls.read(device, started, &delivery);
         let (conversation, seq) = (delivery.conversation, delivery.seq);
         rise(&mut self.heads, conversation, seq);
+        if delivery.shows == Some(seq) {
+            self.messages.entry(conversation).or_default().insert(seq);
+        }
         self.received(device, Received::Entry(delivery), conversation, seq);
     }
 
@@ -216,6 +228,11 @@ impl History {
     /// The last place of a conversation that anybody knows of: acknowledged to its sender or delivered to somebody.
     pub fn head(&self, conversation: ConversationId) -> Seq {
         self.heads.get(&conversation).copied().unwrap_or_default()
+    }
+
+    /// The messages of a conversation that devices got, the latest first.
+    pub fn latest_messages(&self, conversation: ConversationId) -> impl Iterator<Item = Seq> {
+        self.messages.get(&conversation).into_iter().flat_map(|seqs| seqs.iter().rev().copied())
     }
 
     /// How often somebody left or was removed from a conversation whose log is written down.

@@ -24,7 +24,7 @@ mod wire;
 
 pub use device::{Device, Outcome, Sender};
 pub use dice::Dice;
-pub use history::{Counts, Delivery, History, Moment, Verdict};
+pub use history::{Counts, Delivery, History, Mark, Moment, Verdict};
 pub use nsqds::{ChannelStats, Nsqds, TopicStats};
 pub use observe::Memory;
 pub use record::Record;

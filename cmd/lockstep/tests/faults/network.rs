@@ -142,7 +142,10 @@ async fn bodies_that_come_byte_by_byte_are_not_waited_for() -> Result<()> {
          Authorization: Bearer {}\r\nIdempotency-Key: slow\r\nContent-Length: 60000\r\n\r\n",
         scene.conversation, scene.ana
     );
+    let before = scene.server.memory()?.peak;
     check_dawdlers(&scene.server, &beginning, Some("\"code\":\"request_timeout\"")).await?;
+    let grown = scene.server.memory()?.peak.saturating_sub(before);
+    ensure!(grown < 64 * MIB, "the server grew by {} MiB for bodies that do not come", grown / MIB);
     ensure!(scene.history().await? == Some(vec![]), "something of it was stored");
     Ok(())
 }

@@ -4,7 +4,8 @@
 //!
 //! Three more conversations are restless: users join or are invited, and leave or are removed. Their devices have what lies
 //! within the stays of the user, and nothing else. Senders edit and recall some of their messages: whoever begins to read
-//! after a recall does not see the words any more, be it by a page of history or on a device that is new.
+//! after a recall does not see the words any more, be it by a page of history or on a device that is new. All react to messages and
+//! take that back: in the end every device shows the same reactions to each message.
 //!
 //! With everything inside the server, and on two real nsqds, which are killed too, while a service publishes raw bodies.
 //!

@@ -70,6 +70,9 @@ pub(crate) async fn run(kills: u64, seed: u64, nsqds: Option<Nsqds>) -> Result<(
     println!(
         "{moves} moves of members, {departures} departures, {refused} refused; {recalls} recalls, {pages} pages read"
     );
+    let (reactions, shown) = crowd.record.read(|history| (history.reaction_count(), history.reactions_shown()));
+    println!("{reactions} reactions placed and taken back, of which {shown} are left");
+    ensure!(reactions > shown && shown > 0, "seed {seed}: {reactions} reactions, of which {shown} are left");
     ensure!(departures > 0 && recalls > 0 && pages > 0, "seed {seed}: nobody left, or nothing was recalled and read");
     // Only sends in flight when their device was replaced may have stayed without an answer that anybody saw.
     ensure!(acknowledged >= surely, "seed {seed}: {acknowledged} were acknowledged of at least {surely}");

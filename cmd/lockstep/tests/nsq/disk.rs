@@ -10,6 +10,8 @@ use tokio::time::{Instant, timeout_at};
 
 const REFUSED: &str = "lockstep_nsq_publishes_total{outcome=\"refused\"}";
 const PUBLISHED: &str = "lockstep_nsq_publishes_total{outcome=\"published\"}";
+/// What the log says of it.
+const TOLD: &str = "nsqd refuses envelopes";
 /// More than fits into what the file system has given to a file already.
 const SENDS_MAX: usize = 1_000;
 /// Conversations that are made until one of them is placed on another nsqd than the first.
@@ -95,6 +97,7 @@ async fn an_nsqd_with_a_full_disk_holds_nothing_up() -> Result<()> {
     }
     ensure!(scene.house.server.metric(REFUSED).await? == 0.0);
 
+    let began = Instant::now();
     scene.disks[full].fill()?;
     let mut sends = 0;
     while scene.house.server.metric(REFUSED).await? == 0.0 {
@@ -109,6 +112,11 @@ async fn an_nsqd_with_a_full_disk_holds_nothing_up() -> Result<()> {
     }
     ensure!(scene.published(full, direct)? == refusing, "that disk is full");
     ensure!(scene.published(1 - full, elsewhere)? == serving + 20, "another nsqd's conversation is harmed");
+    // More than twenty refusals, one line: the next one comes after a minute.
+    scene.house.until_logged(&["WARN", TOLD]).await?;
+    let told = scene.house.server.log()?.lines().filter(|line| line.contains(TOLD)).count();
+    let minutes = began.elapsed().as_secs() as usize / 60;
+    ensure!(told <= 1 + minutes, "told {told} times in {minutes} minutes");
     ensure!(scene.house.server.is_running()? && scene.house.nsqds.nsqd(full).is_running());
 
     scene.disks[full].make_room()?;

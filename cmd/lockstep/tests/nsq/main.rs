@@ -2,8 +2,10 @@
 
 mod disk;
 mod house;
+mod left;
 mod outage;
 mod quiet;
 mod raw;
+mod recall;
 mod removal;
 mod talk;

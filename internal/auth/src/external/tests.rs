@@ -54,6 +54,7 @@ fn settings(key: Key) -> IssuerSettings {
         key,
         leeway: Duration::from_secs(30),
         user_claim: "sub".into(),
+        name_claim: None,
         user_prefix: String::new(),
         create_users: true,
     }
@@ -175,7 +176,11 @@ fn what_a_token_has_to_say() {
         (claim("nbf", json!(1_030)), good.clone()),
         (claim("nbf", json!(1_031)), invalid.clone()),
         (claim("nbf", json!("soon")), invalid.clone()),
-        (claim("iat", json!(1_031)), invalid),
+        (claim("iat", json!(1_030)), good.clone()),
+        (claim("iat", json!(1_030.5)), invalid.clone()),
+        (claim("iat", json!(1_031)), invalid.clone()),
+        (claim("iat", json!("now")), invalid),
+        (claim("iat", Value::Null), good.clone()),
         (claim("nbf", Value::Null), good),
     ];
     for ((header, claims), expected) in cases {
@@ -220,6 +225,88 @@ fn who_the_user_is() {
     });
     let claim = issuers.verify(&signed(&key, Algorithm::ES256, &header, &claims), NOW).unwrap();
     assert_eq!((claim.user.as_str(), claim.create_user), ("corp:ana@id.example", false));
+}
+
+fn later(seconds: f64) -> UnixMs {
+    UnixMs::new(NOW.get() + (seconds * 1_000.0) as u64)
+}
+
+#[test]
+fn keys_of_a_file_that_changes_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((old, old_jwk), (new, new_jwk)) = (key_of(Algorithm::ES256, "1"), key_of(Algorithm::ES256, "2"));
+    let path = file(&folder, "jwks", &set(&[&old_jwk]));
+    let issuers = open(vec![settings(Key::Es256(path.clone()))]);
+    let token =
+        |key: &EncodingKey, kid: &str| signed(key, Algorithm::ES256, &json!({"alg": "ES256", "kid": kid}), &claims());
+    let (by_old, by_new) = (token(&old, "1"), token(&new, "2"));
+    let taken = |at: UnixMs| [&by_old, &by_new].map(|token| issuers.verify(token, at).is_ok());
+    assert_eq!(taken(NOW), [true, false]);
+    // The next one stands beside the first for a while.
+    std::fs::write(&path, set(&[&old_jwk, &new_jwk])).unwrap();
+    assert_eq!(taken(later(1.9)), [true, false], "a flood of tokens does not keep the disk busy");
+    assert_eq!(taken(later(2.0)), [true, true]);
+    // Whatever is wrong with the file, the keys of before stay.
+    let wrong: [&dyn Fn(); 4] = [
+        &|| std::fs::write(&path, &set(&[&old_jwk, &new_jwk])[..100]).unwrap(),
+        &|| std::fs::write(&path, set(&[])).unwrap(),
+        &|| std::fs::remove_file(&path).unwrap(),
+        &|| std::fs::create_dir(&path).unwrap(),
+    ];
+    for (number, break_it) in wrong.into_iter().enumerate() {
+        break_it();
+        assert_eq!(taken(later(4.0 + 2.0 * number as f64)), [true, true], "{number}");
+    }
+    std::fs::remove_dir(&path).unwrap();
+    // By a rename, as it should be done; what is not there any more does not count.
+    std::fs::rename(file(&folder, "next", &set(&[&new_jwk])), &path).unwrap();
+    assert_eq!(taken(later(12.0)), [false, true]);
+    // The same name for another key, of the same size, under a clock that was set back.
+    let (_, mut other) = key_of(Algorithm::ES256, "2");
+    other["kid"] = json!("2");
+    std::fs::write(&path, set(&[&other])).unwrap();
+    assert_eq!(taken(NOW), [false, false]);
+    std::fs::write(&path, set(&[&new_jwk])).unwrap();
+    assert_eq!(taken(later(2.0)), [false, true]);
+}
+
+#[test]
+fn a_secret_that_changes_is_taken_unless_others_can_read_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "secret", &[1; 32]);
+    let issuers = open(vec![settings(Key::Hs256(path.clone()))]);
+    let by = |secret: u8| {
+        let key = EncodingKey::from_secret(&[secret; 32]);
+        signed(&key, Algorithm::HS256, &json!({"alg": "HS256"}), &claims())
+    };
+    let taken = |at: UnixMs| [1, 2].map(|secret| issuers.verify(&by(secret), at).is_ok());
+    assert_eq!(taken(NOW), [true, false]);
+    file(&folder, "secret", &[2; 32]);
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+    assert_eq!(taken(later(2.0)), [true, false]);
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+    assert_eq!(taken(later(4.0)), [false, true]);
+    std::fs::write(&path, "short").unwrap();
+    assert_eq!(taken(later(6.0)), [false, true]);
+}
+
+#[test]
+fn what_people_call_the_user() {
+    let header = json!({"alg": "ES256", "kid": "2"});
+    for (claim, said, expected) in [
+        (None, json!("Ana"), None),
+        (Some("name"), json!("Ana \u{1f980}"), Some("Ana \u{1f980}")),
+        (Some("name"), json!(""), None),
+        (Some("name"), json!(["Ana"]), None),
+        (Some("name"), Value::Null, None),
+        (Some("nickname"), json!("Ana"), None),
+    ] {
+        let (_folder, issuers, key) = two_keys(|settings| settings.name_claim = claim.map(str::to_owned));
+        let mut claims = claims();
+        claims["name"] = said.clone();
+        let found = issuers.verify(&signed(&key, Algorithm::ES256, &header, &claims), NOW).unwrap().name;
+        assert_eq!(found.as_deref(), expected, "{claim:?} {said}");
+    }
 }
 
 #[test]

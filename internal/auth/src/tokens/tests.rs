@@ -45,6 +45,27 @@ fn a_token_says_what_it_was_made_for() {
     }
 }
 
+/// Only `exp` is compared, and without leeway: it is the clock that set it.
+#[test]
+fn a_clock_that_is_set_counts_from_then_on() {
+    let tokens = Tokens::with_key(&key());
+    let issued = tokens.issue(&claim("ana"), Duration::from_secs(900), at(10_000)).token;
+    let cases = [
+        // Set back after it was made: the token is from the future then, and is good for longer.
+        (at(0), true),
+        (at(9_999), true),
+        (at(10_000), true),
+        (UnixMs::new(10_899_999), true),
+        (UnixMs::new(10_900_000), false),
+        (at(86_400), false),
+        (UnixMs::new(u64::MAX), false),
+    ];
+    for (now, good) in cases {
+        let expected = if good { Ok(()) } else { Err(Code::TokenExpired) };
+        assert_eq!(tokens.verify(&issued, now).map(drop), expected, "at {now:?}");
+    }
+}
+
 #[test]
 fn wrong_tokens_are_invalid() {
     let (ours, foreign) = (key(), key());

@@ -4,13 +4,15 @@
 pub(crate) mod proxy;
 
 use lockstep_broker_nsq::{Fleet, Janitor, JanitorSettings, NsqSettings};
-use lockstep_model::{ConversationId, DeviceId, DeviceKind, Epoch, UnixMs, UserId};
+use lockstep_model::{ConversationId, ConversationKind, DeviceId, DeviceKind, Epoch, UnixMs, UserId};
 use lockstep_nsq_client::http::{HttpSettings, NsqdHttp, Stats, StatsQuery};
 use lockstep_nsq_client::{Address, EPHEMERAL_SUFFIX};
 use lockstep_nsq_servers::{NsqLookupd, Nsqd, NsqdOptions};
-use lockstep_ports::{Directory, NewDevice};
+use lockstep_ports::{Directory, NewConversation, NewDevice};
 use lockstep_store_sql::{SqliteOptions, SqliteStore};
 use serde_json::Value;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -56,6 +58,16 @@ impl World {
         let (id, kind, now) = (DeviceId::generate(), DeviceKind::Sub, UnixMs::new(2));
         let new = NewDevice { id, user, name: "a tablet".to_owned(), kind, unfilled: false, now };
         self.directory.create_device(new).await.unwrap().unwrap().value.id
+    }
+
+    /// A conversation that the devices' user is in.
+    pub(crate) async fn conversation(&self) -> ConversationId {
+        let (id, user) = (ConversationId::generate(), UserId::new("ann").unwrap());
+        self.directory.ensure_user(user.clone(), UnixMs::new(1)).await.unwrap();
+        let (kind, now) = (ConversationKind::Group, UnixMs::new(2));
+        let new = NewConversation { id, kind, title: None, members: vec![user], now };
+        self.directory.create_conversation(new).await.unwrap().unwrap();
+        id
     }
 
     pub(crate) async fn remove(&self, device: DeviceId) {
@@ -170,6 +182,16 @@ pub(crate) fn publish(nsqd: &Nsqd, topic: &str) {
 
 pub(crate) fn channel_target(what: &str, topic: &str, channel: &str) -> String {
     format!("/channel/{what}?topic={topic}&channel={}", channel.replace('#', "%23"))
+}
+
+/// Consumes a channel, and takes no message.
+pub(crate) fn consume(world: &World, nsqd: usize, topic: &str, channel: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(world.nsqds[nsqd].tcp_address()).expect("it listens");
+    stream.write_all(format!("  V2SUB {topic} {channel}\n").as_bytes()).expect("it reads");
+    let mut answer = [0; 10];
+    stream.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer[8..], b"OK");
+    stream
 }
 
 /// A conversation's topic.

@@ -1,6 +1,7 @@
 //! Users: they sign up, and change their password.
 
 use super::caller::Caller;
+use super::people::check_name;
 use crate::accounts::Guess;
 use crate::client_address::ClientNetwork;
 use crate::http::{JsonBody, bad_request};
@@ -19,6 +20,10 @@ pub(super) struct SignUpRequest {
     id: UserId,
     #[schema(min_length = 8, max_length = 256)]
     password: String,
+    /// The name of the profile.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 128)]
+    name: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -40,9 +45,10 @@ pub(super) async fn sign_up(
         return Err(Code::SignUpClosed.into());
     }
     let password = new_password("password", request.password)?;
+    check_name(request.name.as_deref())?;
     state.accounts.admit_address(&address)?;
     let hash = PasswordHash(state.accounts.passwords.hash(password).await?);
-    let user = state.engine.sign_up(request.id, hash).await?;
+    let user = state.engine.sign_up(request.id, request.name, hash).await?;
     Ok((StatusCode::CREATED, Json(UserAnswer { id: user.id, created_at: user.created_at })))
 }
 
@@ -63,7 +69,7 @@ pub(super) async fn change_password(
     JsonBody(request): JsonBody<PasswordRequest>,
 ) -> Result<StatusCode, Problem> {
     let new = new_password("new", request.new)?;
-    let old = proven(&state, Guess::SignedIn(&caller.user), request.old).await?;
+    let (_, old) = proven(&state, Guess::SignedIn(&caller.user), request.old).await?;
     let hash = PasswordHash(state.accounts.passwords.hash(new).await?);
     state.engine.set_password(&caller.user, Some(old), hash, Some(caller.id)).await.map_err(refused)?;
     Ok(StatusCode::NO_CONTENT)
@@ -74,16 +80,31 @@ fn new_password(field: &str, text: String) -> Result<Password, Problem> {
     Password::new(text).ok_or_else(|| bad_request(&format!("{field:?} must have {min} to {max} characters")))
 }
 
-/// Checks a user's password. What comes back is the hash that it was compared with.
-pub(super) async fn proven(state: &GatewayState, guess: Guess<'_>, password: String) -> Result<PasswordHash, Problem> {
+/// Checks a user's password. It comes back with the hash that it was compared with.
+pub(super) async fn proven(
+    state: &GatewayState,
+    guess: Guess<'_>,
+    password: String,
+) -> Result<(Password, PasswordHash), Problem> {
     state.accounts.admit_guess(&guess)?;
     // What nobody can have chosen says nothing about the user.
     let password = Password::new(password).ok_or_else(|| refused(Code::WrongCredentials))?;
-    let looked_at = compare(state, guess.user(), password).await;
+    let looked_at = compare(state, guess.user(), password.clone()).await;
     if !matches!(looked_at, Ok(None)) {
         state.accounts.forgive_guess(&guess);
     }
-    looked_at?.ok_or_else(|| refused(Code::WrongCredentials))
+    let hash = looked_at?.ok_or_else(|| refused(Code::WrongCredentials))?;
+    Ok((password, hash))
+}
+
+/// Hashes a password that was proven again if its costs are not those of today any more. If that does not go well now, the
+/// next sign-in does it.
+pub(super) async fn renew(state: &GatewayState, user: &UserId, password: Password, old: &PasswordHash) {
+    let Ok(Some(new)) = state.accounts.passwords.renew(password, &old.0).await else { return };
+    // If the password was changed meanwhile, that one stays.
+    if let Ok(true) = state.engine.renew_password(user, old.clone(), PasswordHash(new)).await {
+        metrics::counter!("lockstep_passwords_renewed_total").increment(1);
+    }
 }
 
 /// The hash of a user's password if this is the one. A failure says nothing about the password.

@@ -157,11 +157,11 @@ pub(super) async fn create(
     Caller(device): Caller,
     JsonBody(request): JsonBody<CreateRequest>,
 ) -> Result<(StatusCode, Json<ConversationAnswer>), Problem> {
-    super::groups::admit(&state, &device)?;
     match request {
         CreateRequest::Group(group) => create_group(&state, &device, group, ConversationKind::Group).await,
         CreateRequest::Room(room) => create_group(&state, &device, room, ConversationKind::Room).await,
         CreateRequest::Direct { user } => {
+            super::groups::admit(&state, &device)?;
             let was_there = direct_exists(&state, &device.user, &user).await?;
             let direct = state.engine.open_direct(&device.user, &user).await?;
             let status = if was_there { StatusCode::OK } else { StatusCode::CREATED };
@@ -177,7 +177,9 @@ async fn create_group(
     request: GroupRequest,
     kind: ConversationKind,
 ) -> Result<(StatusCode, Json<ConversationAnswer>), Problem> {
-    let made = state.engine.create(&device.user, request.draft(kind)?).await?;
+    let draft = request.draft(kind)?;
+    super::groups::admit_naming(state, device, draft.members.len())?;
+    let made = state.engine.create(&device.user, draft).await?;
     Ok((StatusCode::CREATED, Json(ConversationAnswer::new(made, None, Some(Role::Owner), MemberState::default()))))
 }
 

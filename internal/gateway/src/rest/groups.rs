@@ -135,7 +135,7 @@ pub(super) async fn invite(
     if users.len() > limits::GROUP_MEMBERS_MAX {
         return Err(too_many_named("users"));
     }
-    admit(&state, &device)?;
+    admit_naming(&state, &device, users.len())?;
     let added = state.engine.invite(&device.user, conversation, users).await?;
     Ok(Json(InviteAnswer { added }))
 }
@@ -229,8 +229,13 @@ impl<S: Send + Sync> FromRequestParts<S> for PathMember {
 
 /// Each change is an entry of a log: changes share the rate of sends.
 pub(super) fn admit(state: &GatewayState, device: &Device) -> Result<(), Problem> {
-    let now = std::time::Instant::now();
-    state.device_rates().admit(&device.id, now).map_err(|wait| Problem::from(Code::RateLimited).retry_after(wait))
+    admit_naming(state, device, 0)
+}
+
+/// A change that is told to so many users, each by an entry of the user's feed.
+pub(super) fn admit_naming(state: &GatewayState, device: &Device, users: usize) -> Result<(), Problem> {
+    let admitted = state.device_rates().admit_many(&device.id, 1 + users, std::time::Instant::now());
+    admitted.map_err(|wait| Problem::from(Code::RateLimited).retry_after(wait))
 }
 
 fn check_title(title: Option<&str>) -> Result<(), Problem> {

@@ -95,7 +95,7 @@ fn wrong(field: &str, sentence: &str) -> Problem {
     bad_request(&format!("\"{field}\" does not fit: {sentence}"))
 }
 
-fn check_name(name: Option<&str>) -> Result<(), Problem> {
+pub(super) fn check_name(name: Option<&str>) -> Result<(), Problem> {
     let fits = |name: &str| {
         (1..=limits::NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
     };

@@ -61,6 +61,19 @@ impl<K: Eq + Hash + Clone> Rates<K> {
         self.of(key, now).take(now, self.rate.per_second, self.rate.burst)
     }
 
+    /// Lets one pass that counts as so many. It needs room for one alone: what is beyond the burst has to be waited for by those
+    /// after it.
+    ///
+    /// # Errors
+    ///
+    /// How long to wait until the next one may pass.
+    pub(crate) fn admit_many(&self, key: &K, count: usize, now: Instant) -> Result<(), Duration> {
+        let (rate, Rate { per_second, burst }) = (self.of(key, now), self.rate);
+        rate.take(now, per_second, burst)?;
+        // Without a bound on the burst each of the others passes.
+        (1..count).try_for_each(|_| rate.take(now, per_second, u32::MAX))
+    }
+
     /// The rate of one key. It is not forgotten while somebody holds it.
     pub(crate) fn of(&self, key: &K, now: Instant) -> Arc<SendRate> {
         // A panic while the lock was held cannot have left the map half changed.
@@ -121,6 +134,20 @@ mod tests {
             held.take(now, RATE.per_second, RATE.burst).unwrap();
         }
         assert!(rates.admit(&"third", now).is_err(), "what was taken elsewhere counts");
+    }
+
+    #[test]
+    fn one_that_counts_as_many_passes_and_is_waited_for() {
+        let (rates, now) = (Rates::new(RATE), Instant::now());
+        assert_eq!(rates.admit_many(&"one", 2, now), Ok(()));
+        assert_eq!(rates.admit(&"one", now), Ok(()));
+        assert_eq!(rates.admit_many(&"one", 2, now), Err(Duration::from_millis(100)));
+        let later = now + Duration::from_millis(100);
+        assert_eq!(rates.admit_many(&"one", 21, later), Ok(()));
+        assert_eq!(rates.admit(&"one", later), Err(Duration::from_millis(2_100)));
+        assert_eq!(rates.admit(&"one", later + Duration::from_millis(2_100)), Ok(()));
+        assert_eq!(rates.admit_many(&"other", 0, now), Ok(()));
+        assert_eq!(rates.admit_many(&"slow", 1_000, now), Ok(()));
     }
 
     #[test]

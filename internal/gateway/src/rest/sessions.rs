@@ -1,6 +1,6 @@
 //! Sessions of devices: they begin, go on and end.
 
-use super::accounts::{proven, refused};
+use super::accounts::{proven, refused, renew};
 use super::caller::Caller;
 use super::sign_ins::{self, WaitingAnswer};
 use crate::accounts::{Guess, SessionAnswer};
@@ -54,7 +54,8 @@ pub(super) async fn sign_in(
 ) -> Result<Response, Problem> {
     let device = request.device.checked()?;
     state.accounts.admit_address(&address)?;
-    let hash = proven(&state, Guess::Stranger(&request.user), request.password).await?;
+    let (password, hash) = proven(&state, Guess::Stranger(&request.user), request.password).await?;
+    renew(&state, &request.user, password, &hash).await;
     begin(&state, SignInRequest { user: request.user, proof: Proof::Password(hash), device }).await
 }
 
@@ -81,7 +82,7 @@ pub(super) async fn sign_in_external(
     let device = request.device.checked()?;
     state.accounts.admit_address(&address)?;
     let claim = state.accounts.issuers.verify(&request.token, UnixMs::now())?;
-    let proof = Proof::Issuer { create_user: claim.create_user };
+    let proof = Proof::Issuer { create_user: claim.create_user, name: claim.name };
     begin(&state, SignInRequest { user: claim.user, proof, device }).await
 }
 

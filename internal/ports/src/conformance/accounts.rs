@@ -2,8 +2,10 @@
 
 use super::Stores;
 use super::world::{at, nobody};
-use crate::{AccountRefusal, Committed, NEXT_MAX, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn};
-use lockstep_model::{Device, DeviceId, DeviceKind, FeedChange, RefreshHash, TokenGeneration, User, UserId};
+use crate::{AccountRefusal, Committed, NEXT_MAX, PasswordHash, Proof, Rotated, Rotation, SignIn};
+use lockstep_model::{
+    Device, DeviceId, DeviceKind, Entry, FeedChange, ProfileChange, RefreshHash, TokenGeneration, User, UserId,
+};
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::task::JoinSet;
 
@@ -19,10 +21,9 @@ pub(super) async fn accounts(stores: &Stores) {
     next_tokens_are_bounded(stores).await;
     signing_out(stores).await;
     signing_out_everywhere(stores).await;
-    changing_the_password(stores).await;
 }
 
-fn hash(text: &str) -> PasswordHash {
+pub(super) fn hash(text: &str) -> PasswordHash {
     PasswordHash(format!("$argon2id${text}"))
 }
 
@@ -35,11 +36,11 @@ fn token() -> RefreshHash {
     RefreshHash(bytes)
 }
 
-async fn make(stores: &Stores) -> User {
-    stores.directory.sign_up(nobody(), hash("one"), at(0)).await.expect("sign_up").expect("it is free")
+pub(super) async fn make(stores: &Stores) -> User {
+    stores.directory.sign_up(nobody(), None, hash("one"), at(0)).await.expect("sign_up").expect("it is free")
 }
 
-fn sign_in(user: &UserId) -> SignIn {
+pub(super) fn sign_in(user: &UserId) -> SignIn {
     SignIn {
         user: user.clone(),
         proof: Proof::Password(hash("one")),
@@ -55,18 +56,18 @@ fn sign_in(user: &UserId) -> SignIn {
     }
 }
 
-async fn signed_in(stores: &Stores, sign_in: SignIn) -> Result<Committed<Device>, AccountRefusal> {
+pub(super) async fn signed_in(stores: &Stores, sign_in: SignIn) -> Result<Committed<Device>, AccountRefusal> {
     stores.directory.sign_in(sign_in).await.expect("sign_in")
 }
 
 /// A device of the user, and its refresh token.
-async fn device(stores: &Stores, user: &UserId) -> (Device, RefreshHash) {
+pub(super) async fn device(stores: &Stores, user: &UserId) -> (Device, RefreshHash) {
     let sign_in = sign_in(user);
     let refresh = sign_in.refresh;
     (signed_in(stores, sign_in).await.expect("it may").value, refresh)
 }
 
-async fn found(stores: &Stores, device: DeviceId) -> Device {
+pub(super) async fn found(stores: &Stores, device: DeviceId) -> Device {
     stores.directory.device(device).await.expect("device").expect("it is there")
 }
 
@@ -107,7 +108,7 @@ async fn signing_up(stores: &Stores) {
         let (stores, id) = (stores.clone(), id.clone());
         tasks.spawn(async move {
             let password = hash(&number.to_string());
-            let made = stores.directory.sign_up(id, password.clone(), at(0)).await.expect("sign_up");
+            let made = stores.directory.sign_up(id, None, password.clone(), at(0)).await.expect("sign_up");
             made.map(|user| (user, password))
         });
     }
@@ -118,8 +119,27 @@ async fn signing_up(stores: &Stores) {
     assert_eq!(stores.directory.password(id).await.expect("password"), Some(password));
     let without = stores.make_user().await.id;
     assert_eq!(stores.directory.password(without.clone()).await.expect("password"), None);
-    let again = stores.directory.sign_up(without, hash("x"), at(0)).await.expect("sign_up");
+    let again = stores.directory.sign_up(without, None, hash("x"), at(0)).await.expect("sign_up");
     assert_eq!(again, Err(AccountRefusal::Taken), "a user without a password is there too");
+    let named = stores.directory.sign_up(nobody(), Some("Ana \u{1f980}".into()), hash("one"), at(0)).await;
+    let named = named.expect("sign_up").expect("it is free");
+    assert_eq!(name_of(stores, &named.id).await.as_deref(), Some("Ana \u{1f980}"));
+    assert_eq!(types_of(&stores.range(named.feed, 1, 10).await), ["profile_changed"]);
+    let taken = stores.directory.sign_up(named.id.clone(), Some("Eve".into()), hash("two"), at(1)).await;
+    assert_eq!(taken.expect("sign_up"), Err(AccountRefusal::Taken));
+    assert_eq!(name_of(stores, &named.id).await.as_deref(), Some("Ana \u{1f980}"), "nothing was changed");
+}
+
+async fn name_of(stores: &Stores, user: &UserId) -> Option<String> {
+    let profiles = stores.directory.profiles(vec![user.clone()]).await.expect("profiles");
+    profiles.into_iter().next().expect("the user is there").name
+}
+
+fn types_of(entries: &[Entry]) -> Vec<&'static str> {
+    let known = ["profile_changed", "device_linked"];
+    let is = |entry: &Entry, kind: &str| entry.body.as_json().contains(&format!("\"{kind}\""));
+    let kind = |entry| known.into_iter().find(|kind| is(entry, kind)).expect("it is one of these");
+    entries.iter().map(kind).collect()
 }
 
 async fn signing_in_by_a_password(stores: &Stores) {
@@ -143,13 +163,48 @@ async fn signing_in_by_a_password(stores: &Stores) {
 
 async fn signing_in_by_an_issuer(stores: &Stores) {
     let user = nobody();
-    let by = |create_user| SignIn { proof: Proof::Issuer { create_user }, ..sign_in(&user) };
+    let by = |create_user| SignIn { proof: Proof::Issuer { create_user, name: None }, ..sign_in(&user) };
     assert_eq!(signed_in(stores, by(false)).await, Err(AccountRefusal::NoSuchUser));
     assert_eq!(stores.directory.user(user.clone()).await.expect("user"), None);
     let device = signed_in(stores, by(true)).await.expect("it may").value;
     assert_eq!(device.user, user);
     assert!(signed_in(stores, by(false)).await.is_ok());
     assert_eq!(stores.directory.password(user).await.expect("password"), None);
+    what_an_issuer_calls_a_user(stores).await;
+}
+
+/// It becomes the name of one who has none and never had a device, whoever made the user.
+async fn what_an_issuer_calls_a_user(stores: &Stores) {
+    let by = |user: &UserId, name: &str| {
+        let proof = Proof::Issuer { create_user: true, name: Some(name.into()) };
+        SignIn { proof, ..sign_in(user) }
+    };
+    let new = by(&nobody(), "Ana");
+    let done = signed_in(stores, new.clone()).await.expect("it may");
+    assert_eq!(types_of(&done.entries), ["profile_changed", "device_linked"]);
+    assert_eq!(name_of(stores, &new.user).await.as_deref(), Some("Ana"));
+    // Given again, and with another device, it changes nothing.
+    let again = SignIn { proof: by(&new.user, "Eve").proof, ..new.clone() };
+    assert_eq!(signed_in(stores, again).await.map(|done| done.entries), Ok(vec![]));
+    let other = signed_in(stores, by(&new.user, "Eve")).await.expect("it may");
+    assert_eq!(types_of(&other.entries), ["device_linked"]);
+    assert_eq!(name_of(stores, &new.user).await.as_deref(), Some("Ana"));
+    // Nor does it come back once the user has taken it away, even if no device is there any more.
+    let removed = ProfileChange { name: Some(None), ..ProfileChange::default() };
+    let changed = stores.directory.change_profile(new.user.clone(), removed, at(2)).await;
+    changed.expect("change_profile").expect("the user is there");
+    for device in [done.value.id, other.value.id] {
+        stores.directory.remove_device(device, at(3)).await.expect("remove_device").expect("it is there");
+    }
+    signed_in(stores, by(&new.user, "Eve")).await.expect("it may");
+    assert_eq!(name_of(stores, &new.user).await, None);
+    // One whom somebody made before gets it, and one with a name keeps that.
+    let made = stores.make_user().await.id;
+    signed_in(stores, by(&made, "Ben")).await.expect("it may");
+    let named = stores.directory.sign_up(nobody(), Some("Cem".into()), hash("one"), at(0)).await;
+    let named = named.expect("sign_up").expect("it is free").id;
+    signed_in(stores, by(&named, "Eve")).await.expect("it may");
+    assert_eq!((name_of(stores, &made).await, name_of(stores, &named).await), (Some("Ben".into()), Some("Cem".into())));
 }
 
 async fn signing_in_again(stores: &Stores) {
@@ -333,31 +388,4 @@ async fn signing_out_everywhere(stores: &Stores) {
     assert_eq!(found(stores, kept.id).await, kept);
     let nobody = stores.directory.sign_out_all(nobody(), None, at(20)).await.expect("sign_out_all");
     assert_eq!(nobody, Committed { value: vec![], entries: vec![] });
-}
-
-async fn changing_the_password(stores: &Stores) {
-    let user = make(stores).await;
-    let (kept, other) = (device(stores, &user.id).await.0, device(stores, &user.id).await.0);
-    let change = |old: Option<&str>, new: &str, user: &UserId| PasswordChange {
-        user: user.clone(),
-        old: old.map(hash),
-        new: hash(new),
-        keep: Some(kept.id),
-        now: at(9),
-    };
-    let set = async |change| stores.directory.set_password(change).await.expect("set_password");
-    let stored = async |user: &UserId| stores.directory.password(user.clone()).await.expect("password");
-    assert_eq!(set(change(Some("two"), "three", &user.id)).await, Err(AccountRefusal::PasswordChanged));
-    assert_eq!(stored(&user.id).await, Some(hash("one")));
-    let done = set(change(Some("one"), "two", &user.id)).await.expect("it may");
-    assert_eq!(done.value.iter().map(|one| (one.id, one.removed_at)).collect::<Vec<_>>(), [(other.id, Some(at(9)))]);
-    assert_eq!((stored(&user.id).await, found(stores, kept.id).await), (Some(hash("two")), kept.clone()));
-    // A sign-in whose password was proven before the change comes too late.
-    assert_eq!(signed_in(stores, sign_in(&user.id)).await, Err(AccountRefusal::PasswordChanged));
-    assert_eq!(set(change(None, "x", &nobody())).await, Err(AccountRefusal::NoSuchUser));
-    // A first password signs nobody out.
-    let without = stores.make_author().await;
-    let first = set(change(None, "first", &without.user)).await.expect("it may");
-    assert_eq!((first.value, stored(&without.user).await), (vec![], Some(hash("first"))));
-    assert_eq!(found(stores, without.device).await.signed_out_at, None);
 }

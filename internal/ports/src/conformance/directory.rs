@@ -2,7 +2,7 @@
 
 use super::Stores;
 use super::world::{at, nobody, seq};
-use crate::{CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
+use crate::{Actor, CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
     Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
     Intervals, Kind, Member, MemberState, Role, Sender, TokenGeneration, UnixMs, User, UserId,
@@ -17,6 +17,7 @@ pub async fn directory(stores: &Stores) {
     connecting_and_generations(stores).await;
     removal(stores).await;
     which_devices_are_gone(stores).await;
+    which_devices_are_strays(stores).await;
     groups(stores).await;
     a_direct_conversation_is_made_once(stores).await;
     the_limit_of_conversations(stores).await;
@@ -29,6 +30,7 @@ pub async fn directory(stores: &Stores) {
     super::people::people(stores).await;
     super::reads::reads(stores).await;
     super::accounts::accounts(stores).await;
+    super::passwords::passwords(stores).await;
     super::groups::groups(stores).await;
 }
 
@@ -187,6 +189,21 @@ async fn which_devices_are_gone(stores: &Stores) {
     asked.insert(300, there);
     asked.push(there);
     assert_eq!(gone(asked).await, many);
+}
+
+async fn which_devices_are_strays(stores: &Stores) {
+    let (owner, user) = (stores.make_author().await, stores.make_user().await);
+    let (there, removed) = (stores.make_device(&user.id).await.id, stores.make_device(&user.id).await.id);
+    stores.directory.remove_device(removed, at(50)).await.expect("remove_device").expect("it is there");
+    let strays = async |places| stores.directory.strays(places).await.expect("strays");
+    assert_eq!(strays(vec![]).await, []);
+    let group = stores.make_group(&[&owner.user, &user.id], at(0)).await.id;
+    let (others, nowhere) = (stores.make_group(&[&owner.user], at(0)).await.id, ConversationId::generate());
+    let everywhere = [(there, group), (there, user.feed), (there, others), (removed, others), (there, nowhere)];
+    assert_eq!(strays(everywhere.to_vec()).await, [(there, others), (there, nowhere)], "in the order asked");
+    let actor = Actor { user: user.id.clone(), conversation: group, now: at(60) };
+    stores.directory.leave(actor).await.expect("leave").expect("a member may");
+    assert_eq!(strays(everywhere.to_vec()).await, [(there, group), (there, others), (there, nowhere)]);
 }
 
 async fn cursor(stores: &Stores, user: &UserId, device: DeviceId, conversation: ConversationId) -> Option<u64> {

@@ -11,6 +11,7 @@ pub async fn messages(stores: &Stores) {
     what_may_be_said_about_a_message(stores).await;
     what_is_no_message_is_no_target(stores).await;
     a_recall_erases(stores).await;
+    a_recall_reaches_the_edits_of_what_is_gone(stores).await;
     a_batch_about_itself(stores).await;
     resends_are_answered_whatever_happened_since(stores).await;
     services_edit_their_own(stores).await;
@@ -100,7 +101,7 @@ async fn what_is_no_message_is_no_target(stores: &Stores) {
         react(&author, elsewhere, 2, true),
         react(&author, group, 1, true),
         edit(&author, group, 1, "x"),
-        recall(&author, group, 1),
+        recall(&other, elsewhere, 1),
     ] {
         assert_eq!(refused(&stores.append_one(append).await), Some(AppendRefusal::NoSuchTarget));
     }
@@ -128,6 +129,49 @@ async fn a_recall_erases(stores: &Stores) {
     expected.push(withdrawal);
     assert_eq!(read, expected);
     assert!(!bodies(stores, group).await.concat().contains("secret"));
+}
+
+/// Retention takes a message before its edits, whose bodies say no less.
+async fn a_recall_reaches_the_edits_of_what_is_gone(stores: &Stores) {
+    use AppendRefusal::{NoSuchTarget, NotMember, NotYours, Recalled};
+    let (author, other, stranger, group) = house(stores).await;
+    let before = [
+        message(&author, group, "secret"),
+        message(&author, group, "never edited"),
+        edit(&author, group, 1, "more secret"),
+        edit(&author, group, 1, "most secret"),
+        message(&author, group, "kept"),
+        edit(&author, group, 1, "too secret"),
+        edit(&author, group, 5, "kept too"),
+        react(&other, group, 1, true),
+    ];
+    for append in before {
+        stores.append_one(append).await.expect("stored");
+    }
+    stores.log.raise_floor(group, seq(4)).await.expect("raise_floor");
+    let written = stores.range(group, 1, 10).await;
+    let cases = [
+        (edit(&author, group, 1, "x"), Some(NoSuchTarget)),
+        (react(&author, group, 1, true), Some(NoSuchTarget)),
+        (recall(&author, group, 2), Some(NoSuchTarget)),
+        (recall(&author, group, 3), Some(NoSuchTarget)),
+        (recall(&other, group, 1), Some(NotYours)),
+        (recall(&stranger, group, 1), Some(NotMember)),
+        (recall(&author, group, 1), None),
+        (recall(&author, group, 1), Some(Recalled)),
+    ];
+    for (append, expected) in cases {
+        assert_eq!(refused(&stores.append_one(append).await), expected);
+    }
+    let mut expected = written;
+    expected[0].body = Body::recalled();
+    expected[2].body = Body::recalled();
+    assert_eq!(stores.range(group, 4, 5).await, expected);
+    // Where nothing of it is left there is nothing to erase.
+    stores.log.raise_floor(group, seq(7)).await.expect("raise_floor");
+    assert_eq!(refused(&stores.append_one(recall(&author, group, 1)).await), Some(NoSuchTarget));
+    assert_eq!(refused(&stores.append_one(recall(&author, group, 5)).await), None);
+    assert!(!bodies(stores, group).await.concat().contains("kept"));
 }
 
 /// Rows of one batch count as if one came after the other.

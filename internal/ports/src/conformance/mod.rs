@@ -10,6 +10,7 @@ mod groups;
 mod message_log;
 mod messages;
 mod offsets;
+mod passwords;
 mod people;
 mod reads;
 mod services;

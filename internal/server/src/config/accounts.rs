@@ -90,6 +90,9 @@ pub struct IssuerConfig {
     /// The claim that names the user.
     #[serde(default = "default_user_claim")]
     pub user_claim: String,
+    /// The claim that becomes the name of a user who signs in for the first time and has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_claim: Option<String>,
     /// Put in front of what stands there.
     #[serde(default)]
     pub user_prefix: String,
@@ -196,7 +199,8 @@ impl AccountsConfig {
 impl IssuerConfig {
     fn is_right(&self) -> bool {
         let texts = [&self.issuer, &self.audience, &self.user_claim];
-        let are_texts = texts.into_iter().all(|text| (1..=TEXT_CHARS_MAX).contains(&text.chars().count()));
+        let are_texts =
+            texts.into_iter().chain(&self.name_claim).all(|text| (1..=TEXT_CHARS_MAX).contains(&text.chars().count()));
         are_texts && self.leeway_s <= LEEWAY_S_MAX && self.settings().is_some()
     }
 
@@ -215,6 +219,7 @@ impl IssuerConfig {
             key,
             leeway: Duration::from_secs(self.leeway_s),
             user_claim: self.user_claim.clone(),
+            name_claim: self.name_claim.clone(),
             user_prefix: self.user_prefix.clone(),
             create_users: self.create_users,
         })

@@ -90,6 +90,10 @@ limits! {
     group_members_max = 1_000, 1..=100_000;
     /// Members of one room. One more is refused with `too_many_members`.
     room_members_max = 100_000, 1..=1_000_000;
+    /// How long receipts gather: at most one frame tells a conversation's in this time.
+    receipts_gather_ms = 200, 10..=60_000;
+    /// Most members of a conversation in which receipts are told to live devices. In larger ones they are asked for.
+    receipts_members_max = 32, 0..=256;
     /// Live entries and signals that wait for one connection. More make it read the log.
     mailbox_max = 1_024, 16..=1_048_576;
     /// Sends that wait for the store. More are answered with `try_again`.

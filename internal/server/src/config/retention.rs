@@ -4,14 +4,18 @@ use lockstep_model::{Retention, RetentionRule};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// A day.
+const PERIOD_MAX_S: u64 = 24 * 60 * 60;
 /// A hundred years.
 const AGE_MAX_S: u64 = 100 * 365 * 24 * 60 * 60;
 const COUNT_MAX: u64 = 1_000_000_000_000;
 
 /// What is kept, for each kind of conversation. Everything, unless it is set.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionConfig {
+    /// How often conversations are looked through for entries that are kept no longer, in seconds.
+    pub period_s: u64,
     /// Of direct conversations.
     pub direct: RetentionRuleConfig,
     /// Of groups.
@@ -34,12 +38,20 @@ pub struct RetentionRuleConfig {
     pub count_max: Option<u64>,
 }
 
+impl Default for RetentionConfig {
+    fn default() -> Self {
+        let [direct, group, room, feed] = Default::default();
+        Self { period_s: 600, direct, group, room, feed }
+    }
+}
+
 impl RetentionConfig {
     /// Keys whose values the types leave open, and whether they are right.
-    pub(super) fn checks(&self) -> [(&'static str, bool); 8] {
+    pub(super) fn checks(&self) -> [(&'static str, bool); 9] {
         let age = |rule: &RetentionRuleConfig| rule.age_max_s.is_none_or(|age| (60..=AGE_MAX_S).contains(&age));
         let count = |rule: &RetentionRuleConfig| rule.count_max.is_none_or(|count| (1..=COUNT_MAX).contains(&count));
         [
+            ("retention.period_s", (1..=PERIOD_MAX_S).contains(&self.period_s)),
             ("retention.direct.age_max_s", age(&self.direct)),
             ("retention.direct.count_max", count(&self.direct)),
             ("retention.group.age_max_s", age(&self.group)),
@@ -53,12 +65,20 @@ impl RetentionConfig {
 
     /// What each of those keys has to be, as the end of a sentence.
     pub(super) fn requirement(key: &str) -> Option<String> {
+        if key == "retention.period_s" {
+            return Some(format!("a whole number from 1 to {PERIOD_MAX_S}"));
+        }
         let (_kind, name) = key.strip_prefix("retention.")?.split_once('.')?;
         match name {
             "age_max_s" => Some(format!("a whole number from 60 to {AGE_MAX_S}")),
             "count_max" => Some(format!("a whole number from 1 to {COUNT_MAX}")),
             _ => None,
         }
+    }
+
+    /// How often conversations are looked through.
+    pub(crate) fn period(&self) -> Duration {
+        Duration::from_secs(self.period_s)
     }
 
     /// The rules as the engine takes them.

@@ -64,6 +64,7 @@ fn retention_is_set_for_each_kind() {
 fn the_printed_configuration_gives_the_same_again() {
     let mut config = Config { data: "a \"folder\"".into(), ..Config::default() };
     config.limits.stop_timeout_ms = 100;
+    config.retention.period_s = 60;
     config.retention.room.count_max = Some(1_000);
     config.retention.direct.age_max_s = Some(60);
     assert_eq!(file(&config.to_toml()).load(), Ok(config));
@@ -131,10 +132,11 @@ fn who_may_sign_up_and_whose_word_counts() {
     }
     let set = "[accounts]\nnew_main = 'confirm'\n\
         [[accounts.issuers]]\nissuer = 'https://id.example'\naudience = 'chat'\nalgorithm = 'ES256'\njwks_file = 'keys.json'\n\
-        [[accounts.issuers]]\nissuer = 'other'\naudience = 'chat'\nalgorithm = 'HS256'\nsecret_file = 'secret'\nleeway_s = 60\n";
+        [[accounts.issuers]]\nissuer = 'other'\naudience = 'chat'\nalgorithm = 'HS256'\nsecret_file = 'secret'\nleeway_s = 60\nname_claim = 'name'\n";
     let config = file(set).load().unwrap();
     let [first, second] = &config.accounts.issuers[..] else { panic!("there are two") };
     assert_eq!((first.algorithm, first.leeway_s, &*first.user_claim), (IssuerAlgorithm::ES256, 30, "sub"));
+    assert_eq!((&first.name_claim, second.name_claim.as_deref()), (&None, Some("name")));
     assert_eq!((second.leeway_s, second.create_users, config.accounts.new_main), (60, true, NewMain::Confirm));
     assert_eq!(file(&config.to_toml()).load(), Ok(config));
     let issuer = |change: &str| {
@@ -144,6 +146,7 @@ fn who_may_sign_up_and_whose_word_counts() {
     let wrong = [
         issuer("leeway_s = 61"),
         issuer("user_claim = ''"),
+        issuer("name_claim = ''"),
         issuer("jwks_file = 'both'"),
         issuer("").replace("HS256", "RS256"),
         issuer("").replace("HS256", "none"),
@@ -211,8 +214,20 @@ fn wrong_configurations_name_key_value_and_fix() {
             "test.toml sets retention.group.age_max_s to 59: it must be a whole number from 60 to 3153600000",
         ),
         (
+            file("[retention]\nperiod_s = 0"),
+            "test.toml sets retention.period_s to 0: it must be a whole number from 1 to 86400",
+        ),
+        (
+            file("[limits]\nreceipts_members_max = 257"),
+            "test.toml sets limits.receipts_members_max to 257: it must be a whole number from 0 to 256",
+        ),
+        (
+            file("[limits]\nreceipts_gather_ms = 9"),
+            "test.toml sets limits.receipts_gather_ms to 9: it must be a whole number from 10 to 60000",
+        ),
+        (
             file("[retention.chat]\ncount_max = 9"),
-            "test.toml sets retention.chat, which is no setting: known here are direct, group, room, feed",
+            "test.toml sets retention.chat, which is no setting: known here are period_s, direct, group, room, feed",
         ),
         (
             environment(&[("LOCKSTEP_RETENTION__FEED__COUNT_MAX", "0")]),

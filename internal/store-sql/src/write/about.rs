@@ -34,6 +34,26 @@ static TARGETS: LazyLock<RowsSql> = LazyLock::new(|| {
     )
 });
 
+/// The messages that recalls are about, where retention has taken the message and some of its edits still stand: these are as
+/// good as the message, whose sender is theirs too. The author has to see one of them.
+static LEFT_EDITS: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        4,
+        "WITH want (i, conversation, target, user) AS (VALUES {rows}) \
+         SELECT w.i, e.sender, e.recalled, \
+           (SELECT m.role FROM members m INDEXED BY members_by_user \
+             WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) \
+         FROM want w \
+         CROSS JOIN conversations c ON c.id = w.conversation AND c.floor > w.target \
+         CROSS JOIN entries e ON e.conversation = w.conversation AND e.seq = \
+           (SELECT min(d.seq) FROM edits d WHERE d.conversation = w.conversation AND d.target = w.target \
+             AND d.seq >= c.floor AND (w.user IS NULL OR \
+               EXISTS (SELECT 1 FROM members m INDEXED BY members_by_user \
+                 WHERE m.user = w.user AND m.conversation = w.conversation \
+                   AND m.visible_from_seq <= d.seq AND (m.left_seq IS NULL OR m.left_seq >= d.seq))))",
+    )
+});
+
 static ADD_EDITS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         3,
@@ -96,22 +116,27 @@ impl Targets {
     /// Finds what the rows are about. Without any that is about something, nothing is asked.
     pub(super) async fn find(work: &mut Work<'_>, rows: &[&AppendRow]) -> Result<Self, sqlx::Error> {
         let about = rows.iter().enumerate().filter_map(|(index, row)| Some((index, *row, row.content()?.target()?)));
-        let about: Vec<(usize, &AppendRow, Seq)> = about.collect();
+        let mut about: Vec<(usize, &AppendRow, Seq)> = about.collect();
         let mut targets = Self { any: !about.is_empty(), ..Self::default() };
         let bind = |values: &mut Values, _: usize, (index, row, target): &(usize, &AppendRow, Seq)| {
             values.int(*index as u64).blob(row.append().conversation.as_bytes()).int(target.get());
             values.optional_text(row.append().author.user().map(UserId::as_str));
         };
-        let take = |row: &SqliteRow| {
-            let mut columns = Columns::of(row);
-            let index = columns.index()?;
-            let (sender, recalled) = (columns.text()?.to_owned(), columns.flag()?);
-            let role = columns.optional_text()?.and_then(Role::from_text);
-            targets.found.insert(index, Target { sender, recalled, role });
-            Ok(())
-        };
-        work.fetch(&TARGETS, &about, bind, take).await?;
+        work.fetch(&TARGETS, &about, bind, |row: &SqliteRow| targets.take(row)).await?;
+        about.retain(|(index, row, _)| {
+            matches!(row.content(), Some(Content::Recall { .. })) && !targets.found.contains_key(index)
+        });
+        work.fetch(&LEFT_EDITS, &about, bind, |row: &SqliteRow| targets.take(row)).await?;
         Ok(targets)
+    }
+
+    fn take(&mut self, row: &SqliteRow) -> Result<(), sqlx::Error> {
+        let mut columns = Columns::of(row);
+        let index = columns.index()?;
+        let (sender, recalled) = (columns.text()?.to_owned(), columns.flag()?);
+        let role = columns.optional_text()?.and_then(Role::from_text);
+        self.found.insert(index, Target { sender, recalled, role });
+        Ok(())
     }
 
     /// Whether a row may be appended to a log that ends at `head`, as far as what it is about goes.

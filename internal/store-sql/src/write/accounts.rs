@@ -2,6 +2,7 @@
 
 use super::devices::{self, FORGET_TOKENS};
 use super::job::Command;
+use super::people;
 use super::sign_outs;
 use super::users;
 use super::work::Work;
@@ -17,12 +18,20 @@ use lockstep_ports::{
 /// [`sign_up`](lockstep_ports::Accounts::sign_up).
 pub(crate) struct SignUp {
     pub(crate) user: UserId,
+    pub(crate) name: Option<String>,
     pub(crate) password: PasswordHash,
     pub(crate) now: UnixMs,
 }
 
 /// [`set_password`](lockstep_ports::Accounts::set_password).
 pub(crate) struct SetPassword(pub(crate) PasswordChange);
+
+/// [`renew_password`](lockstep_ports::Accounts::renew_password).
+pub(crate) struct RenewPassword {
+    pub(crate) user: UserId,
+    pub(crate) old: PasswordHash,
+    pub(crate) new: PasswordHash,
+}
 
 /// [`sign_in`](lockstep_ports::Accounts::sign_in).
 pub(crate) struct SignInDevice(pub(crate) SignIn);
@@ -40,6 +49,12 @@ struct Account {
     has_main: bool,
 }
 
+impl Account {
+    fn has(&self, proven: &PasswordHash) -> bool {
+        self.password.as_ref().is_some_and(|password| password.is_same_password(proven))
+    }
+}
+
 impl Command for SignUp {
     const OPERATION: &'static str = "sign_up";
     type Output = Refusable<User>;
@@ -50,6 +65,9 @@ impl Command for SignUp {
         }
         let user = users::create(work, &self.user, self.now).await?;
         store_password(work, &self.user, &self.password).await?;
+        if let Some(name) = &self.name {
+            people::give_name(work, &self.user, name, self.now).await?;
+        }
         Ok(Ok(user))
     }
 }
@@ -61,7 +79,7 @@ impl Command for SetPassword {
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
         let PasswordChange { user, old, new, keep, now } = &self.0;
         let Some(account) = account(work, user).await? else { return Ok(Err(AccountRefusal::NoSuchUser)) };
-        if old.is_some() && account.password != *old {
+        if old.as_ref().is_some_and(|old| !account.has(old)) {
             return Ok(Err(AccountRefusal::PasswordChanged));
         }
         store_password(work, user, new).await?;
@@ -73,6 +91,18 @@ impl Command for SetPassword {
     }
 }
 
+impl Command for RenewPassword {
+    const OPERATION: &'static str = "renew_password";
+    type Output = bool;
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
+        const RENEW: &str = "UPDATE users SET password_hash = ? WHERE id = ? AND password_hash = ?";
+        let mut values = Values::new();
+        values.text(&self.new.0).text(self.user.as_str()).text(&self.old.0);
+        Ok(sql::execute(work.connection().await?, RENEW, &mut values).await? > 0)
+    }
+}
+
 impl Command for SignInDevice {
     const OPERATION: &'static str = "sign_in";
     type Output = Refusable<Committed<Device>>;
@@ -81,14 +111,14 @@ impl Command for SignInDevice {
         let new = &self.0;
         let account = match (account(work, &new.user).await?, &new.proof) {
             (Some(account), _) => account,
-            (None, Proof::Issuer { create_user: true }) => {
+            (None, Proof::Issuer { create_user: true, .. }) => {
                 users::create(work, &new.user, new.now).await?;
                 Account { password: None, devices: 0, has_main: false }
             }
             (None, _) => return Ok(Err(AccountRefusal::NoSuchUser)),
         };
         if let Proof::Password(proven) = &new.proof
-            && account.password.as_ref() != Some(proven)
+            && !account.has(proven)
         {
             return Ok(Err(AccountRefusal::PasswordChanged));
         }
@@ -195,6 +225,11 @@ async fn create(
     if devices_there >= Device::PER_USER_MAX as u64 {
         return Ok(Err(AccountRefusal::TooManyDevices));
     }
+    // Before the device is there: whoever has had one has had the time to choose.
+    let mut entries = match &new.proof {
+        Proof::Issuer { name: Some(name), .. } => people::give_name(work, &new.user, name, new.now).await?,
+        _ => vec![],
+    };
     let device = Device {
         id: new.device,
         user: new.user.clone(),
@@ -218,7 +253,7 @@ async fn create(
     sql::execute(work.connection().await?, INSERT, &mut values).await?;
     store_token(work, device.id, new.refresh, new.refresh_expires_at).await?;
     let change = FeedChange::DeviceLinked { device: device.id };
-    let entries = devices::tell(work, &device.user, &[change], new.now).await?;
+    entries.extend(devices::tell(work, &device.user, &[change], new.now).await?);
     Ok(Ok(Committed { value: device, entries }))
 }
 

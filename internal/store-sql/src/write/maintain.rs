@@ -77,24 +77,25 @@ async fn purge_tokens(work: &mut Work<'_>, now: UnixMs) -> Result<u64, sqlx::Err
 
 /// Deletes the oldest entries below a conversation's floor and says how many.
 async fn sweep(work: &mut Work<'_>, conversation: ConversationId) -> Result<u64, sqlx::Error> {
-    // What belongs to a message goes before it, so that nothing is left of one that is gone.
-    for leave in [
-        "DELETE FROM mentions WHERE conversation = ?1 AND seq < min( \
-           (SELECT floor FROM conversations WHERE id = ?1), \
-           (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)",
-        "DELETE FROM edits WHERE conversation = ?1 AND target < min( \
-           (SELECT floor FROM conversations WHERE id = ?1), \
-           (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)",
-    ] {
-        let id = conversation.as_bytes();
-        sql::execute(work.connection().await?, leave, Values::new().blob(id).int(STEP_ROWS)).await?;
-    }
     // Seqs have no gaps, so the first one says where a step ends.
-    const DELETE: &str = "DELETE FROM entries WHERE conversation = ?1 AND seq < min( \
-           (SELECT floor FROM conversations WHERE id = ?1), \
-           (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2)";
+    const END: &str = "SELECT min(floor, (SELECT min(seq) FROM entries WHERE conversation = ?1) + ?2) \
+         FROM conversations WHERE id = ?1";
     let id = conversation.as_bytes();
-    let deleted = sql::execute(work.connection().await?, DELETE, Values::new().blob(id).int(STEP_ROWS)).await?;
+    let rows = sql::fetch(work.connection().await?, END, Values::new().blob(id).int(STEP_ROWS)).await?;
+    let end = rows.first().map(|row| Columns::of(row).optional_int()).transpose()?.flatten();
+    // What belongs to an entry goes before it, so that nothing is left of one that is gone. An edit is known for as long as it
+    // stands itself, though its message, which is below it, may be gone: a recall has to find it.
+    const DELETE: [&str; 3] = [
+        "DELETE FROM mentions WHERE conversation = ?1 AND seq < ?2",
+        "DELETE FROM edits WHERE conversation = ?1 AND target < ?2 AND seq < ?2",
+        "DELETE FROM entries WHERE conversation = ?1 AND seq < ?2",
+    ];
+    let mut deleted = 0;
+    for delete in DELETE.into_iter().filter(|_| end.is_some()) {
+        let mut values = Values::new();
+        values.blob(id).int(end.unwrap_or_default());
+        deleted = sql::execute(work.connection().await?, delete, &mut values).await?;
+    }
     if deleted < STEP_ROWS {
         const DONE: &str = "DELETE FROM sweeps WHERE conversation = ?";
         sql::execute(work.connection().await?, DONE, Values::new().blob(id)).await?;

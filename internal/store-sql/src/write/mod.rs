@@ -26,7 +26,7 @@ mod task;
 mod users;
 mod work;
 
-pub(crate) use accounts::{Rotate, SetPassword, SignInDevice, SignUp};
+pub(crate) use accounts::{RenewPassword, Rotate, SetPassword, SignInDevice, SignUp};
 pub(crate) use aliases::{PutAlias, RemoveAlias};
 pub(crate) use append::{AppendRow, Appends};
 pub(crate) use conversations::CreateConversation;

@@ -51,13 +51,14 @@ pub(crate) struct RemoveBlock {
     pub(crate) now: UnixMs,
 }
 
+const PROFILE: &str = concat!("SELECT ", profile_columns!(), " FROM users u WHERE u.id = ?");
+
 impl Command for ChangeProfile {
     const OPERATION: &'static str = "change_profile";
     type Output = Result<Committed<Profile>, PeopleRefusal>;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
-        const FIND: &str = concat!("SELECT ", profile_columns!(), " FROM users u WHERE u.id = ?");
-        let rows = sql::fetch(work.connection().await?, FIND, Values::new().text(self.user.as_str())).await?;
+        let rows = sql::fetch(work.connection().await?, PROFILE, Values::new().text(self.user.as_str())).await?;
         let Some(row) = rows.first() else { return Ok(Err(PeopleRefusal::NoSuchUser)) };
         let before = Columns::of(row).profile()?;
         let ProfileChange { name, avatar, custom } = self.change.clone();
@@ -78,6 +79,25 @@ impl Command for ChangeProfile {
         let entries = tell(work, &self.user, &PersonalChange::Profile(&after), self.now).await?;
         Ok(Ok(Committed { value: after, entries }))
     }
+}
+
+/// Gives a user a name who has none and never had a device.
+pub(super) async fn give_name(
+    work: &mut Work<'_>,
+    user: &UserId,
+    name: &str,
+    now: UnixMs,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    const GIVE: &str = "UPDATE users SET name = ?1 WHERE id = ?2 AND name IS NULL \
+         AND NOT EXISTS (SELECT 1 FROM devices WHERE user = ?2)";
+    let given = sql::execute(work.connection().await?, GIVE, Values::new().text(name).text(user.as_str())).await?;
+    if given == 0 {
+        return Ok(vec![]);
+    }
+    let rows = sql::fetch(work.connection().await?, PROFILE, Values::new().text(user.as_str())).await?;
+    let Some(row) = rows.first() else { return Ok(vec![]) };
+    let profile = Columns::of(row).profile()?;
+    tell(work, user, &PersonalChange::Profile(&profile), now).await
 }
 
 impl Command for PutContact {

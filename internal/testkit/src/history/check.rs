@@ -1,4 +1,4 @@
-//! The judge: I1, I2, I3, I11 and I12 as devices see them.
+//! The judge: I1, I2, I3, I11 and I12 as devices see them, and what they show.
 
 mod visits;
 
@@ -41,6 +41,7 @@ impl History {
         self.check_visits(&holdings, &mut verdict);
         self.check_visited(&mut verdict);
         self.check_recalls(&mut verdict);
+        self.check_reactions(&mut verdict);
         verdict
     }
 

@@ -40,6 +40,9 @@ pub struct Counts {
     pub refused_but_stored: usize,
     /// Words of recalled messages that were read by one who began to read after the recall.
     pub recalled_but_shown: usize,
+    /// Messages of which a device shows other reactions than the log leaves, and reactions that do not stand where they were
+    /// acknowledged.
+    pub reactions_diverged: usize,
 }
 
 impl Counts {
@@ -75,13 +78,13 @@ impl Verdict {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { lost, duplicated, reordered, acked_missing, stored_twice, diverged, foreign, .. } = self;
-        let Self { outside_membership, refused_but_stored, recalled_but_shown, .. } = self;
+        let Self { outside_membership, refused_but_stored, recalled_but_shown, reactions_diverged, .. } = self;
         write!(
             f,
             "{lost} lost, {duplicated} duplicated, {reordered} reordered, {acked_missing} acknowledged but missing, \
              {stored_twice} stored twice, {diverged} diverged, {foreign} foreign, \
              {outside_membership} outside membership, {refused_but_stored} refused but stored, \
-             {recalled_but_shown} recalled but shown"
+             {recalled_but_shown} recalled but shown, {reactions_diverged} reactions diverged"
         )
     }
 }

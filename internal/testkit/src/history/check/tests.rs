@@ -4,6 +4,7 @@ use super::*;
 use crate::Counts;
 use std::collections::BTreeSet;
 
+mod reactions;
 mod visits;
 
 const CONVERSATION: ConversationId = ConversationId::from_bytes([1; 16]);
@@ -29,6 +30,7 @@ fn entry(seq: u64) -> Delivery {
         client_msg_id: Some(msg_id(seq)),
         raw: None,
         shows: Some(Seq::new(seq)),
+        mark: None,
     }
 }
 
