@@ -269,11 +269,5 @@ async fn a_new_sub_device_is_filled_from_the_main_one() -> Result<()> {
     phone.wait_for("is filled from this one").await?;
     phone.wait_for("1 of 1 filled").await?;
     laptop.ask("four", "#4 ana: four").await?;
-    phone.wait_for("#4 ana: four").await?;
-    // Nobody is there to fill the next one.
-    phone.ask("/quit", "").await.ok();
-    phone.messages().await?;
-    let mut tablet =
-        Chat::start_with(&server, "ana", &["--device-name", "tablet", "--kind", "sub", "--for-seconds", "600"])?;
-    tablet.wait_for("disconnected: main_offline").await
+    phone.wait_for("#4 ana: four").await
 }
