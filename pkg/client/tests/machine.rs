@@ -143,6 +143,7 @@ impl World {
         let Self { server, device, restored } = self;
         assert_eq!(device.gaps, 0, "a faithful server leaves no gaps");
         assert!(!server.fills.is_unfilled, "the device is filled in the end");
+        assert!(device.bad_chunks <= server.fills.faults, "what is whole and follows is taken");
         assert!(!device.has_partial(), "nothing is partial in the end");
         let stored = device.stored();
         for (id, log) in &server.logs {

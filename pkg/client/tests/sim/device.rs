@@ -3,7 +3,9 @@
 use super::server::{Connection, Server};
 use futures_util::FutureExt;
 use lockstep_client::machine::{Effect, Machine, Settings};
-use lockstep_client::protocol::{Body, ClientMsgId, ConversationId, Entry, Kind, Offset, Target};
+use lockstep_client::protocol::{
+    Body, BootstrapFrame, ClientFrame, ClientMsgId, ConversationId, Entry, Kind, Offset, Target,
+};
 use lockstep_client::{DisconnectReason, Event, Filling, LocalStore, MemoryStore, OutboxItem, SendError, Sent};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
@@ -151,6 +153,7 @@ impl Device {
                     self.machine.handle_connected(self.now, "token");
                 }
                 Effect::Write(frame) => {
+                    self.check_acks(&frame);
                     if let Some(connection) = &mut server.connection {
                         connection.to_server.push_back(frame);
                     }
@@ -170,6 +173,22 @@ impl Device {
                     self.answers.entry(client_msg_id).or_default().push(outcome);
                 }
             }
+        }
+    }
+
+    /// Nothing is acknowledged that is not stored at this moment.
+    fn check_acks(&self, frame: &ClientFrame) {
+        let acked = match frame {
+            ClientFrame::Ack(ack) => ack.cursors.clone(),
+            ClientFrame::Bootstrap(BootstrapFrame::Ack(ack)) => {
+                vec![Offset { conversation: ack.conversation, seq: ack.seq }]
+            }
+            _ => return,
+        };
+        let stored = self.stored();
+        for Offset { conversation, seq } in acked {
+            let kept = stored.get(&conversation).copied().unwrap_or_default();
+            assert!(seq.get() <= kept, "acknowledges {seq} of {conversation}, stored up to {kept}");
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Fills {
     pub(crate) began: BTreeMap<ConversationId, u64>,
     /// What goes wrong with the next chunk.
     pub(crate) fault: Option<Fault>,
+    /// How many chunks went wrong.
+    pub(crate) faults: u32,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +130,7 @@ impl Server {
                 sealed: None,
                 body,
             };
+            self.fills.faults += u32::from(self.fills.fault.is_some());
             match self.fills.fault.take() {
                 Some(Fault::Digest) => chunk.body.push(' '),
                 Some(Fault::Order) => chunk.from_seq = Seq::new(begins + 1),
