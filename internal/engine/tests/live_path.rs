@@ -39,7 +39,6 @@ impl LiveDevice {
             offsets: Vec::new(),
             offsets_version: admission.offsets.version,
             receipts: admission.receipts,
-            unfilled: false,
         };
         session.handle_admitted(admitted, Instant::now());
         session.handle_request(Request::Resume { shown: Vec::new(), more: false }, Instant::now());

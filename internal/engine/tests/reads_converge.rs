@@ -117,7 +117,6 @@ impl Holder {
             offsets: admission.offsets.offsets,
             offsets_version: admission.offsets.version,
             receipts: admission.receipts,
-            unfilled: false,
         };
         session.handle_admitted(admitted, Instant::now());
         session.handle_request(Request::Resume { shown: Vec::new(), more: false }, Instant::now());

@@ -12,6 +12,10 @@
 //! duplicated. An entry is stored before it is acknowledged and before its event is given out; one that the store has
 //! is dropped; one that would leave a gap is never stored.
 //!
+//! A device that is new, and that the server calls unfilled, is filled from a main device of its user: [`Filling`] events tell
+//! of it, and it goes on where it was after a crash of either. A main device that is started with
+//! [`ClientConfig::gives_history`] is one that others can be filled from.
+//!
 //! It must never acknowledge what is not stored, connect again after the server said to stop, or show a token.
 
 mod accounts;

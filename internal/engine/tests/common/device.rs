@@ -86,7 +86,6 @@ impl SessionDevice {
             feed: self.feed,
             offsets: Vec::new(),
             offsets_version,
-            unfilled: false,
         };
         self.session.handle_admitted(admitted, Instant::now());
         self.session.handle_request(Request::Resume { shown, more: false }, Instant::now());

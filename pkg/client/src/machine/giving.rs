@@ -3,7 +3,7 @@
 //! It reads one piece at a time, and of each filling no more than the window allows is on its way: what is held in memory
 //! does not grow with the history.
 
-use super::{Asked, Effect, Machine};
+use super::{Effect, Machine};
 use crate::{Event, Filling, StoreError};
 use lockstep_protocol::{
     BootstrapFrame, BootstrapId, BootstrapState, Chunk, ChunkAck, ClientFrame, Code, ConversationId, Coverage, Entry,
@@ -102,6 +102,12 @@ impl Giver {
 
     pub(super) fn disconnected(&mut self) {
         *self = Self::new(self.is_on);
+    }
+
+    /// Whether this is the number of a chunk that is on its way.
+    pub(super) fn has_passed(&self, reference: Option<Ref>) -> bool {
+        let mut passed = self.fillings.values().flat_map(|given| &given.passed);
+        reference.is_some_and(|reference| passed.any(|passed| passed.reference == reference))
     }
 
     /// When a chunk that waits may go again.
@@ -287,7 +293,7 @@ impl Machine {
     }
 
     fn give(&mut self, bootstrap: BootstrapId, conversation: ConversationId, from_seq: Seq, to_seq: Seq, body: String) {
-        let reference = self.ask(Asked::Chunk { bootstrap, conversation });
+        let reference = self.next_reference();
         let Some(given) = self.giver.fillings.get_mut(&bootstrap) else { return };
         let Some(job) = given.job(conversation) else { return };
         let (number, last) = (job.number, to_seq == job.to);
@@ -301,33 +307,20 @@ impl Machine {
 
     pub(super) fn handle_chunk_acked(&mut self, now: Instant, ack: ChunkAck) {
         let Some(given) = self.giver.fillings.get_mut(&ack.bootstrap) else { return };
-        let mut acked = Vec::new();
-        given.passed.retain(|passed| {
-            let stays = passed.conversation != ack.conversation || passed.to > ack.seq;
-            if !stays {
-                acked.push(passed.reference);
-            }
-            stays
-        });
+        given.passed.retain(|passed| passed.conversation != ack.conversation || passed.to > ack.seq);
         given.jobs.retain(|job| job.conversation != ack.conversation || !job.is_sent || job.to > ack.seq);
-        acked.iter().for_each(|reference| drop(self.asked.remove(reference)));
         self.pump_giving(now);
     }
 
     /// A chunk was not passed on.
-    pub(super) fn handle_chunk_refusal(
-        &mut self,
-        now: Instant,
-        bootstrap: BootstrapId,
-        conversation: ConversationId,
-        error: ErrorFrame,
-    ) {
-        let Some(given) = self.giver.fillings.get_mut(&bootstrap) else { return };
+    pub(super) fn handle_chunk_refusal(&mut self, now: Instant, error: ErrorFrame) {
+        let refused = self.giver.fillings.iter_mut().find_map(|(bootstrap, given)| {
+            let passed = given.passed.iter().find(|passed| Some(passed.reference) == error.reference)?;
+            let (conversation, number, from) = (passed.conversation, passed.number, passed.from);
+            Some((*bootstrap, given, conversation, number, from))
+        });
+        let Some((bootstrap, given, conversation, number, from)) = refused else { return };
         // Those after it are refused too: their turn comes again with this one's.
-        let Some(index) = given.passed.iter().position(|passed| Some(passed.reference) == error.reference) else {
-            return;
-        };
-        let Passed { number, from, .. } = given.passed[index];
         given.passed.retain(|passed| passed.conversation != conversation || passed.number < number);
         let wait = error.retry_after_ms.map(Duration::from_millis);
         let is_later = wait.is_some() || error.code.parse() == Ok(Code::ChunkWindow);

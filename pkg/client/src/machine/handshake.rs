@@ -190,6 +190,7 @@ impl Machine {
         }
         match error.reference.and_then(|reference| self.asked.remove(&reference)) {
             Some(asked) => self.handle_refusal(now, asked, error),
+            None if self.giver.has_passed(error.reference) => self.handle_chunk_refusal(now, error),
             None => tracing::warn!(code = %error.code, "the server refused a frame"),
         }
     }

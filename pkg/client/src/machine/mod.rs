@@ -17,6 +17,7 @@ mod ephemeral;
 mod filling;
 mod giving;
 mod handshake;
+mod io;
 mod outbox;
 mod questions;
 mod reads;
@@ -25,19 +26,16 @@ mod renewals;
 mod sends;
 mod staged;
 
-use crate::{
-    AskError, Change, Counters, DisconnectReason, Event, OutboxItem, RenewError, SendError, Sent, State, StopReason,
-    TokenReason,
-};
+use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Sent, State, StopReason, TokenReason};
 use acks::Acks;
 use backoff::Backoff;
 use filling::Filler;
 use giving::Giver;
 pub use giving::HistoryQuery;
 use handshake::Phase;
+pub use io::{ConnectError, Effect, Settings};
 use lockstep_protocol::{
-    BootstrapFrame, BootstrapId, ClientFrame, ClientLimits, ClientMsgId, ConversationId, Offset, Ref, Seq, ServerFrame,
-    Unread, UserId, decode_server, limits,
+    BootstrapFrame, ClientFrame, ClientLimits, Offset, Ref, Seq, ServerFrame, UserId, decode_server, limits,
 };
 use outbox::Outbox;
 pub use questions::Question;
@@ -54,71 +52,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The wait before a request that was answered with "later", but not with when, is sent again.
 const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 
-/// The machine's bounds.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// Most messages without an answer.
-    pub outbox_max: usize,
-    /// How long a connection may take from the first packet to `welcome`.
-    pub connect_timeout: Duration,
-    /// With how many entries of each conversation the device is filled, without being asked to, if it is unfilled.
-    pub fill_entries: Option<u32>,
-    /// Whether it gives its history to other devices of its user. Only a main device may.
-    pub gives_history: bool,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Get a token and open a connection. Answer with [`Machine::handle_connected`] or
-    /// [`Machine::handle_not_connected`].
-    Connect(TokenReason),
-    /// Write a frame.
-    Write(ClientFrame),
-    /// Close the connection, or give up opening it. Not answered.
-    Close,
-    /// Make these changes. Answer with [`Machine::handle_stored`] or [`Machine::handle_store_failed`].
-    Store(Vec<Change>),
-    /// Read what can be given to others. Answer with what the query names.
-    ReadHistory(HistoryQuery),
-    /// Tell the application.
-    Event(Event),
-    /// This message is in the outbox: from here on it will be sent.
-    Saved(ClientMsgId),
-    /// This message has its answer.
-    Answer {
-        /// The message.
-        client_msg_id: ClientMsgId,
-        /// What became of it.
-        outcome: Result<Sent, SendError>,
-    },
-    /// A fresh token was taken, or not.
-    Renewed {
-        /// What [`Machine::handle_renew`] gave.
-        reference: Ref,
-        /// What became of it.
-        outcome: Result<(), RenewError>,
-    },
-    /// A question has its answer.
-    Told {
-        /// What [`Machine::handle_question`] gave.
-        reference: Ref,
-        /// The counts that were asked for; none if a change was asked for.
-        outcome: Result<Vec<Unread>, AskError>,
-    },
-}
-
-/// Why no connection came about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConnectError {
-    /// No token now.
-    TokenUnavailable(String),
-    /// No token any more.
-    TokenDenied(String),
-    /// The server was not reached, or did not speak the protocol.
-    Unreachable(String),
-}
-
 /// What a request that is under way is about.
 #[derive(Debug, Clone)]
 enum Asked {
@@ -127,7 +60,6 @@ enum Asked {
     Renew,
     Question,
     Bootstrap,
-    Chunk { bootstrap: BootstrapId, conversation: ConversationId },
 }
 
 /// One device's side of the protocol.
@@ -159,15 +91,15 @@ pub struct Machine {
 
 impl Machine {
     /// A machine that goes on from `state` and connects at once. `seed` feeds the waits' randomness.
-    pub fn new(settings: Settings, state: State, seed: u64, now: Instant) -> Self {
-        let State { user, feed, epoch, cursors, left, partial, offsets_version, offsets, outbox, reads } = state;
+    pub fn new(settings: Settings, mut state: State, seed: u64, now: Instant) -> Self {
+        let (outbox, reads) = (std::mem::take(&mut state.outbox), std::mem::take(&mut state.reads));
         Self {
             settings,
             rng: StdRng::seed_from_u64(seed),
             phase: Phase::Waiting { until: now, reason: TokenReason::Connect },
             connection: 0,
             limits: default_limits(),
-            replica: Replica::new(user, feed, epoch, cursors, left, partial, offsets_version, offsets),
+            replica: Replica::new(state),
             acks: Acks::default(),
             outbox: Outbox::new(outbox),
             reads: Reads::new(reads),
@@ -378,9 +310,14 @@ impl Machine {
         self.staged.push(Output::Event(event));
     }
 
-    fn ask(&mut self, asked: Asked) -> Ref {
+    fn next_reference(&mut self) -> Ref {
         let reference = Seq::new(self.next_ref);
         self.next_ref += 1;
+        reference
+    }
+
+    fn ask(&mut self, asked: Asked) -> Ref {
+        let reference = self.next_reference();
         self.asked.insert(reference, asked);
         reference
     }

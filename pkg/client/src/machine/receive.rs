@@ -2,7 +2,7 @@
 
 use super::Machine;
 use super::staged::Output;
-use crate::{Change, DisconnectReason, Event};
+use crate::{Change, DisconnectReason, Event, State};
 use lockstep_protocol::{ConversationId, Cursor, Entry, Epoch, Kind, Offset, OffsetsVersion, Seq, SkipReason, UserId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
@@ -46,16 +46,8 @@ enum Place {
 }
 
 impl Replica {
-    pub(super) fn new(
-        user: Option<UserId>,
-        feed: Option<ConversationId>,
-        epoch: Option<Epoch>,
-        cursors: BTreeMap<ConversationId, Cursor>,
-        left: BTreeSet<ConversationId>,
-        partial: BTreeMap<ConversationId, Seq>,
-        offsets_version: OffsetsVersion,
-        offsets: BTreeMap<ConversationId, Seq>,
-    ) -> Self {
+    pub(super) fn new(state: State) -> Self {
+        let State { user, feed, epoch, cursors, left, partial, offsets_version, offsets, .. } = state;
         Self { user, feed, epoch, cursors, left, partial, offsets_version, offsets, undo: Undo::default() }
     }
 
