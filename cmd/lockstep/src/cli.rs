@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use crate::target::Target;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use lockstep_server::config::LogFlags;
@@ -29,18 +30,25 @@ pub(crate) enum Command {
     /// Issue access tokens.
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Give users passwords.
+    /// List and look at users, disable them, give them passwords.
     #[command(subcommand)]
     User(UserCommand),
-    /// List and remove devices.
+    /// List, look at and remove devices.
     #[command(subcommand)]
     Device(DeviceCommand),
+    /// List and close live connections.
+    #[command(subcommand)]
+    Connection(ConnectionCommand),
+    /// Watch how a server does, in this terminal.
+    Top(crate::top::Args),
     /// List services, replace their tokens, revoke them. `lockstep token service` makes one.
     #[command(subcommand)]
     Service(ServiceCommand),
-    /// Make conversations.
+    /// Make and look at conversations.
     #[command(subcommand)]
     Conversation(ConversationCommand),
+    /// Say what became of a message for a device, and why the device has not got it.
+    Explain(ExplainArgs),
     /// Say what users and conversations are called elsewhere, such as in another protocol.
     #[command(subcommand)]
     Alias(AliasCommand),
@@ -113,7 +121,7 @@ impl ServeArgs {
 pub(crate) enum TokenCommand {
     /// Print a token for a user's device; user and device are made if need be.
     User(TokenUser),
-    /// Print a token with which a service publishes; the service is made if need be, and gets these scopes.
+    /// Print a token of a service, which publishes or administers; it is made if need be, and gets these scopes.
     Service(TokenService),
 }
 
@@ -144,9 +152,13 @@ pub(crate) struct TokenUser {
 #[derive(Debug, Args)]
 pub(crate) struct TokenService {
     /// The service's name: its entries have the sender service:NAME
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: String,
-    /// What it may do: publish:CONVERSATION for one conversation, publish:* for all; may be given several times
+    #[arg(value_name = "NAME", required_unless_present = "name_flag")]
+    pub(crate) name: Option<String>,
+    /// The service's name, as a flag
+    #[arg(long = "name", value_name = "NAME", conflicts_with = "name")]
+    pub(crate) name_flag: Option<String>,
+    /// What it may do: publish:CONVERSATION for one conversation, publish:* for all, admin for looking after the server; may
+    /// be given several times
     #[arg(long = "scope", value_name = "SCOPE", required = true)]
     pub(crate) scopes: Vec<String>,
     /// How long the token is good for, in seconds [default: 365 days]
@@ -196,6 +208,35 @@ pub(crate) enum UserCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Print all users: id, good or disabled, how many devices, how many of them are connected.
+    List {
+        /// Only those whose id begins so
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        prefix: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print what is known of a user, a line for each field.
+    Show {
+        /// Whom
+        user: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Sign out all devices of a user, and let none in any more. They stay.
+    Disable {
+        /// Whom
+        user: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Let a user sign in again.
+    Enable {
+        /// Whom
+        user: String,
+        #[command(flatten)]
+        target: Target,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -206,14 +247,40 @@ pub(crate) enum DeviceCommand {
         #[arg(long)]
         user: String,
         #[command(flatten)]
-        place: Place,
+        target: Target,
+    },
+    /// Print what is known of a device, a line for each field.
+    Show {
+        /// The device's id
+        id: String,
+        #[command(flatten)]
+        target: Target,
     },
     /// Remove a device: its connection closes, and its tokens are refused from now on.
     Remove {
         /// The device's id
         id: String,
         #[command(flatten)]
-        place: Place,
+        target: Target,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConnectionCommand {
+    /// Print the live connections: device, user, since when (milliseconds since 1970), door, address.
+    List {
+        /// Only those of this user
+        #[arg(long)]
+        user: Option<String>,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Close the connection of a device, which may come again.
+    Close {
+        /// The device's id
+        device: String,
+        #[command(flatten)]
+        target: Target,
     },
 }
 
@@ -230,6 +297,34 @@ pub(crate) enum ConversationCommand {
         #[command(flatten)]
         place: Place,
     },
+    /// Print what is known of a conversation, a line for each field, and what NSQ has of it.
+    Show {
+        /// The conversation's id
+        id: String,
+        /// Also print the members: member, user, role
+        #[arg(long)]
+        members: bool,
+        /// Also print the devices that consume it in the server's process
+        #[arg(long)]
+        consumers: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// The device's id, as `lockstep device list` prints it
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: String,
+    /// The message: CONVERSATION:SEQ, or the entry's id, which is looked for in the conversations of the device's user
+    #[arg(long, value_name = "MESSAGE")]
+    pub(crate) message: String,
+    /// Print the answer as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: Place,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,14 +1,12 @@
 //! The commands that administer a running server. Each prints its answer alone, so that scripts can use it.
 
-use crate::admin;
 use crate::cli::{
-    AliasCommand, AliasName, ConversationCommand, DeviceCommand, ServiceCommand, TokenCommand, TokenService, TokenUser,
-    UserCommand,
+    AliasCommand, AliasName, ConversationCommand, ServiceCommand, TokenCommand, TokenService, TokenUser, UserCommand,
 };
+use crate::{admin, inspect};
 use anyhow::{Context, Result, bail};
 use lockstep_server::admin::{
-    AliasInfo, AliasKey, AliasRequest, GroupRequest, RemovalInfo, RotateRequest, ServiceInfo, ServiceTokenRequest,
-    TokenRequest,
+    AliasInfo, AliasKey, AliasRequest, GroupRequest, RotateRequest, ServiceInfo, ServiceTokenRequest, TokenRequest,
 };
 use std::io::Write;
 
@@ -38,7 +36,8 @@ async fn user_token(args: TokenUser) -> Result<()> {
 
 async fn service_token(args: TokenService) -> Result<()> {
     let data = args.place.data_folder()?;
-    let request = ServiceTokenRequest { name: args.name, scopes: args.scopes, ttl_s: args.ttl };
+    let name = args.name.or(args.name_flag).context("say whose token: --name NAME")?;
+    let request = ServiceTokenRequest { name, scopes: args.scopes, ttl_s: args.ttl };
     let grant = admin::explain(&data, admin::client(&data).service_token(&request).await)?;
     let ServiceInfo { name, scopes, .. } = &grant.service;
     eprintln!("service:{name} may now: {}", scopes.join(" "));
@@ -82,7 +81,13 @@ pub(crate) async fn service(command: ServiceCommand) -> Result<()> {
 ///
 /// See [`token`].
 pub(crate) async fn user(command: UserCommand) -> Result<()> {
-    let UserCommand::Password { user, place } = command;
+    let (user, place) = match command {
+        UserCommand::Password { user, place } => (user, place),
+        UserCommand::List { prefix, target } => return inspect::list_users(&prefix, &target).await,
+        UserCommand::Show { user, target } => return inspect::show_user(&user, &target).await,
+        UserCommand::Disable { user, target } => return inspect::let_user(&user, true, &target).await,
+        UserCommand::Enable { user, target } => return inspect::let_user(&user, false, &target).await,
+    };
     let data = place.data_folder()?;
     // Not an argument: those stand in the list of processes and in the shell's history.
     let password = std::io::stdin().lines().next().context("write the password to the standard input")??;
@@ -91,43 +96,18 @@ pub(crate) async fn user(command: UserCommand) -> Result<()> {
     Ok(())
 }
 
-/// `lockstep device`.
-///
-/// # Errors
-///
-/// See [`token`].
-pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
-    match command {
-        DeviceCommand::List { user, place } => {
-            let data = place.data_folder()?;
-            let list = admin::explain(&data, admin::client(&data).devices(&user).await)?;
-            let line = |device: &lockstep_server::admin::DeviceInfo| {
-                let seen = device.seen_at.map_or_else(|| "never".to_owned(), |seen| seen.to_string());
-                format!("{}\t{}\t{}\t{seen}", device.id, device.kind, device.name)
-            };
-            list.devices.iter().try_for_each(|device| answer(&line(device)))
-        }
-        DeviceCommand::Remove { id, place } => {
-            let data = place.data_folder()?;
-            match admin::explain(&data, admin::client(&data).remove_device(&id).await)? {
-                RemovalInfo::Done => eprintln!("removed {id}"),
-                RemovalInfo::Fenced { pending } => eprintln!(
-                    "removed {id}; {} may still have channels of it, which are deleted when they can be reached",
-                    pending.join(", ")
-                ),
-            }
-            Ok(())
-        }
-    }
-}
-
 /// `lockstep conversation`.
 ///
 /// # Errors
 ///
 /// See [`token`].
 pub(crate) async fn conversation(command: ConversationCommand) -> Result<()> {
-    let ConversationCommand::Create { title, members, place } = command;
+    let (title, members, place) = match command {
+        ConversationCommand::Create { title, members, place } => (title, members, place),
+        ConversationCommand::Show { id, members, consumers, target } => {
+            return inspect::conversation(&id, members, consumers, &target).await;
+        }
+    };
     let data = place.data_folder()?;
     let request = GroupRequest { title, members, creator: None };
     let group = admin::explain(&data, admin::client(&data).create_group(&request).await)?;
@@ -162,6 +142,11 @@ pub(crate) async fn alias(command: AliasCommand) -> Result<()> {
     }
 }
 
-fn answer(line: &str) -> Result<()> {
+/// Prints a line of an answer.
+///
+/// # Errors
+///
+/// If nobody reads it.
+pub(crate) fn answer(line: &str) -> Result<()> {
     writeln!(std::io::stdout().lock(), "{line}").context("the answer cannot be written")
 }

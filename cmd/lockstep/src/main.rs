@@ -9,7 +9,11 @@ mod chat;
 mod cli;
 mod commands;
 mod demo;
+mod explain;
+mod inspect;
 mod serve;
+mod target;
+mod top;
 
 use anyhow::{Context, Result};
 use clap::Parser;
@@ -44,9 +48,12 @@ async fn run(cli: Cli) -> Result<()> {
         Some(Command::Demo(args)) => demo::run(args).await.context("the demo failed"),
         Some(Command::Token(command)) => commands::token(command).await,
         Some(Command::User(command)) => commands::user(command).await,
-        Some(Command::Device(command)) => commands::device(command).await,
+        Some(Command::Device(command)) => inspect::device(command).await,
+        Some(Command::Connection(command)) => inspect::connection(command).await,
+        Some(Command::Top(args)) => top::run(args).await,
         Some(Command::Service(command)) => commands::service(command).await,
         Some(Command::Conversation(command)) => commands::conversation(command).await,
+        Some(Command::Explain(args)) => explain::run(args).await,
         Some(Command::Alias(command)) => commands::alias(command).await,
     }
 }

@@ -104,6 +104,10 @@ impl Broker for EmbeddedBroker {
         self.topics.contains_key(&topic)
     }
 
+    fn devices(&self, topic: ConversationId) -> Vec<DeviceId> {
+        self.topics.get(&topic).map_or_else(Vec::new, |open| open.iter().map(|mailbox| mailbox.device()).collect())
+    }
+
     fn topics(&self) -> Vec<ConversationId> {
         self.topics.iter().map(|topic| *topic.key()).collect()
     }

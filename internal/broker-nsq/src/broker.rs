@@ -3,6 +3,7 @@
 use crate::channel::{Channel, Stage};
 use crate::feed::{Shared, counter};
 use crate::fleet::Fleet;
+use crate::inspection;
 use crate::node::Node;
 use crate::node_ids::NodeIds;
 use crate::opening::Opener;
@@ -22,7 +23,7 @@ use dashmap::DashMap;
 use lockstep_model::{ConversationId, DeviceId, Notice, Offset, SharedEntry, SharedSignal};
 use lockstep_nsq_client::http::HttpSettings;
 use lockstep_nsq_client::{Lookup, SettingsError};
-use lockstep_ports::{Broker, ChannelDeletion, Mailbox, MessageLog};
+use lockstep_ports::{Broker, ChannelDeletion, Mailbox, MessageLog, TopicAt};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -275,6 +276,17 @@ impl Broker for NsqBroker {
 
     fn has_consumers(&self, topic: ConversationId) -> bool {
         self.0.topics.get(&topic).is_some_and(|topic| topic.is_wanted())
+    }
+
+    fn devices(&self, topic: ConversationId) -> Vec<DeviceId> {
+        let topic = self.0.topics.get(&topic);
+        topic.map_or_else(Vec::new, |topic| topic.channels.iter().map(|channel| channel.device).collect())
+    }
+
+    async fn places(&self, topic: ConversationId) -> Vec<TopicAt> {
+        let name = topic_name(&self.0.settings.topic_prefix, topic);
+        let looking = inspection::places(&self.0.fleet, &name);
+        tokio::time::timeout(DELETION_TIME_MAX, looking).await.unwrap_or_default()
     }
 
     fn topics(&self) -> Vec<ConversationId> {

@@ -18,6 +18,7 @@ mod fleet;
 mod following;
 mod identity;
 mod idle_topics;
+mod inspection;
 mod janitor;
 mod lookup;
 mod node;

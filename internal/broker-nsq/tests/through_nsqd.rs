@@ -41,6 +41,12 @@ async fn each_device_gets_each_entry_in_order_and_nothing_else() {
             }
         }
     }
+    // What operators see of it: the one nsqd that has a topic, and the channel of each device.
+    let places = house.broker.places(topics[0]).await;
+    let channels: Vec<_> = places.iter().flat_map(|place| &place.channels).collect();
+    assert_eq!(channels.iter().filter(|channel| channel.clients == 1 && channel.name != SEQ_CHANNEL).count(), 5);
+    assert!(places.iter().all(|place| place.depth == 0 && place.server.starts_with("127.0.0.1:")), "{places:?}");
+    assert_eq!(house.broker.devices(topics[0]).len(), 5);
     house.broker.stop().await;
 }
 

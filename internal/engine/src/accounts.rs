@@ -114,7 +114,7 @@ impl Engine {
     /// # Errors
     ///
     /// `bad_request` (a name that is empty or too long), `wrong_credentials`, `no_such_user` (one that an issuer names and
-    /// that may not be made), `no_such_device`, `too_many_devices`, `try_again`.
+    /// that may not be made), `user_disabled`, `no_such_device`, `too_many_devices`, `try_again`.
     pub async fn sign_in(
         &self,
         request: &SignInRequest,
@@ -181,7 +181,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `token_revoked`, `device_removed`, `try_again`.
+    /// `token_revoked`, `device_removed`, `user_disabled`, `try_again`.
     pub async fn refresh(
         &self,
         device: DeviceId,
@@ -302,6 +302,7 @@ fn refused(refusal: AccountRefusal) -> Code {
         AccountRefusal::PasswordChanged => Code::WrongCredentials,
         AccountRefusal::NoSuchDevice | AccountRefusal::DeviceRemoved => Code::NoSuchDevice,
         AccountRefusal::OldGeneration => Code::TokenRevoked,
+        AccountRefusal::UserDisabled => Code::UserDisabled,
         // Whoever asks for an approval takes this for an answer of its own.
         AccountRefusal::NeedsApproval => Code::Forbidden,
         AccountRefusal::TooManyDevices => Code::TooManyDevices,

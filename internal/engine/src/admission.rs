@@ -3,10 +3,11 @@
 use crate::api::store_failed;
 use crate::bootstrap::Unfilled;
 use crate::receipts::Telling;
-use crate::{Connection, Engine};
+use crate::trace::NOWHERE;
+use crate::{Connection, Engine, Origin};
 use lockstep_model::{
-    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, ReceiptSettings, TokenGeneration,
-    UnixMs, UserId,
+    Code, ConversationId, Device, DeviceId, Epoch, Event, EventKind, OffsetsVersion, ReceiptSettings, Seq, StageName,
+    TokenGeneration, UnixMs, UserId,
 };
 use lockstep_ports::{Connected, DirectoryRefusal, Mailbox, OffsetsChange};
 use std::sync::Arc;
@@ -42,16 +43,17 @@ pub struct Admission {
 
 impl Engine {
     /// Lets a device's connection in: checks the device and the token's generation, raises the connection generation,
-    /// replaces an older connection. `epoch` and `offsets_version` are what the device showed.
+    /// replaces an older connection. `epoch` and `offsets_version` are what the device showed, `origin` is for operators.
     ///
     /// # Errors
     ///
-    /// `token_invalid`, `token_revoked`, `device_removed`, `replaced`, `overloaded`, `shutting_down`, `unavailable`.
+    /// `token_invalid`, `token_revoked`, `device_removed`, `user_disabled`, `replaced`, `overloaded`, `shutting_down`, `unavailable`.
     pub async fn connect(
         &self,
         claim: Claim,
         epoch: Option<Epoch>,
         offsets_version: OffsetsVersion,
+        origin: Origin,
     ) -> Result<Admission, Code> {
         let mailbox = Mailbox::new(claim.device, self.0.config.mailbox_max);
         self.0.connections.enter(&mailbox);
@@ -61,7 +63,7 @@ impl Engine {
         } else if self.0.connections.count() > self.0.config.connections_max {
             Err(Code::Overloaded)
         } else {
-            self.admit(claim, epoch, offsets_version, Arc::clone(&mailbox)).await
+            self.admit(claim, epoch, offsets_version, origin, Arc::clone(&mailbox)).await
         };
         self.0.connections.left_door(&mailbox, admitted.is_ok());
         admitted
@@ -72,6 +74,7 @@ impl Engine {
         claim: Claim,
         epoch: Option<Epoch>,
         offsets_version: OffsetsVersion,
+        origin: Origin,
         mailbox: Arc<Mailbox>,
     ) -> Result<Admission, Code> {
         let now = UnixMs::now();
@@ -90,6 +93,8 @@ impl Engine {
             kind: connected.device.kind,
             unfilled: Unfilled::of(&connected.device),
             generation: connected.generation(),
+            connected_at: now,
+            origin,
             mailbox,
             views: Default::default(),
             watching: Default::default(),
@@ -125,6 +130,7 @@ impl Engine {
             generation: connection.generation,
             at: now,
         });
+        self.0.trace.note_of(&connection, StageName::Connected, NOWHERE, Seq::ZERO);
         let (epoch, feed, unfilled) = (self.epoch(), connected.feed, connected.device.unfilled);
         Ok(Admission { connection, epoch, feed, unfilled, offsets, receipts })
     }
@@ -150,6 +156,7 @@ impl Engine {
     /// why the server closed it, if it did. To be called once.
     pub async fn disconnect(&self, connection: &Arc<Connection>, topics: Vec<ConversationId>, reason: Option<Code>) {
         self.0.ports.broker.close(&topics, &connection.mailbox).await;
+        self.0.trace.note_of(connection, StageName::Disconnected, NOWHERE, Seq::ZERO);
         self.0.events.emit(EventKind::Disconnect, || Event::Disconnect {
             user: connection.user.clone(),
             device: connection.device,
@@ -172,22 +179,18 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `token_invalid`, `token_revoked`, `device_removed`, `try_again`.
+    /// `token_invalid`, `token_revoked`, `device_removed`, `user_disabled`, `try_again`.
     pub async fn authorize(&self, claim: &Claim) -> Result<Device, Code> {
-        let device = self.0.ports.directory.device(claim.device).await.map_err(|error| store_failed(&error))?;
-        match device {
-            Some(device) if device.removed_at.is_some() => Err(Code::DeviceRemoved),
-            Some(device) if device.user != claim.user => Err(Code::TokenInvalid),
-            Some(device) if claim.token_generation < device.token_generation => Err(Code::TokenRevoked),
-            Some(device) => Ok(device),
-            None => Err(Code::DeviceRemoved),
-        }
+        let found = self.0.ports.directory.authorize_device(claim.device, claim.token_generation).await;
+        let device = found.map_err(|error| store_failed(&error))?.map_err(refused_device)?;
+        if device.user == claim.user { Ok(device) } else { Err(Code::TokenInvalid) }
     }
 }
 
 fn refused_device(refusal: DirectoryRefusal) -> Code {
     match refusal {
         DirectoryRefusal::OldGeneration => Code::TokenRevoked,
+        DirectoryRefusal::UserDisabled => Code::UserDisabled,
         DirectoryRefusal::NoSuchDevice | DirectoryRefusal::DeviceRemoved => Code::DeviceRemoved,
         DirectoryRefusal::NoSuchUser | DirectoryRefusal::TooManyConversations | DirectoryRefusal::Blocked => {
             Code::TokenInvalid
@@ -223,9 +226,21 @@ mod tests {
         // Not in the map yet: a change does not reach it.
         let generation = Default::default();
         let (views, watching, unfilled) = Default::default();
+        let (connected_at, origin) = Default::default();
         let (user_of, kind) = (user.clone(), DeviceKind::Main);
-        let connection =
-            Connection { user: user_of, device, kind, unfilled, generation, mailbox, views, watching, receipts };
+        let connection = Connection {
+            user: user_of,
+            device,
+            kind,
+            unfilled,
+            generation,
+            connected_at,
+            origin,
+            mailbox,
+            views,
+            watching,
+            receipts,
+        };
         let before = engine.0.settings_changes.load(Ordering::SeqCst);
         let read = ReceiptSettings::default();
         assert_eq!(engine.settings_now(&connection, before, read).await, Ok(read));

@@ -9,14 +9,16 @@ use crate::ingest::answered;
 use crate::lane::{Lane, Reply, Waiting};
 use crate::presence::Presence;
 use crate::publisher::Publisher;
+use crate::questions::Questions;
 use crate::reader::Reader;
 use crate::receipts::{Place, Teller};
 use crate::sign_ins::SignIns;
 use crate::signals::Signals;
+use crate::trace::Trace;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, Notice, SendOutcome, Target, UnixMs,
-    UserId,
+    Ask, Body, ClientMsgId, Code, ConversationId, DeviceId, EntryId, Epoch, Kind, Notice, SendOutcome, StageName,
+    Target, UnixMs, UserId,
 };
 use lockstep_ports::{Append, Author, Broker, Directory, Events, MessageLog, Offsets, StoreError};
 use std::sync::Arc;
@@ -65,6 +67,8 @@ pub(crate) struct Inner {
     /// Held while such a change is stored and told, so that connections hear of two in the order of their commits.
     pub(crate) changing_settings: tokio::sync::Mutex<()>,
     pub(crate) sign_ins: SignIns,
+    pub(crate) trace: Arc<Trace>,
+    pub(crate) questions: Questions,
     pub(crate) bootstraps: Bootstraps,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -76,7 +80,9 @@ impl Engine {
         let tasks = TaskTracker::new();
         let stopping = CancellationToken::new();
         let events = Emitter::new(ports.events.clone());
-        let publisher = Arc::new(Publisher::new(Arc::clone(&ports.broker), events.clone(), &config));
+        let trace = Arc::new(Trace::new(config.trace_records));
+        let publisher =
+            Arc::new(Publisher::new(Arc::clone(&ports.broker), events.clone(), Arc::clone(&trace), &config));
         let lane = Lane::start(&ports, Arc::clone(&publisher), &config, &tasks);
         let reader = Reader::start(&ports, &publisher, &tasks);
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
@@ -99,6 +105,8 @@ impl Engine {
             settings_changes: AtomicU64::new(0),
             changing_settings: tokio::sync::Mutex::default(),
             sign_ins,
+            trace,
+            questions: Questions::default(),
             bootstraps: Bootstraps::default(),
             tasks,
             stopping,
@@ -134,10 +142,14 @@ impl Engine {
                 let append = append_to(user, device, target, client_msg_id, kind, body);
                 self.0.lane.send(append.waiting(reply));
             }
-            Ask::Read { conversation, from, count, head } => self.read(connection, conversation, from, count, head),
+            Ask::Read { conversation, from, count, head } => {
+                self.0.trace.note_of(connection, StageName::Behind, conversation, from);
+                self.read(connection, conversation, from, count, head);
+            }
             // Not from a connection that is over: the next one of the device may have shown less meanwhile.
             Ask::Acked { .. } if connection.mailbox.is_closed() => {}
             Ask::Acked { conversation, seq } => {
+                self.0.trace.note_of(connection, StageName::Acknowledged, conversation, seq);
                 self.0.cursors.note(connection.device, conversation, seq);
                 let place = Place { delivered: Some(seq), read: None };
                 self.0.receipts.note_of(connection, conversation, place);
@@ -180,6 +192,7 @@ impl Engine {
                     engine.recheck(connection, conversations, offsets_version).await;
                 });
             }
+            Ask::Described { question, topic } => self.0.questions.answered(question, topic),
         }
     }
 

@@ -104,7 +104,8 @@ mod tests {
         let made = engine.create_device(&ana, "phone", DeviceKind::Main).await.expect("a device");
         let user = ben.clone();
         let claim = Claim { user: ana, device: made.id, token_generation: made.token_generation };
-        let admission = engine.connect(claim, None, OffsetsVersion::ZERO).await.expect("it is let in");
+        let admission =
+            engine.connect(claim, None, OffsetsVersion::ZERO, Default::default()).await.expect("it is let in");
         let live = || Arc::clone(&admission.connection);
         let questions: [Pin<Box<dyn Future<Output = ()>>>; 3] = [
             Box::pin(engine.watch(live(), None, 1, vec![ben])),

@@ -25,6 +25,8 @@ pub struct EngineConfig {
     pub ring_entries_max: usize,
     /// Bytes that all rings keep together; beyond it they forget their oldest.
     pub ring_bytes_max: usize,
+    /// Records that the trace keeps of what happened to entries; 0 is none. Rounded up to a power of two.
+    pub trace_records: usize,
     /// Connections that this process serves; one more is refused with `overloaded`.
     pub connections_max: usize,
     /// Conversations of one user.
@@ -45,6 +47,7 @@ impl Default for EngineConfig {
             appends_per_commit_max: 1_024,
             ring_entries_max: 256,
             ring_bytes_max: 64 * 1024 * 1024,
+            trace_records: 65_536,
             connections_max: 100_000,
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX,
             bootstrap: BootstrapConfig::default(),

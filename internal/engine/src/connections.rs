@@ -2,11 +2,22 @@
 
 use crate::receipts::Telling;
 use dashmap::DashMap;
-use lockstep_model::{Code, ConnectionGeneration, DeviceId, DeviceKind, UserId};
+use lockstep_model::{Code, ConnectionGeneration, DeviceId, DeviceKind, UnixMs, UserId};
 use lockstep_ports::Mailbox;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Which door it came through.
+    pub door: &'static str,
+    /// The client's address, if the door knows it.
+    pub address: Option<IpAddr>,
+}
 
 /// One live connection of a device.
 #[derive(Debug)]
@@ -19,6 +30,10 @@ pub struct Connection {
     pub kind: DeviceKind,
     /// The highest of a device wins.
     pub generation: ConnectionGeneration,
+    /// When it was let in.
+    pub connected_at: UnixMs,
+    /// Where it comes from.
+    pub origin: Origin,
     /// Where the connection's task is reached.
     pub mailbox: Arc<Mailbox>,
     /// What the user may see of conversations that are not wholly visible.
@@ -114,6 +129,34 @@ impl Connections {
         live.iter()
             .filter(|connection| connection.device == device)
             .for_each(|connection| connection.mailbox.close(code));
+    }
+
+    /// Closes all live connections of a user.
+    pub(crate) fn close_user(&self, user: &UserId, code: Code) {
+        self.of(user).iter().for_each(|connection| connection.mailbox.close(code));
+    }
+
+    /// Live connections in the order of their devices' ids: at most `count` of those after `after`, of one user or of all.
+    pub(crate) fn page(&self, of: Option<&UserId>, after: Option<DeviceId>, count: usize) -> Vec<Arc<Connection>> {
+        let mut first = BTreeMap::new();
+        let mut take = |connection: &Arc<Connection>| {
+            if after.is_none_or(|after| connection.device > after) {
+                first.insert(connection.device, Arc::clone(connection));
+                if first.len() > count {
+                    first.pop_last();
+                }
+            }
+        };
+        match of {
+            Some(user) => self.of(user).iter().for_each(&mut take),
+            None => self.users.iter().for_each(|devices| devices.iter().for_each(&mut take)),
+        }
+        first.into_values().collect()
+    }
+
+    /// How many users have a live connection.
+    pub(crate) fn users(&self) -> usize {
+        self.users.len()
     }
 
     /// Closes all connections.

@@ -145,6 +145,7 @@ fn refused(refusal: DirectoryRefusal) -> Code {
         DirectoryRefusal::NoSuchUser => Code::NoSuchUser,
         DirectoryRefusal::NoSuchDevice | DirectoryRefusal::DeviceRemoved => Code::NoSuchDevice,
         DirectoryRefusal::OldGeneration => Code::TokenRevoked,
+        DirectoryRefusal::UserDisabled => Code::UserDisabled,
         DirectoryRefusal::TooManyConversations => Code::TooManyConversations,
         DirectoryRefusal::Blocked => Code::Blocked,
     }

@@ -89,6 +89,11 @@ impl Lane {
         }
     }
 
+    /// How many sends wait to be taken into a commit.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.lock().as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
+    }
+
     /// Takes no more; what waits is still committed.
     pub(crate) fn close(&self) {
         self.0.lock().take();
@@ -250,6 +255,7 @@ pub(crate) fn refused_conversation(refusal: DirectoryRefusal) -> Code {
         DirectoryRefusal::TooManyConversations => Code::TooManyConversations,
         DirectoryRefusal::NoSuchDevice | DirectoryRefusal::DeviceRemoved => Code::NoSuchDevice,
         DirectoryRefusal::OldGeneration => Code::TokenRevoked,
+        DirectoryRefusal::UserDisabled => Code::UserDisabled,
         DirectoryRefusal::Blocked => Code::Blocked,
     }
 }

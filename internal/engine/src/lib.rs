@@ -7,6 +7,7 @@
 //! It never speaks a wire format, never opens a socket and never holds a lock while it waits.
 
 mod accounts;
+mod admin;
 mod admission;
 mod api;
 mod blocks;
@@ -17,6 +18,7 @@ mod conversations;
 mod cursors;
 mod devices;
 mod events;
+mod explain;
 mod groups;
 mod heads;
 mod history;
@@ -26,6 +28,7 @@ mod offsets;
 mod people;
 mod presence;
 mod publisher;
+mod questions;
 mod reader;
 mod reads;
 mod receipts;
@@ -35,19 +38,23 @@ mod ring;
 mod services;
 mod sign_ins;
 mod signals;
+mod trace;
 
 pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
+pub use admin::{Following, Load};
 pub use admission::{Admission, Claim};
 pub use api::{Engine, Ports};
 pub use bootstrap::BootstrapConfig;
 pub use config::EngineConfig;
-pub use connections::Connection;
+pub use connections::{Connection, Origin};
 pub use devices::Removal;
 pub use groups::{GroupDraft, is_avatar, is_title};
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 // What doors need of the ports: they know the engine only.
 pub use lockstep_ports::{
-    ChannelDeletion, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof, ServiceRefusal, Standing, Wakeup,
+    ChannelDeletion, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof, ServiceRefusal, Standing,
+    TopicAt, TopicChannel, UserRecord, Wakeup,
 };
 pub use sign_ins::{Polled, WaitingSignIn};
+pub use trace::Tracer;

@@ -171,6 +171,8 @@ mod tests {
             user: user(name),
             device,
             generation,
+            connected_at: Default::default(),
+            origin: Default::default(),
             mailbox,
             views: Default::default(),
             watching: Default::default(),

@@ -59,7 +59,9 @@ async fn a_removal_leaves_no_connection_that_was_coming_in() {
             let engine = engine.clone();
             async move { engine.create_device(&user("ana"), "busy", DeviceKind::Sub).await }
         });
-        let coming = tokio::spawn(async move { engine.connect(claim(&device), None, OffsetsVersion::ZERO).await });
+        let coming = tokio::spawn(async move {
+            engine.connect(claim(&device), None, OffsetsVersion::ZERO, Default::default()).await
+        });
         while house.engine.connections() == before && !coming.is_finished() {
             tokio::task::yield_now().await;
         }
@@ -83,7 +85,10 @@ async fn foreign_claims_are_refused() {
     ];
     for (claim, code) in cases {
         assert_eq!(house.engine.authorize(&claim).await, Err(code));
-        assert_eq!(house.engine.connect(claim, None, OffsetsVersion::ZERO).await.unwrap_err(), code);
+        assert_eq!(
+            house.engine.connect(claim, None, OffsetsVersion::ZERO, Default::default()).await.unwrap_err(),
+            code
+        );
     }
     let newer = Claim { token_generation: TokenGeneration(7), ..claim(&phone) };
     assert!(house.engine.authorize(&newer).await.is_ok());

@@ -98,7 +98,8 @@ impl Holder {
             return;
         }
         let claim = common::claim(&self.device);
-        let admission = house.engine.connect(claim, Some(house.engine.epoch()), self.version).await.unwrap();
+        let admission =
+            house.engine.connect(claim, Some(house.engine.epoch()), self.version, Default::default()).await.unwrap();
         let mut session = Session::new(Arc::new(SessionConfig::default()), Instant::now());
         let hello = Hello {
             reference: None,

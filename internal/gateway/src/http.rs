@@ -32,7 +32,8 @@ impl<S: Send + Sync, T: FromStr<Err = IdError>> FromRequestParts<S> for PathId<T
 }
 
 /// The query's parameters. Unknown ones are ignored.
-pub(crate) struct Params<T>(pub(crate) T);
+#[derive(Debug)]
+pub struct Params<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;

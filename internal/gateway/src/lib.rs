@@ -18,9 +18,14 @@ mod ws;
 
 pub use accounts::{AccountsConfig, Attempt};
 pub use client_address::{Peer, TrustedProxies};
-pub use http::{BodyLimits, JsonBody, PathId, bad_request};
+pub use http::{BodyLimits, JsonBody, Params, PathId, bad_request};
 pub use origins::Origins;
 pub use problem::Problem;
+pub use rest::admin::{
+    Bucket, ClosingInfo, CommitTimes, ConnectionInfo, ConnectionPage, ConsumerPage, ConversationInfo, DeviceInfo,
+    DeviceList, FollowingInfo, MemberInfo, MemberPage, NsqdCount, RemovalInfo, Stats, TopicChannelInfo, TopicInfo,
+    TopicServer, Totals, UserPage, UserRow,
+};
 pub use rest::{Rate, RequestRates, no_such_route, wrong_method};
 pub use state::{GatewayConfig, GatewayState};
 
@@ -29,6 +34,11 @@ use axum::Router;
 /// All routes of the native doors.
 pub fn router(state: GatewayState) -> Router {
     rest::router(&state).with_state(state)
+}
+
+/// The routes of the administration alone, without tokens: for a socket that only administrators can open.
+pub fn admin_router(state: GatewayState) -> Router {
+    rest::admin_router().with_state(state)
 }
 
 /// The paths of all routes, as the OpenAPI document writes them.

@@ -12,7 +12,7 @@ use lockstep_protocol::ClientLimits;
 use lockstep_session::SessionConfig;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -74,6 +74,8 @@ pub struct Shared {
     pub config: Arc<GatewayConfig>,
     /// Tracks the tasks of WebSockets, which outlive the HTTP connection that they began as.
     pub sockets: TaskTracker,
+    /// When the server was started.
+    pub(crate) started: Instant,
     /// Cancelled when the server begins to stop: it is not ready any more.
     pub stopping: CancellationToken,
     /// One place per WebSocket, taken before the upgrade.
@@ -122,6 +124,7 @@ impl GatewayState {
             tokens,
             config: Arc::new(config),
             sockets: TaskTracker::new(),
+            started: Instant::now(),
             stopping,
             metrics: Arc::new(metrics),
             writable: Arc::new(|| true),

@@ -1,6 +1,6 @@
 //! What passes between one connection's session machine and the engine.
 
-use crate::{SharedEntry, SharedSignal};
+use crate::{SharedEntry, SharedSignal, TopicState};
 use lockstep_protocol::{
     Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion,
     Online, Receipt, Ref, Seq, Shown, SkipReason, StateChange, Target, UnixMs, Unread, UserId,
@@ -102,6 +102,13 @@ pub enum Ask {
         /// The newest offsets version that the device was told.
         offsets_version: OffsetsVersion,
     },
+    /// The answer to [`Notice::Describe`]: an operator wants to know. Not answered.
+    Described {
+        /// The question's number.
+        question: u64,
+        /// How the session stands to the conversation.
+        topic: TopicState,
+    },
 }
 
 /// What the engine tells a connection. Large ones are boxed, since entries are the many and pass through queues.
@@ -167,6 +174,13 @@ pub enum Notice {
     },
     /// Another member has got or read more of a conversation: perhaps told late, or not at all.
     Receipts(Box<Receipts>),
+    /// How does the session stand to a conversation? Answered by [`Ask::Described`].
+    Describe {
+        /// The question's number.
+        question: u64,
+        /// The conversation.
+        conversation: ConversationId,
+    },
     /// About filling this device, or another from it.
     Fill(Box<FillNotice>),
     /// Something was dropped because the connection's queue was full: ask for a [`Ask::Recheck`].

@@ -9,6 +9,7 @@ mod connection;
 mod conversation;
 mod device;
 mod event;
+mod explain;
 mod feed;
 mod group;
 mod log_change;
@@ -19,11 +20,15 @@ mod service;
 mod shared_entry;
 mod signal;
 mod topic;
+mod utc;
 
 pub use connection::{Ask, FillNotice, Notice, Page, Receipts, ResumePoint, SendOutcome, Sent, Skip};
 pub use conversation::{Bounds, Conversation, ConversationKind, Interval, Intervals, Member, View};
 pub use device::{ConnectionGeneration, Device, DeviceKind, RefreshHash, TokenGeneration, User};
 pub use event::{DeviceChange, Event, EventKind};
+pub use explain::{
+    Explanation, LiveTopic, MessageRef, MessageRefError, Stage, StageName, TopicMode, TopicState, Verdict,
+};
 pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use lockstep_protocol::{
@@ -44,3 +49,4 @@ pub use service::{Scope, ScopeError, Service};
 pub use shared_entry::SharedEntry;
 pub use signal::{SharedSignal, Signal};
 pub use topic::{TopicPrefix, TopicPrefixError, is_topic_name};
+pub use utc::Utc;

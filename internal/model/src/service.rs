@@ -1,4 +1,4 @@
-//! Services that publish, and what they may publish into.
+//! Services, and what they may do: publish, or administer.
 
 use crate::TokenGeneration;
 use lockstep_protocol::{ConversationId, ServiceName, UnixMs};
@@ -36,18 +36,26 @@ impl Service {
         self.revoked_at.is_none() && (generation == self.generation || is_previous)
     }
 
+    /// Whether a scope lets it administer the server.
+    pub fn may_administer(&self) -> bool {
+        self.scopes.contains(&Scope::Admin)
+    }
+
     /// Whether a scope covers the conversation.
     pub fn may_publish(&self, conversation: ConversationId) -> bool {
         self.scopes.iter().any(|scope| match scope {
+            Scope::Admin => false,
             Scope::PublishAnywhere => true,
             Scope::Publish(covered) => *covered == conversation,
         })
     }
 }
 
-/// What a service's token allows: `publish:` and a conversation's id, or `publish:*`.
+/// What a service's token allows: `publish:` and a conversation's id, `publish:*`, or `admin`. None includes another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scope {
+    /// Administering the server. It shows no bodies and publishes nothing.
+    Admin,
     /// Publishing into every conversation but users' feeds.
     PublishAnywhere,
     /// Publishing into this one.
@@ -56,12 +64,15 @@ pub enum Scope {
 
 /// Why a text is no scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a scope must be publish:* or publish: and a conversation's id")]
+#[error("a scope must be publish:* or publish: and a conversation's id, or admin")]
 pub struct ScopeError;
 
 impl FromStr for Scope {
     type Err = ScopeError;
     fn from_str(text: &str) -> Result<Self, ScopeError> {
+        if text == "admin" {
+            return Ok(Self::Admin);
+        }
         match text.strip_prefix("publish:").ok_or(ScopeError)? {
             "*" => Ok(Self::PublishAnywhere),
             id => id.parse().map(Self::Publish).map_err(|_| ScopeError),
@@ -72,6 +83,7 @@ impl FromStr for Scope {
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Admin => f.write_str("admin"),
             Self::PublishAnywhere => f.write_str("publish:*"),
             Self::Publish(conversation) => write!(f, "publish:{conversation}"),
         }
@@ -118,17 +130,21 @@ mod tests {
     fn what_scopes_cover() {
         let (one, other) = (ConversationId::generate(), ConversationId::generate());
         let scope = |text: &str| text.parse::<Scope>();
-        for text in ["publish:*".to_owned(), format!("publish:{one}")] {
+        for text in ["admin".to_owned(), "publish:*".to_owned(), format!("publish:{one}")] {
             assert_eq!(scope(&text).map(|scope| scope.to_string()), Ok(text));
         }
-        for text in ["", "publish", "publish:", "publish:**", "publish:x*", "read:*", "*", &one.to_string()] {
+        for text in
+            ["", "publish", "publish:", "publish:**", "publish:x*", "read:*", "*", "Admin", "admin:*", &one.to_string()]
+        {
             assert_eq!(scope(text), Err(ScopeError), "{text:?}");
         }
         let mut billing = service(0, 0, false);
-        assert!(!billing.may_publish(one));
+        assert!(!billing.may_publish(one) && !billing.may_administer());
+        billing.scopes = vec![Scope::Admin];
+        assert!(!billing.may_publish(one) && billing.may_administer());
         billing.scopes = vec![Scope::Publish(one)];
         assert!(billing.may_publish(one) && !billing.may_publish(other));
         billing.scopes.push(Scope::PublishAnywhere);
-        assert!(billing.may_publish(other));
+        assert!(billing.may_publish(other) && !billing.may_administer());
     }
 }

@@ -39,13 +39,15 @@ pub trait Accounts: Send + Sync + 'static {
 
     /// Makes a device with its first refresh token, or signs in one that is there. Feed: `device_linked` for a new one, and
     /// before it `profile_changed` if the user gets a name by [`Proof::Issuer`].
+    /// Refused with `UserDisabled` if the proof is right and the user is disabled.
     ///
     /// Signing in a device that is there raises its token generation and forgets its refresh tokens.
     async fn sign_in(&self, sign_in: SignIn) -> Result<Result<Committed<Device>, AccountRefusal>, StoreError>;
 
     /// Takes one refresh token for another. The one presented must be among those stored for the device: then it is good
     /// again, all others of the device but the next one are forgotten if it is used for the first time, and the next one
-    /// is stored. Of next ones that were never used the newest [`NEXT_MAX`] are kept.
+    /// is stored. Of next ones that were never used the newest [`NEXT_MAX`] are kept. Refused with `UserDisabled` whatever
+    /// is presented for a device of a disabled user.
     ///
     /// One that is not stored is an older one, used again: the device is signed out then ([`Rotated::Reused`]).
     async fn rotate(&self, rotation: Rotation) -> Result<Result<Rotated, AccountRefusal>, StoreError>;
@@ -205,6 +207,9 @@ pub enum AccountRefusal {
     /// The generation is over.
     #[error("the generation is over")]
     OldGeneration,
+    /// The user is disabled.
+    #[error("the user is disabled")]
+    UserDisabled,
     /// A main device has to approve.
     #[error("a main device has to approve")]
     NeedsApproval,

@@ -52,11 +52,44 @@ pub trait Broker: Send + Sync + 'static {
     /// Whether anybody in this process consumes the topic.
     fn has_consumers(&self, topic: ConversationId) -> bool;
 
+    /// The devices that consume a topic in this process, in any order.
+    fn devices(&self, topic: ConversationId) -> Vec<DeviceId>;
+
+    /// What the transport's servers say of a topic, for operators. Nothing if the transport is this process. Servers that
+    /// do not answer within some seconds are left out.
+    async fn places(&self, _topic: ConversationId) -> Vec<TopicAt> {
+        vec![]
+    }
+
     /// The topics that have consumers in this process.
     fn topics(&self) -> Vec<ConversationId>;
 
     /// How many consumers are open in this process, for metrics.
     fn consumers(&self) -> usize;
+}
+
+/// A topic on one of the transport's servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicAt {
+    /// The server's address.
+    pub server: String,
+    /// Messages that wait for a channel.
+    pub depth: u64,
+    /// Its channels, those with the most that waits first.
+    pub channels: Vec<TopicChannel>,
+}
+
+/// A channel of a topic on one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicChannel {
+    /// Its name.
+    pub name: String,
+    /// Messages that wait.
+    pub depth: u64,
+    /// Messages that were delivered and are not finished.
+    pub in_flight: u64,
+    /// Consumers.
+    pub clients: u64,
 }
 
 /// What became of a device's channels.

@@ -1,20 +1,20 @@
 //! Users, devices, conversations and who is in them.
 
-use crate::{Accounts, Groups, Messages, People, Reads, Services, StoreError};
+use crate::{Accounts, Admin, Groups, Messages, People, Reads, Services, StoreError};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
     Intervals, Member, MemberState, ReceiptSettings, Role, Seq, TokenGeneration, UnixMs, User, UserId, limits,
 };
 
-/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Groups`], [`Messages`], [`People`] and
-/// [`Reads`] are parts of it.
+/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Admin`], [`Groups`], [`Messages`],
+/// [`People`] and [`Reads`] are parts of it.
 ///
 /// Every command is one commit, durable on return. Commands that members have to hear of write system entries into the
 /// users' feeds in the same commit and return them in [`Committed::entries`], in the order to publish. **Cancellation**:
 /// a dropped future may or may not have taken effect; every command may be given again.
 #[async_trait]
-pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
+pub trait Directory: Services + Accounts + Admin + Groups + Messages + People + Reads {
     /// Makes a user and the user's feed, or finds the one that is there.
     async fn ensure_user(&self, user: UserId, now: UnixMs) -> Result<User, StoreError>;
 
@@ -41,8 +41,8 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
         places: Vec<(DeviceId, ConversationId)>,
     ) -> Result<Vec<(DeviceId, ConversationId)>, StoreError>;
 
-    /// The one statement of a connect: checks that the device is there and that the token's generation is not below the
-    /// device's, raises the connection generation, marks the device seen.
+    /// The one statement of a connect: checks that the device is there, that its user is not disabled and that the token's
+    /// generation is not below the device's, raises the connection generation, marks the device seen.
     async fn connect_device(
         &self,
         device: DeviceId,
@@ -52,6 +52,14 @@ pub trait Directory: Services + Accounts + Groups + Messages + People + Reads {
 
     /// A device has its history: it is not unfilled any more. The same again changes nothing.
     async fn fill_device(&self, device: DeviceId) -> Result<(), StoreError>;
+
+    /// The one statement of a request: finds the device if it is there, its user is not disabled, and the token's generation
+    /// is not below the device's.
+    async fn authorize_device(
+        &self,
+        device: DeviceId,
+        token_generation: TokenGeneration,
+    ) -> Result<Result<Device, DirectoryRefusal>, StoreError>;
 
     /// Removes a device: raises both generations, marks it removed, deletes its cursors. Feed: `device_removed`.
     /// Removing it again changes nothing and returns no entries.
@@ -139,6 +147,9 @@ pub enum DirectoryRefusal {
     /// The device has been removed.
     #[error("the device has been removed")]
     DeviceRemoved,
+    /// The device's user is disabled.
+    #[error("the user is disabled")]
+    UserDisabled,
     /// The token is of an older generation than the device's.
     #[error("the token's generation is over")]
     OldGeneration,

@@ -10,6 +10,7 @@
 //! No trait here names a database, a wire format or a door.
 
 mod accounts;
+mod admin;
 mod broker;
 mod directory;
 mod error;
@@ -29,7 +30,8 @@ pub mod conformance;
 pub use accounts::{
     AccountRefusal, Accounts, NEXT_MAX, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn,
 };
-pub use broker::{Broker, ChannelDeletion};
+pub use admin::{Admin, UserRecord};
+pub use broker::{Broker, ChannelDeletion, TopicAt, TopicChannel};
 pub use directory::{
     Committed, Connected, CursorRow, Directory, DirectoryRefusal, ENDED_STAYS_MAX, Followed, ListedConversation,
     NewConversation, NewDevice, STAYS_MAX,

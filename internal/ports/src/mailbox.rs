@@ -130,6 +130,11 @@ impl Mailbox {
         Poll::Pending
     }
 
+    /// How many notices wait for the connection's task.
+    pub fn waiting(&self) -> usize {
+        self.inner.lock().notices.len()
+    }
+
     fn offer<I: Iterator<Item = Notice>>(&self, count: usize, notices: impl FnOnce() -> I) {
         let mut inner = self.inner.lock();
         if inner.closed.is_some() {

@@ -184,6 +184,7 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     let sockets = gateway.sockets.clone();
     let http_limits = http_limits(&config);
 
+    let administration = lockstep_gateway::admin_router(gateway.clone());
     let router = lockstep_gateway::router(gateway);
     let public = http::serve(without_delay(listener), router, http_limits, ending.clone(), tasks.tracker());
     tasks.spawn_vital("public listener", public);
@@ -205,7 +206,13 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
     }
     let passwords = Passwords::new(config.password_settings());
     let admin_state = AdminState::new(engine.clone(), tokens, config.token_ttl(), body_limits(&config), passwords);
-    let admin = http::serve(admin_listener, admin::router(admin_state), ADMIN_LIMITS, ending.clone(), tasks.tracker());
+    let admin = http::serve(
+        admin_listener,
+        admin::router(admin_state, administration),
+        ADMIN_LIMITS,
+        ending.clone(),
+        tasks.tracker(),
+    );
     tasks.spawn_vital("admin listener", admin);
     let maintained = store.clone();
     tasks.spawn_periodic("store maintenance", MAINTENANCE_PERIOD, ending.stopping.clone(), move || {
@@ -295,6 +302,7 @@ fn engine_config(config: &Config) -> EngineConfig {
         mailbox_max: limits.mailbox_max as u32,
         appends_waiting_max: limits.appends_waiting_max as usize,
         ring_bytes_max: limits.ring_bytes_max as usize,
+        trace_records: config.trace.records as usize,
         connections_max: limits.connections_max as usize,
         conversations_per_user_max: limits.conversations_per_user_max as usize,
         receipts_period: Duration::from_millis(limits.receipts_gather_ms),

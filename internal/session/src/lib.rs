@@ -14,6 +14,7 @@
 mod acks;
 mod config;
 mod delivery;
+mod describe;
 mod early;
 mod ephemeral;
 mod filling;

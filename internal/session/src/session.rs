@@ -153,6 +153,9 @@ impl Session {
                     Err(code) => self.fail(reference, code),
                 }
             }
+            Notice::Describe { question, conversation } => {
+                self.ask(Ask::Described { question, topic: self.topic_state(conversation) });
+            }
             Notice::Fill(notice) => self.handle_fill(*notice),
             Notice::Receipts(receipts) => self.handle_receipts(*receipts),
             Notice::Overflowed => self.recheck(),

@@ -122,6 +122,23 @@ impl Directory for SqliteStore {
         self.command(FillDevice(device)).await
     }
 
+    async fn authorize_device(&self, device: DeviceId, token_generation: TokenGeneration) -> Refusable<Device> {
+        const FIND: &str = concat!(
+            "SELECT ",
+            device_columns!(),
+            ", (SELECT u.disabled_at IS NOT NULL FROM users u WHERE u.id = devices.user) FROM devices WHERE id = ?"
+        );
+        let read = |columns: &mut Columns<'_>| Ok((columns.device()?, columns.flag()?));
+        let found = self.ask("authorize_device", FIND, Values::new().blob(device.as_bytes()), read).await?;
+        Ok(match found.into_iter().next() {
+            None => Err(DirectoryRefusal::NoSuchDevice),
+            Some((device, _)) if device.removed_at.is_some() => Err(DirectoryRefusal::DeviceRemoved),
+            Some((_, true)) => Err(DirectoryRefusal::UserDisabled),
+            Some((device, false)) if token_generation < device.token_generation => Err(DirectoryRefusal::OldGeneration),
+            Some((device, false)) => Ok(device),
+        })
+    }
+
     async fn remove_device(&self, device: DeviceId, now: UnixMs) -> Refusable<Committed<Device>> {
         self.command(RemoveDevice { device, now }).await
     }

@@ -8,6 +8,7 @@
 //! This crate must never answer before the commit, decide who may do what, or know about connections.
 
 mod accounts;
+mod admin;
 mod directory;
 mod follow;
 mod gather;

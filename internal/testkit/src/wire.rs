@@ -154,11 +154,20 @@ impl Wire {
     ///
     /// If the connection ends before.
     pub async fn until(&mut self, kind: &str) -> Result<Value> {
+        self.until_any(&[kind]).await
+    }
+
+    /// The next frame of one of these types; those before it are dropped.
+    ///
+    /// # Errors
+    ///
+    /// If the connection ends before.
+    pub async fn until_any(&mut self, kinds: &[&str]) -> Result<Value> {
         loop {
             match self.next().await? {
-                Heard::Frame(frame) if frame["type"] == kind => return Ok(frame),
+                Heard::Frame(frame) if kinds.iter().any(|kind| frame["type"] == *kind) => return Ok(frame),
                 Heard::Frame(_) => {}
-                end => bail!("{end:?} before a frame of type {kind}"),
+                end => bail!("{end:?} before a frame of type {}", kinds.join(" or ")),
             }
         }
     }

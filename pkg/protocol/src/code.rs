@@ -77,8 +77,9 @@ codes! {
     TokenInvalid "token_invalid" 4401 401 NewToken, "The token is not one of this server's, or is not whole.";
     TokenExpired "token_expired" 4403 401 NewToken, "The token has expired.";
     TokenRevoked "token_revoked" 4404 401 NewToken, "The token is of an older generation: it has been revoked or replaced since.";
-    ServiceToken "service_token" 4416 403 Stop, "The token is a service's: it opens no device, and is good for publishing by REST alone.";
+    ServiceToken "service_token" 4416 403 Stop, "The token is a service's: it opens no device, and is good for what its scopes say, by REST alone.";
     DeviceRemoved "device_removed" 4410 401 Stop, "The device has been removed.";
+    UserDisabled "user_disabled" 4420 403 Stop, "The user has been disabled by an administrator.";
     Replaced "replaced" 4409 409 Stop, "A newer connection of the same device has taken over.";
     // Requests.
     NoSuchConversation "no_such_conversation" 0 404 Keep, "There is no such conversation, or the caller is not a member of it.";
@@ -86,7 +87,7 @@ codes! {
     NoSuchDevice "no_such_device" 0 404 Keep, "There is no such device, or it is not the caller's.";
     NoSuchService "no_such_service" 0 404 Keep, "There is no such service.";
     Forbidden "forbidden" 0 403 Keep, "The caller may not do this.";
-    OutOfScope "out_of_scope" 0 403 Keep, "The service's scopes do not cover this conversation.";
+    OutOfScope "out_of_scope" 0 403 Keep, "The service's scopes do not cover this.";
     NoSuchTarget "no_such_target" 0 404 Keep, "There is no such message in this conversation that the caller may see.";
     NotYours "not_yours" 0 403 Keep, "The message is another one's: its sender may do this, and recall it an admin or the owner too.";
     Recalled "recalled" 0 409 Keep, "The message has been recalled.";
@@ -132,6 +133,7 @@ codes! {
     AckTimeout "ack_timeout" 4412 408 Reconnect { after_ms: 1_000 }, "A delivery stayed unacknowledged for too long.";
     SlowReader "slow_reader" 4414 408 Reconnect { after_ms: 1_000 }, "The connection did not take what was written to it.";
     SessionAge "session_age" 4415 408 Reconnect { after_ms: 0 }, "The connection has been open as long as the server allows.";
+    Disconnected "disconnected" 4421 409 Reconnect { after_ms: 1_000 }, "An administrator has closed the connection; the device may come again.";
     ShuttingDown "shutting_down" 4503 503 Reconnect { after_ms: 1_000 }, "The server is going down or is being restarted.";
     Overloaded "overloaded" 4504 503 Reconnect { after_ms: 5_000 }, "The server has as many connections as it takes, or this device connects too often.";
     // The server's own trouble.

@@ -94,3 +94,29 @@ async fn what_others_do_ends_a_connection() -> Result<()> {
     ensure!(stopped?.success() && closed? == Code::ShuttingDown);
     Ok(())
 }
+
+#[tokio::test]
+async fn what_administrators_do_ends_a_connection() -> Result<()> {
+    let house = House::start(&[]).await?;
+    let token = house.server.administer(&["token", "service", "--name", "operator", "--scope", "admin"]).await?;
+    let authorization = format!("Authorization: Bearer {token}");
+    let admin = async |method: &str, path: &str| {
+        let answer = ask(house.server.address(), method, &format!("/v1/admin/{path}"), &[&authorization], None).await?;
+        ensure!(answer.status == 200, "{method} {path}: {answer:?}");
+        Ok(answer.json())
+    };
+    let mut live = house.live().await?;
+    let listed = admin("GET", "connections?user=ana").await?;
+    let device = listed["connections"][0]["device"].as_str().context("ana is connected")?;
+    ensure!(admin("DELETE", &format!("connections/{device}")).await?["state"] == "closed");
+    ensure!(live.closed().await? == Code::Disconnected);
+
+    let mut live = house.live().await?;
+    ensure!(admin("POST", "users/ana/disable").await?["disabled_at"].is_u64());
+    ensure!(live.closed().await? == Code::UserDisabled);
+    ensure!(Wire::hello(&house.server.door(), &house.ana).await?.closed().await? == Code::UserDisabled);
+    let authorization = format!("Authorization: Bearer {}", house.ana);
+    let answer = ask(house.server.address(), "GET", "/v1/devices", &[&authorization], None).await?;
+    ensure!((answer.status, &*answer.code()) == (403, Code::UserDisabled.name()), "{answer:?}");
+    check_other(&house).await
+}

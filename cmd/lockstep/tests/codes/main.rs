@@ -51,6 +51,7 @@ const HERE: &[(&str, &str, &[Code])] = &[
         &[Code::HelloTimeout, Code::HeartbeatTimeout, Code::AckTimeout, Code::SessionAge, Code::Flood],
     ),
     ("closing.rs", "what_others_do_ends_a_connection", &[Code::Replaced, Code::DeviceRemoved, Code::ShuttingDown]),
+    ("closing.rs", "what_administrators_do_ends_a_connection", &[Code::Disconnected, Code::UserDisabled]),
     (
         "rest.rs",
         "requests_are_answered_with_problems",

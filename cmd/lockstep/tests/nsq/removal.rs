@@ -36,7 +36,8 @@ impl Scene {
         let phone = Wire::live(&house.server.door(), &house.ben).await?;
         let tablet_token = house.server.token("ben", "tablet", "sub").await?;
         let devices = admin.devices("ben").await?.devices;
-        let tablet_id = devices.into_iter().find(|one| one.name == "tablet").context("ben has a tablet")?.id;
+        let tablet_id =
+            devices.into_iter().find(|one| one.name == "tablet").context("ben has a tablet")?.id.to_string();
         let tablet = Wire::live(&house.server.door(), &tablet_token).await?;
         // Ben's feed and the direct conversation beside the groups.
         let whole = |all: &[Vec<ChannelStats>]| fed(all, &tablet_id) == GROUPS + 2 && fed(all, "") >= 2 * (GROUPS + 2);

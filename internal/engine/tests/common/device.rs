@@ -3,7 +3,7 @@
 use super::{House, Live};
 use lockstep_model::{
     BootstrapNews, Code, ConversationId, Cursor, Device, FeedChange, LogChange, Notice, Offset, Seq, SharedEntry,
-    Shown, SkipReason,
+    Shown, SkipReason, TopicMode, TopicState,
 };
 use lockstep_session::{Admitted, Effect, Event, Hello, Request, Session, SessionConfig};
 use std::collections::{BTreeMap, VecDeque};
@@ -38,6 +38,19 @@ impl SessionDevice {
 
     /// A device whose session has these bounds, caught up if it acknowledges.
     pub async fn with(house: &House, device: &Device, config: SessionConfig, acks: bool) -> Self {
+        let mut new = Self::let_in(house, device, config, acks).await;
+        new.greet(house, device, Vec::new()).await;
+        new
+    }
+
+    /// A device that was let in and has not yet said where it stands.
+    pub async fn silent(house: &House, device: &Device) -> Self {
+        let mut new = Self::let_in(house, device, SessionConfig::default(), true).await;
+        new.say_hello(house, device);
+        new
+    }
+
+    async fn let_in(house: &House, device: &Device, config: SessionConfig, acks: bool) -> Self {
         let admission = house.try_connect(device).await.unwrap();
         let (config, feed) = (Arc::new(config), admission.feed);
         let session = Session::new(Arc::clone(&config), Instant::now());
@@ -45,10 +58,7 @@ impl SessionDevice {
         let (got, cursors) = (BTreeMap::new(), BTreeMap::new());
         let skips = Vec::new();
         let (news, refused, unfilled) = (VecDeque::new(), Vec::new(), admission.unfilled);
-        let mut new =
-            Self { live, session, caught_up: false, acks, got, news, skips, refused, cursors, feed, unfilled, config };
-        new.greet(house, device, Vec::new()).await;
-        new
+        Self { live, session, caught_up: false, acks, got, news, skips, refused, cursors, feed, unfilled, config }
     }
 
     /// Connects anew and shows where it stands.
@@ -73,6 +83,15 @@ impl SessionDevice {
     }
 
     async fn greet(&mut self, house: &House, device: &Device, shown: Vec<Shown>) {
+        self.say_hello(house, device);
+        self.session.handle_request(Request::Resume { shown, more: false }, Instant::now());
+        self.settle();
+        while self.acks && !self.caught_up {
+            self.turn().await;
+        }
+    }
+
+    fn say_hello(&mut self, house: &House, device: &Device) {
         let offsets_version = Default::default();
         let epoch = Some(house.engine.epoch());
         let hello = Hello { reference: None, token: String::new(), epoch, feed: None, offsets_version };
@@ -88,11 +107,7 @@ impl SessionDevice {
             offsets_version,
         };
         self.session.handle_admitted(admitted, Instant::now());
-        self.session.handle_request(Request::Resume { shown, more: false }, Instant::now());
         self.settle();
-        while self.acks && !self.caught_up {
-            self.turn().await;
-        }
     }
 
     /// Says something.
@@ -104,8 +119,24 @@ impl SessionDevice {
     /// Takes one notice, and does all that follows from it.
     pub async fn turn(&mut self) {
         let notice: Notice = self.live.next().await.unwrap();
+        let read = if let Notice::Page(page) = &notice { Some(page.conversation) } else { None };
         self.session.handle_notice(notice, Instant::now());
         self.settle();
+        let topic = read.map(|conversation| (conversation, self.session.topic_state(conversation)));
+        if let Some((conversation, TopicState { mode: TopicMode::Live, next, .. })) = topic {
+            self.live.engine.tracer(&self.live.connection).live(conversation, next);
+        }
+    }
+
+    /// Goes on until something is done, which may ask the session.
+    pub async fn beside<T>(&mut self, what: impl Future<Output = T>) -> T {
+        tokio::pin!(what);
+        loop {
+            tokio::select! {
+                done = &mut what => return done,
+                () = self.turn() => {}
+            }
+        }
     }
 
     /// Takes notices until something is so.
@@ -165,6 +196,7 @@ impl SessionDevice {
 
     fn take(&mut self, entries: Vec<SharedEntry>) {
         let (conversation, seq) = entries.last().map(|last| (last.conversation, last.seq)).unwrap();
+        self.live.engine.tracer(&self.live.connection).delivered(conversation, entries[0].seq, seq);
         let before = self.cursors.insert(conversation, seq).unwrap_or_default();
         let got = self.got.entry(conversation).or_default();
         // What it has is dropped, as a device does.

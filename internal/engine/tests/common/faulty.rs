@@ -1,9 +1,14 @@
 //! Adapters that fail or wait when a test wants it.
 
 use async_trait::async_trait;
-use lockstep_model::{Bounds, ConversationId, Entry, Epoch, Offset, OffsetsVersion, Seq, UserId};
+use lockstep_broker_embedded::EmbeddedBroker;
+use lockstep_model::{
+    Bounds, ConversationId, DeviceId, Entry, Epoch, Notice, Offset, OffsetsVersion, Seq, SharedEntry, SharedSignal,
+    UserId,
+};
 use lockstep_ports::{
-    Advanced, Append, AppendRefusal, Appended, HeadMark, MessageLog, Offsets, OffsetsChange, Range, StoreError,
+    Advanced, Append, AppendRefusal, Appended, Broker, ChannelDeletion, HeadMark, Mailbox, MessageLog, Offsets,
+    OffsetsChange, Range, StoreError,
 };
 use lockstep_store_sql::SqliteStore;
 use std::io;
@@ -154,5 +159,51 @@ impl MessageLog for SlowLog {
 
     async fn raise_floor(&self, conversation: ConversationId, floor: Seq) -> Result<(), StoreError> {
         self.store.raise_floor(conversation, floor).await
+    }
+}
+
+/// A broker that loses all entries and says so to nobody.
+pub struct LosingBroker(pub EmbeddedBroker);
+
+#[async_trait]
+impl Broker for LosingBroker {
+    async fn publish(&self, _: &[SharedEntry]) {}
+
+    async fn open(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
+        self.0.open(topics, mailbox).await;
+    }
+
+    async fn close(&self, topics: &[ConversationId], mailbox: &Arc<Mailbox>) {
+        self.0.close(topics, mailbox).await;
+    }
+
+    async fn delete_channels(&self, device: DeviceId, topics: &[ConversationId]) -> ChannelDeletion {
+        self.0.delete_channels(device, topics).await
+    }
+
+    fn signal_heads(&self, _: &[Offset]) {}
+
+    fn signal(&self, signal: &SharedSignal) {
+        self.0.signal(signal);
+    }
+
+    fn whisper(&self, topic: ConversationId, notice: &Notice) {
+        self.0.whisper(topic, notice);
+    }
+
+    fn has_consumers(&self, topic: ConversationId) -> bool {
+        self.0.has_consumers(topic)
+    }
+
+    fn devices(&self, topic: ConversationId) -> Vec<DeviceId> {
+        self.0.devices(topic)
+    }
+
+    fn topics(&self) -> Vec<ConversationId> {
+        self.0.topics()
+    }
+
+    fn consumers(&self) -> usize {
+        self.0.consumers()
     }
 }

@@ -68,7 +68,7 @@ impl House {
 
     pub async fn try_connect(&self, device: &Device) -> Result<Admission, Code> {
         let claim = claim(device);
-        self.engine.connect(claim, Some(self.engine.epoch()), OffsetsVersion::ZERO).await
+        self.engine.connect(claim, Some(self.engine.epoch()), OffsetsVersion::ZERO, Default::default()).await
     }
 
     /// A live connection without conversations.

@@ -47,6 +47,9 @@ impl Broker for WatchedBroker {
     fn has_consumers(&self, topic: ConversationId) -> bool {
         self.inner.has_consumers(topic)
     }
+    fn devices(&self, topic: ConversationId) -> Vec<DeviceId> {
+        self.inner.devices(topic)
+    }
     fn topics(&self) -> Vec<ConversationId> {
         self.inner.topics()
     }

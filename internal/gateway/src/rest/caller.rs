@@ -1,5 +1,6 @@
 //! Whose request it is.
 
+use super::admin::OverSocket;
 use crate::state::engine_claim;
 use crate::{GatewayState, Problem};
 use axum::extract::FromRequestParts;
@@ -40,6 +41,29 @@ impl FromRequestParts<GatewayState> for Sending {
             Bearer::Service(claim) => {
                 let service = state.engine.authorize_service(&claim.service, claim.token_generation).await?;
                 Ok(Self::Service(service))
+            }
+        }
+    }
+}
+
+/// Somebody who may administer the server: a service with the scope `admin`, or whoever can open the admin socket.
+pub(super) struct Administrator;
+
+impl FromRequestParts<GatewayState> for Administrator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &GatewayState) -> Result<Self, Problem> {
+        if parts.extensions.get::<OverSocket>().is_some() {
+            return Ok(Self);
+        }
+        match state.tokens.verify_any(bearer_token(&parts.headers)?, UnixMs::now())? {
+            Bearer::Device(_) => {
+                Err(Problem::new(Code::Forbidden, "This takes the token of a service with the scope \"admin\"."))
+            }
+            Bearer::Service(claim) => {
+                let service = state.engine.authorize_service(&claim.service, claim.token_generation).await?;
+                let out_of_scope = || Problem::new(Code::OutOfScope, "The service does not have the scope \"admin\".");
+                service.may_administer().then_some(Self).ok_or_else(out_of_scope)
             }
         }
     }

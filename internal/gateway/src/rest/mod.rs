@@ -1,6 +1,7 @@
 //! REST: what a service, a script or a device without a live connection may do, and what operators look at.
 
 mod accounts;
+pub(crate) mod admin;
 mod attempts;
 mod caller;
 mod conversations;
@@ -25,11 +26,11 @@ pub use requests::RequestRates;
 pub(crate) use requests::Requests;
 
 use crate::{GatewayState, Problem, client_address};
-use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Response;
 use axum::routing::{delete, get, patch, post, put};
+use axum::{Extension, Router};
 use lockstep_model::Code;
 use measure::measured;
 use routes::Routes;
@@ -80,6 +81,12 @@ fn with_token() -> Routes<GatewayState> {
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
         .merge(accounts())
+        .merge(admin::routes())
+}
+
+/// What administrators do, for whoever can open the admin socket.
+pub(crate) fn admin_router() -> Router<GatewayState> {
+    admin::routes().layer(Extension(admin::OverSocket)).into_router()
 }
 
 /// What is open to all: what operators and programmers look at.

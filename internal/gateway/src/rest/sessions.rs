@@ -46,7 +46,8 @@ pub(super) struct PasswordSignIn {
         (status = 201, description = "The device is signed in.", body = SessionAnswer),
         (status = 202, description = "A main device has to approve it.", body = WaitingAnswer)),
     extensions(("x-codes" = json!([
-        "wrong_credentials", "no_such_device", "too_many_devices", "try_again", "unavailable", "internal"]))))]
+        "wrong_credentials", "user_disabled", "no_such_device", "too_many_devices", "try_again", "unavailable",
+        "internal"]))))]
 pub(super) async fn sign_in(
     State(state): State<GatewayState>,
     ClientNetwork(address): ClientNetwork,
@@ -72,8 +73,8 @@ pub(super) struct ExternalSignIn {
         (status = 201, description = "The device is signed in.", body = SessionAnswer),
         (status = 202, description = "A main device has to approve it.", body = WaitingAnswer)),
     extensions(("x-codes" = json!([
-        "token_invalid", "token_expired", "no_such_user", "no_such_device", "too_many_devices", "try_again", "unavailable",
-        "internal"]))))]
+        "token_invalid", "token_expired", "no_such_user", "user_disabled", "no_such_device", "too_many_devices",
+        "try_again", "unavailable", "internal"]))))]
 pub(super) async fn sign_in_external(
     State(state): State<GatewayState>,
     ClientNetwork(address): ClientNetwork,
@@ -150,7 +151,8 @@ pub(super) struct RefreshRequest {
     responses((
         status = 200, description = "The one that was shown stays good until the new one is used.", body = SessionAnswer)),
     extensions(("x-codes" = json!([
-        "token_invalid", "token_expired", "token_revoked", "device_removed", "try_again", "unavailable", "internal"]))))]
+        "token_invalid", "token_expired", "token_revoked", "device_removed", "user_disabled", "try_again", "unavailable",
+        "internal"]))))]
 pub(super) async fn refresh(
     State(state): State<GatewayState>,
     JsonBody(request): JsonBody<RefreshRequest>,

@@ -45,7 +45,8 @@ pub(super) struct PollRequest {
         (status = 201, description = "The device is signed in.", body = crate::accounts::SessionAnswer),
         (status = 202, description = "Nobody has answered yet.", body = WaitingAnswer)),
     extensions(("x-codes" = json!([
-        "no_such_sign_in", "sign_in_refused", "wrong_credentials", "no_such_user", "no_such_device", "too_many_devices",
+        "no_such_sign_in", "sign_in_refused", "wrong_credentials", "no_such_user", "user_disabled", "no_such_device",
+        "too_many_devices",
         "try_again", "unavailable", "internal"]))))]
 pub(super) async fn poll(
     State(state): State<GatewayState>,

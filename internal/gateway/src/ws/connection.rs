@@ -3,10 +3,11 @@
 use super::socket::{Incoming, Socket, Stream, WriteError};
 use super::translate;
 use crate::GatewayState;
-use lockstep_engine::{Connection, Mailbox, Wakeup};
-use lockstep_model::{Code, Epoch, Notice, OffsetsVersion, Ref};
+use lockstep_engine::{Connection, Mailbox, Origin, Tracer, Wakeup};
+use lockstep_model::{Ask, Code, Epoch, Notice, OffsetsVersion, Ref, SharedEntry, TopicMode};
 use lockstep_session::{Admitted, Effect, Event, Session};
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
@@ -40,11 +41,13 @@ pub(crate) fn run(
     socket: WebSocketStream<Stream>,
     state: GatewayState,
     place: OwnedSemaphorePermit,
+    address: Option<Box<IpAddr>>,
 ) -> impl Future<Output = ()> {
     let mut shell = Shell {
         session: Session::new(Arc::clone(&state.session), Instant::now()),
         socket: Socket::new(socket, state.config.write_timeout),
         state,
+        address,
         connection: None,
         inbox: Vec::new(),
     };
@@ -102,13 +105,17 @@ struct Told {
 }
 
 impl Told {
-    fn note(&mut self, event: &Event) {
+    fn note(&mut self, event: &Event, tracer: &mut Option<Tracer<'_>>) {
         self.frames += 1;
-        self.deliveries += match event {
-            Event::Entry(_) => 1,
-            Event::Entries(entries) => entries.len() as u64,
-            _ => 0,
+        let entries: &[SharedEntry] = match event {
+            Event::Entry(entry) => std::slice::from_ref(entry),
+            Event::Entries(entries) => entries,
+            _ => return,
         };
+        self.deliveries += entries.len() as u64;
+        if let (Some(tracer), [first, ..]) = (tracer, entries) {
+            tracer.delivered(first.conversation, first.seq, entries[entries.len() - 1].seq);
+        }
     }
 }
 
@@ -116,6 +123,8 @@ struct Shell {
     session: Session,
     socket: Socket,
     state: GatewayState,
+    /// Where the connection comes from, until it is let in.
+    address: Option<Box<IpAddr>>,
     connection: Option<Arc<Connection>>,
     inbox: Vec<Notice>,
 }
@@ -162,7 +171,17 @@ impl Shell {
             return Err(End::Close(code));
         }
         let now = Instant::now();
-        std::mem::take(&mut self.inbox).into_iter().for_each(|notice| self.session.handle_notice(notice, now));
+        for notice in std::mem::take(&mut self.inbox) {
+            let read = if let Notice::Page(page) = &notice { Some(page.conversation) } else { None };
+            self.session.handle_notice(notice, now);
+            // Seldom beside the entries themselves.
+            if let (Some(conversation), Some(connection)) = (read, &self.connection) {
+                let topic = self.session.topic_state(conversation);
+                if topic.mode == TopicMode::Live {
+                    self.state.engine.tracer(connection).live(conversation, topic.next);
+                }
+            }
+        }
         Ok(())
     }
 
@@ -207,19 +226,28 @@ impl Shell {
         Ok(())
     }
 
-    /// Carries out effects up to one that has to be waited for: those are not kept in the task while it waits.
+    /// Carries out effects up to one that has to be waited for, or until so much has gathered that it has to be written:
+    /// effects are not kept in the task while it waits.
     fn carry_out(&mut self, told: &mut Told) -> Pause {
-        while let Some(effect) = self.session.poll_effect() {
+        let Self { session, socket, state, connection, .. } = self;
+        let connection = connection.as_ref();
+        let mut tracer = connection.map(|connection| state.engine.tracer(connection));
+        while let Some(effect) = session.poll_effect() {
             match effect {
                 Effect::Emit(event) => {
-                    told.note(&event);
-                    if self.emit(event) {
+                    told.note(&event, &mut tracer);
+                    let mut full = false;
+                    translate::frames(event, &state.client_limits, |text| full = socket.push(text));
+                    if full {
                         return Pause::Full;
                     }
                 }
                 Effect::Ask(ask) => {
-                    if let Some(connection) = &self.connection {
-                        self.state.engine.ask(connection, ask);
+                    if let Some(connection) = connection {
+                        if matches!(ask, Ask::Acked { .. }) {
+                            state.meters.acks.increment(1);
+                        }
+                        state.engine.ask(connection, ask);
                     }
                 }
                 Effect::Authenticate { token, epoch, offsets_version } => {
@@ -232,13 +260,6 @@ impl Shell {
         Pause::Settled
     }
 
-    /// Gathers an event's frames. True if so much has gathered that it has to be written.
-    fn emit(&mut self, event: Event) -> bool {
-        let mut full = false;
-        translate::frames(event, &self.state.client_limits, |text| full = self.socket.push(text));
-        full
-    }
-
     async fn flush(&mut self) -> Result<bool, End> {
         let mailbox = self.connection.as_ref().map(|connection| &*connection.mailbox);
         Ok(self.socket.flush(mailbox).await?)
@@ -246,7 +267,7 @@ impl Shell {
 
     /// Leaves the engine, then says goodbye.
     async fn end(self, end: End) {
-        let Self { session, socket, state, connection, inbox } = self;
+        let Self { session, socket, state, connection, inbox, .. } = self;
         if let Some(connection) = connection {
             let reason = match end {
                 End::Gone => None,
@@ -288,7 +309,10 @@ impl Shell {
             counted.map(|()| claim).map_err(|_| Code::Overloaded)
         });
         let admission = match claim {
-            Ok(claim) => self.state.engine.connect(claim, epoch, offsets_version).await,
+            Ok(claim) => {
+                let origin = Origin { door: "websocket", address: self.address.take().map(|address| *address) };
+                self.state.engine.connect(claim, epoch, offsets_version, origin).await
+            }
             Err(code) => Err(code),
         };
         match admission {
@@ -328,13 +352,15 @@ async fn wakeup(connection: &Option<Arc<Connection>>, inbox: &mut Vec<Notice>) -
 mod tests {
     use super::*;
 
-    fn size_of_future<F: Future>(_: fn(WebSocketStream<Stream>, GatewayState, OwnedSemaphorePermit) -> F) -> usize {
+    fn size_of_future<F: Future>(
+        _: fn(WebSocketStream<Stream>, GatewayState, OwnedSemaphorePermit, Option<Box<IpAddr>>) -> F,
+    ) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn a_connection_is_small() {
         let bytes = size_of_future(run);
-        assert!(bytes <= 1_120, "{bytes} bytes");
+        assert!(bytes <= 1_128, "{bytes} bytes");
     }
 }

@@ -6,6 +6,7 @@ use metrics::{Counter, Gauge, counter, gauge};
 pub(crate) struct Meters {
     pub(crate) connections: Gauge,
     pub(crate) deliveries: Counter,
+    pub(crate) acks: Counter,
     pub(crate) frames_in: Counter,
     pub(crate) frames_out: Counter,
     pub(crate) writes: Counter,
@@ -16,6 +17,7 @@ impl Meters {
         Self {
             connections: gauge!("lockstep_connections"),
             deliveries: counter!("lockstep_deliveries_total"),
+            acks: counter!("lockstep_acks_total"),
             frames_in: counter!("lockstep_frames_in_total"),
             frames_out: counter!("lockstep_frames_out_total"),
             writes: counter!("lockstep_socket_writes_total"),

@@ -4,6 +4,7 @@ use super::gathered::Gathered;
 use super::portioned::Portioned;
 use super::socket::Stream;
 use super::{connection, socket};
+use crate::client_address::ClientAddress;
 use crate::{GatewayState, Problem, bad_request};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -12,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use lockstep_model::Code;
+use std::net::IpAddr;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_tungstenite::WebSocketStream;
@@ -42,7 +44,8 @@ pub(crate) async fn upgrade(State(state): State<GatewayState>, mut request: Requ
     let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
         return bad_request("This connection cannot become a WebSocket: it has to be HTTP/1.1").into_response();
     };
-    state.sockets.clone().spawn(begin(upgrade, state, place));
+    let address = request.extensions().get().map(|ClientAddress(address)| Box::new(*address));
+    state.sockets.clone().spawn(begin(upgrade, state, place, address));
     let headers = [
         (header::CONNECTION, HeaderValue::from_static("upgrade")),
         (header::UPGRADE, HeaderValue::from_static("websocket")),
@@ -53,13 +56,13 @@ pub(crate) async fn upgrade(State(state): State<GatewayState>, mut request: Requ
 }
 
 /// Waits for the switch. The connection then has a task of its own, no larger than it needs to be.
-async fn begin(upgrade: OnUpgrade, state: GatewayState, place: OwnedSemaphorePermit) {
+async fn begin(upgrade: OnUpgrade, state: GatewayState, place: OwnedSemaphorePermit, address: Option<Box<IpAddr>>) {
     // The device may be gone before the answer reached it.
     let Ok(upgraded) = upgrade.await else { return };
     let stream: Stream = Gathered::new(Portioned::new(TokioIo::new(upgraded)));
     let config = socket::config(state.config.frame_bytes_max);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    state.sockets.clone().spawn(connection::run(socket, state, place));
+    state.sockets.clone().spawn(connection::run(socket, state, place, address));
 }
 
 /// Checks what a request has to say, and computes the answer to its key.

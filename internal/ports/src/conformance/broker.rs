@@ -226,6 +226,11 @@ async fn consumers_are_counted(broker: &dyn Broker) {
     broker.open(&topics, &one.mailbox).await;
     assert_eq!(broker.consumers(), before + 3);
     assert!(topics.iter().all(|topic| broker.has_consumers(*topic) && broker.topics().contains(topic)));
+    assert!(broker.devices(ConversationId::generate()).is_empty());
+    let (mut devices, mut open) = (broker.devices(topics[0]), [one.mailbox.device(), two.mailbox.device()]);
+    devices.sort_unstable();
+    open.sort_unstable();
+    assert_eq!(devices, open);
     broker.close(&topics, &one.mailbox).await;
     broker.close(&topics, &one.mailbox).await;
     assert_eq!(broker.consumers(), before + 1);

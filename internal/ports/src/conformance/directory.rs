@@ -27,6 +27,7 @@ pub async fn directory(stores: &Stores) {
     what_a_device_follows(stores).await;
     cursors(stores).await;
     super::services::services(stores).await;
+    super::admin::admin(stores).await;
     super::people::people(stores).await;
     super::reads::reads(stores).await;
     super::accounts::accounts(stores).await;

@@ -4,6 +4,7 @@
 //! on a store that holds others, and at the same time. The store must live on after a suite: nothing is cleaned up.
 
 mod accounts;
+mod admin;
 mod broker;
 mod directory;
 mod groups;

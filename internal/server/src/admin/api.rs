@@ -1,18 +1,16 @@
 //! What the admin socket answers.
 
-use super::wire::{
-    DeviceInfo, DeviceList, GroupInfo, GroupRequest, RemovalInfo, TokenGrant, TokenRequest, UserInfo, UserRequest,
-};
+use super::wire::{GroupInfo, GroupRequest, TokenGrant, TokenRequest, UserInfo, UserRequest};
 use super::{accounts, aliases, services};
 use crate::config::TOKEN_TTL_S_MAX;
 use axum::extract::{FromRef, State};
 use axum::http::StatusCode;
-use axum::routing::{delete, get, post};
+use axum::routing::post;
 use axum::{Json, Router};
 use lockstep_auth::{Claim, Passwords, Tokens};
-use lockstep_engine::{ChannelDeletion, Engine};
-use lockstep_gateway::{BodyLimits, JsonBody, PathId, Problem, bad_request, no_such_route, wrong_method};
-use lockstep_model::{Device, DeviceId, DeviceKind, UnixMs, UserId};
+use lockstep_engine::Engine;
+use lockstep_gateway::{BodyLimits, JsonBody, Problem, bad_request, no_such_route, wrong_method};
+use lockstep_model::{Code, Device, DeviceKind, UnixMs, UserId};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -42,26 +40,31 @@ impl AdminState {
     }
 }
 
+impl FromRef<AdminState> for Engine {
+    fn from_ref(state: &AdminState) -> Self {
+        state.engine.clone()
+    }
+}
+
 impl FromRef<AdminState> for BodyLimits {
     fn from_ref(state: &AdminState) -> Self {
         state.body
     }
 }
 
-/// The routes of the admin socket.
-pub(crate) fn router(state: AdminState) -> Router {
+/// The routes of the admin socket: its own, and those of the administration by REST.
+pub(crate) fn router(state: AdminState, administration: Router) -> Router {
     Router::new()
         .route("/v1/tokens", post(issue_token))
         .route("/v1/users", post(ensure_user))
-        .route("/v1/users/{id}/devices", get(list_devices))
-        .route("/v1/devices/{id}", delete(remove_device))
         .route("/v1/conversations", post(create_group))
         .merge(aliases::routes())
         .merge(services::routes())
         .merge(accounts::routes())
+        .with_state(state)
+        .merge(administration)
         .fallback(no_such_route)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(state)
 }
 
 async fn issue_token(
@@ -89,7 +92,8 @@ async fn issue_token(
     }))
 }
 
-/// The user's device of this name, made if need be, with its user.
+/// The user's device of this name, made if need be, with its user, who must not be disabled: a token that is made meanwhile
+/// would be good once the user is enabled.
 async fn ensure_device(
     state: &AdminState,
     user: UserId,
@@ -99,6 +103,9 @@ async fn ensure_device(
 ) -> Result<Device, Problem> {
     let _one_at_a_time = state.making_device.lock().await;
     state.engine.ensure_user(user.clone()).await?;
+    if state.engine.user_record(&user).await?.disabled_at.is_some() {
+        return Err(Code::UserDisabled.into());
+    }
     let devices = state.engine.devices_of(&user).await?;
     match devices.into_iter().find(|device| device.name == name) {
         Some(device) => Ok(device),
@@ -113,32 +120,6 @@ async fn ensure_user(
 ) -> Result<Json<UserInfo>, Problem> {
     let user = state.engine.ensure_user(user_id(&request.user)?).await?;
     Ok(Json(UserInfo { user: user.id.to_string(), feed: user.feed.to_string(), created_at: user.created_at.get() }))
-}
-
-async fn list_devices(
-    State(state): State<AdminState>,
-    PathId(user): PathId<UserId>,
-) -> Result<Json<DeviceList>, Problem> {
-    let devices = state.engine.devices_of(&user).await?;
-    let info = |device: Device| DeviceInfo {
-        id: device.id.to_string(),
-        name: device.name,
-        kind: device.kind.as_str().to_owned(),
-        created_at: device.created_at.get(),
-        seen_at: device.seen_at.map(UnixMs::get),
-    };
-    Ok(Json(DeviceList { devices: devices.into_iter().map(info).collect() }))
-}
-
-async fn remove_device(
-    State(state): State<AdminState>,
-    PathId(device): PathId<DeviceId>,
-) -> Result<Json<RemovalInfo>, Problem> {
-    let removal = state.engine.remove_device(device).await?;
-    Ok(Json(match removal.channels {
-        ChannelDeletion::Done => RemovalInfo::Done,
-        ChannelDeletion::Pending { servers } => RemovalInfo::Fenced { pending: servers },
-    }))
 }
 
 async fn create_group(

@@ -1,26 +1,18 @@
-//! The client of the admin socket: one short HTTP/1.1 connection per request.
+//! The client of the administration: on the admin socket for everything, or by REST for what administrators do there.
 
 use super::socket_path;
+use super::transport::{Way, percent_encoded};
 use super::wire::{
-    AliasInfo, AliasKey, AliasRequest, DeviceList, GroupInfo, GroupRequest, PasswordRequest, RemovalInfo,
-    RotateRequest, ServiceInfo, ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest,
-    UserInfo, UserRequest,
+    AliasInfo, AliasKey, AliasRequest, GroupInfo, GroupRequest, PasswordRequest, RotateRequest, ServiceInfo,
+    ServiceList, ServiceTokenGrant, ServiceTokenRequest, TokenGrant, TokenRequest, UserInfo, UserRequest,
 };
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, header};
-use hyper_util::rt::TokioIo;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use hyper::Method;
+use lockstep_model::Explanation;
+use serde::{Serialize, de::DeserializeOwned};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
-use tokio::net::UnixStream;
 
-/// A server that answers later than this is taken for hung.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Largest answer that is read; no answer of the API comes near it.
-const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Why the admin socket did not do what was asked.
+/// Why the server did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     /// Nobody listens there, or this user may not.
@@ -31,8 +23,22 @@ pub enum AdminError {
         /// The cause.
         source: std::io::Error,
     },
+    /// No server is reached there.
+    #[error("the server {server} is not reached")]
+    Reach {
+        /// The server's address.
+        server: String,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// The server's URL is none that can be used.
+    #[error("{url} is not the URL of a server: it must be http:// and an address such as 127.0.0.1:8080")]
+    Url {
+        /// What was given.
+        url: String,
+    },
     /// The exchange broke off.
-    #[error("the server did not answer on its admin socket: {reason}")]
+    #[error("the server did not answer: {reason}")]
     Exchange {
         /// What went wrong.
         reason: String,
@@ -47,16 +53,26 @@ pub enum AdminError {
     },
 }
 
-/// A client of the server that runs on a data folder.
+/// A client of one server.
 #[derive(Debug, Clone)]
 pub struct AdminClient {
-    path: PathBuf,
+    way: Way,
 }
 
 impl AdminClient {
     /// A client of the server on this data folder. Connects with each request.
     pub fn new(data: &Path) -> Self {
-        Self { path: socket_path(data) }
+        Self { way: Way::Socket(socket_path(data)) }
+    }
+
+    /// A client of the server at a URL, with the token of a service that has the scope `admin`: for what stands under
+    /// `/v1/admin` alone. The token passes in clear text.
+    ///
+    /// # Errors
+    ///
+    /// [`AdminError::Url`].
+    pub fn at(url: &str, token: &str) -> Result<Self, AdminError> {
+        Way::to_server(url, token).map(|way| Self { way })
     }
 
     /// Makes or finds user and device, and issues a token.
@@ -86,24 +102,6 @@ impl AdminClient {
         let path = format!("/v1/users/{}/password", percent_encoded(user));
         let request = PasswordRequest { password: password.to_owned() };
         self.exchange(Method::PUT, &path, Some(&request)).await.map(drop)
-    }
-
-    /// The devices of a user.
-    ///
-    /// # Errors
-    ///
-    /// See [`token`](Self::token).
-    pub async fn devices(&self, user: &str) -> Result<DeviceList, AdminError> {
-        self.ask(Method::GET, &format!("/v1/users/{}/devices", percent_encoded(user)), None::<&()>).await
-    }
-
-    /// Removes a device. Removing it again changes nothing but deletes what was left of it.
-    ///
-    /// # Errors
-    ///
-    /// See [`token`](Self::token).
-    pub async fn remove_device(&self, device: &str) -> Result<RemovalInfo, AdminError> {
-        self.ask(Method::DELETE, &format!("/v1/devices/{}", percent_encoded(device)), None::<&()>).await
     }
 
     /// Makes a group.
@@ -178,104 +176,32 @@ impl AdminClient {
         self.exchange(Method::POST, "/v1/aliases/remove", Some(key)).await.map(drop)
     }
 
-    async fn ask<A: DeserializeOwned>(
+    /// What became of a message, `CONVERSATION:SEQ` or the id of an entry, for a device.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn explain(&self, device: &str, message: &str) -> Result<Explanation, AdminError> {
+        let path = format!("/v1/admin/explain?device={}&message={}", percent_encoded(device), percent_encoded(message));
+        self.ask(Method::GET, &path, None::<&()>).await
+    }
+
+    pub(super) async fn ask<A: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<A, AdminError> {
         let answer = self.exchange(method, path, body).await?;
-        serde_json::from_slice(&answer).map_err(|_| exchange("the answer is not of this version"))
+        serde_json::from_slice(&answer).map_err(|_| super::transport::broken("the answer is not of this version"))
     }
 
-    async fn exchange(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Bytes, AdminError> {
-        match tokio::time::timeout(ANSWER_TIMEOUT, self.one_request(method, path, body)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(exchange(format!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
-        }
-    }
-
-    async fn one_request(
+    pub(super) async fn exchange(
         &self,
         method: Method,
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<Bytes, AdminError> {
-        let stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(|source| AdminError::Connect { path: self.path.clone(), source })?;
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(exchange)?;
-        let request = request(method, path, body)?;
-        let answer = async {
-            let answer = sender.send_request(request).await.map_err(exchange)?;
-            let status = answer.status();
-            let limited = Limited::new(answer.into_body(), ANSWER_BYTES_MAX);
-            let bytes = limited.collect().await.map_err(exchange)?.to_bytes();
-            if status.is_success() { Ok(bytes) } else { Err(refusal(status.as_u16(), &bytes)) }
-        };
-        // The connection is driven beside the request, without a task of its own.
-        tokio::pin!(answer);
-        tokio::select! {
-            answer = &mut answer => answer,
-            ended = connection => {
-                ended.map_err(exchange)?;
-                answer.await
-            }
-        }
-    }
-}
-
-fn request(method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Request<Full<Bytes>>, AdminError> {
-    let body = match body {
-        Some(body) => serde_json::to_vec(body).map_err(exchange)?,
-        None => Vec::new(),
-    };
-    Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, "lockstep")
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(exchange)
-}
-
-fn refusal(status: u16, answer: &[u8]) -> AdminError {
-    #[derive(Deserialize)]
-    struct Problem {
-        code: String,
-        detail: String,
-    }
-    match serde_json::from_slice::<Problem>(answer) {
-        Ok(Problem { code, detail }) => AdminError::Refused { code, detail },
-        Err(_) => exchange(format!("status {status}")),
-    }
-}
-
-fn exchange(reason: impl ToString) -> AdminError {
-    AdminError::Exchange { reason: reason.to_string() }
-}
-
-/// An id as one segment of a path (RFC 3986, section 2.1): everything but unreserved characters is encoded.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
-#[cfg(test)]
-mod tests {
-    use super::percent_encoded;
-
-    #[test]
-    fn ids_become_one_segment() {
-        for (id, expected) in [("ana", "ana"), ("a/b?c", "a%2Fb%3Fc"), ("ü", "%C3%BC"), ("..", "..")] {
-            assert_eq!(percent_encoded(id), expected);
-        }
+        self.way.exchange(method, path, body).await
     }
 }

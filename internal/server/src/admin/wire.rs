@@ -27,7 +27,7 @@ pub struct TokenRequest {
 pub struct ServiceTokenRequest {
     /// The service's name.
     pub name: String,
-    /// What its tokens allow: `publish:*`, or `publish:` and a conversation's id.
+    /// What its tokens allow: `publish:*`, `publish:` and a conversation's id, or `admin`.
     pub scopes: Vec<String>,
     /// How long the token is good for, in seconds; 365 days if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -160,42 +160,6 @@ pub struct GroupInfo {
     pub id: String,
     /// Its title.
     pub title: Option<String>,
-}
-
-/// What became of a removed device: `DELETE /v1/devices/{id}`. It is out in any case.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "snake_case")]
-pub enum RemovalInfo {
-    /// Nothing of it is left.
-    Done,
-    /// Channels of it may be left; they are deleted later.
-    Fenced {
-        /// The addresses of the nsqds and nsqlookupds that may have some.
-        pending: Vec<String>,
-    },
-}
-
-/// The devices of a user: `GET /v1/users/{id}/devices`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeviceList {
-    /// Oldest first.
-    pub devices: Vec<DeviceInfo>,
-}
-
-/// A device.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct DeviceInfo {
-    /// Its id.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// `main` or `sub`.
-    pub kind: String,
-    /// When it was made, in milliseconds since 1970.
-    pub created_at: u64,
-    /// When it last connected.
-    #[serde(default)]
-    pub seen_at: Option<u64>,
 }
 
 /// An id elsewhere: asked for by `POST /v1/aliases/find`, removed by `POST /v1/aliases/remove`.

@@ -7,6 +7,7 @@ mod http;
 mod limits;
 mod nsq;
 mod retention;
+mod trace;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use bootstrap::{BootstrapConfig, Fallback, SubNeedsMain};
@@ -15,6 +16,7 @@ pub use http::HttpConfig;
 pub use limits::Limits;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
 pub use retention::{RetentionConfig, RetentionRuleConfig};
+pub use trace::TraceConfig;
 
 use figment::Figment;
 use figment::providers::{Format, Serialized, Toml};
@@ -54,6 +56,8 @@ pub struct Config {
     pub nsq_http: NsqHttpConfig,
     /// How long conversations keep their entries.
     pub retention: RetentionConfig,
+    /// What is remembered of entries on their way.
+    pub trace: TraceConfig,
     /// How new devices are filled.
     pub bootstrap: BootstrapConfig,
     /// The bounds.
@@ -136,6 +140,7 @@ impl Default for Config {
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
             retention: RetentionConfig::default(),
+            trace: TraceConfig::default(),
             bootstrap: BootstrapConfig::default(),
             limits: Limits::default(),
             dev: false,
@@ -181,6 +186,7 @@ impl Config {
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
             .chain(self.retention.checks())
+            .chain(self.trace.checks())
             .chain(self.bootstrap.checks())
             .find(|(_, right)| !right)
         {

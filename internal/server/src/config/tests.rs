@@ -66,6 +66,7 @@ fn the_printed_configuration_gives_the_same_again() {
     config.limits.stop_timeout_ms = 100;
     config.retention.period_s = 60;
     config.retention.room.count_max = Some(1_000);
+    config.trace.records = 0;
     config.retention.direct.age_max_s = Some(60);
     assert_eq!(file(&config.to_toml()).load(), Ok(config));
     assert_eq!(file("").load(), Ok(Config::default()));
@@ -232,6 +233,10 @@ fn wrong_configurations_name_key_value_and_fix() {
         (
             environment(&[("LOCKSTEP_RETENTION__FEED__COUNT_MAX", "0")]),
             "the environment variable LOCKSTEP_RETENTION__FEED__COUNT_MAX sets retention.feed.count_max to 0: it must be a",
+        ),
+        (
+            file("[trace]\nrecords = 4194305"),
+            "test.toml sets trace.records to 4194305: it must be a whole number from 0 to 4194304",
         ),
         (
             file("[bootstrap]\nwait_s = 0"),

@@ -47,14 +47,25 @@ async fn who_may_not_is_refused_and_changes_nothing() {
             continue;
         }
         let service_code = if bearers.contains("service") { "out_of_scope" } else { "service_token" };
+        // What takes a service alone takes it with the scope for administration alone; what takes devices never takes that.
+        let administers = !bearers.contains("device");
+        let removed_code = if administers { "forbidden" } else { "device_removed" };
         let mut cases = vec![
             ("nobody", None, "token_invalid"),
             ("a guess", Some("secret"), "token_invalid"),
             ("an expired token", Some(&*world.expired), "token_expired"),
-            ("a removed device", Some(&*world.removed), "device_removed"),
+            ("a removed device", Some(&*world.removed), removed_code),
             ("a service", Some(&*world.out_of_scope), service_code),
         ];
-        if PRIVATE.iter().any(|private| operation.named_in_path().contains(private)) {
+        if administers {
+            cases.push(("a device", Some(&*world.scene.ana), "forbidden"));
+            cases.push(("a service that publishes anywhere", Some(&*world.publisher), "out_of_scope"));
+            cases.push(("an administrator of before", Some(&*world.revoked_administrator), "token_revoked"));
+        } else {
+            cases.push(("a disabled user", Some(&*world.disabled), "user_disabled"));
+            cases.push(("an administrator", Some(&*world.administrator), service_code));
+        }
+        if !administers && PRIVATE.iter().any(|private| operation.named_in_path().contains(private)) {
             cases.push(("a stranger", Some(&*world.stranger), "no_such_"));
         }
         for (who, token, expected) in cases {
@@ -68,6 +79,29 @@ async fn who_may_not_is_refused_and_changes_nothing() {
         }
     }
     assert!(asked >= 40, "{asked}");
+    world.scene.end().await;
+}
+
+/// An administrator sees and does all that is there for one, and no answer has what users write.
+#[tokio::test]
+async fn administrators_are_answered_as_documented_and_see_no_bodies() {
+    let mut world = World::make().await;
+    let document = document(&world).await;
+    let (mut answered, mut changed) = (0, 0);
+    for operation in document.operations().iter().filter(|operation| {
+        let bearers = operation.bearers();
+        bearers.contains("service") && !bearers.contains("device")
+    }) {
+        world.renew_conversation().await;
+        let name = format!("{} {}", operation.method, operation.path);
+        let stored = world.stored().await;
+        let answer = ask(&world, operation, &operation.sample(&world), Some(&world.administrator)).await;
+        assert!(answer.status < 300 && operation.documents(answer.status, None), "{name}: {answer:?}");
+        assert!(!answer.body.contains(world::SAID), "{name} shows what users write: {answer:?}");
+        answered += 1;
+        changed += usize::from(world.stored().await != stored);
+    }
+    assert!(answered >= 14 && changed >= 2, "{answered} were answered, {changed} changed something");
     world.scene.end().await;
 }
 

@@ -25,7 +25,18 @@ pub(crate) struct World {
     pub(crate) removed: String,
     pub(crate) stranger: String,
     pub(crate) out_of_scope: String,
+    /// Of a service that may publish into every conversation.
+    pub(crate) publisher: String,
+    /// Of a service that may administer.
+    pub(crate) administrator: String,
+    /// Of one that might, and was revoked.
+    pub(crate) revoked_administrator: String,
+    /// Of a device of a user who has been disabled.
+    pub(crate) disabled: String,
 }
+
+/// What ana and ben have written.
+pub(crate) const SAID: &str = "something that nobody else is to see";
 
 impl World {
     pub(crate) async fn make() -> Self {
@@ -53,13 +64,31 @@ impl World {
         let tokens = Tokens::open(house.running.data()).unwrap();
         let expired = tokens.issue(&claim, Duration::from_secs(60), UnixMs::new(1_000_000)).token;
         let stranger = house.token("mallory", "phone", "main").await;
-        let scopes = vec![format!("publish:{}", scene.bens)];
-        let request = ServiceTokenRequest { name: "weather".to_owned(), scopes, ttl_s: None };
-        let out_of_scope = house.admin.service_token(&request).await.unwrap().token;
+        let out_of_scope = service(house, "weather", &format!("publish:{}", scene.bens)).await;
+        let publisher = service(house, "billing", "publish:*").await;
+        let administrator = service(house, "operator", "admin").await;
+        let revoked_administrator = service(house, "former", "admin").await;
+        house.admin.revoke_service("former").await.unwrap();
+        let disabled = house.token("eve", "phone", "main").await;
+        house.admin.disable_user("eve").await.unwrap();
         let sign_in = waiting_sign_in(house).await;
-        assert_eq!(scene.send("before", &super::support::scene::text("something")).await.status, 201);
+        assert_eq!(scene.send("before", &super::support::scene::text(SAID)).await.status, 201);
         let conversation = group(&scene).await;
-        Self { conversation, laptop, sign_in, expired, removed: tablet.token, stranger, out_of_scope, scene }
+        let removed = tablet.token;
+        Self {
+            conversation,
+            laptop,
+            sign_in,
+            expired,
+            removed,
+            stranger,
+            out_of_scope,
+            publisher,
+            administrator,
+            revoked_administrator,
+            disabled,
+            scene,
+        }
     }
 
     /// Takes another group of ana's, of which nothing has been changed.
@@ -80,6 +109,11 @@ impl World {
         store.close().await.unwrap();
         rows
     }
+}
+
+async fn service(house: &House, name: &str, scope: &str) -> String {
+    let request = ServiceTokenRequest { name: name.to_owned(), scopes: vec![scope.to_owned()], ttl_s: None };
+    house.admin.service_token(&request).await.unwrap().token
 }
 
 async fn group(scene: &Scene) -> String {

@@ -93,6 +93,7 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         "head" => Notice::Head(offset(id(words), number(words))),
         "page" => Notice::Page(Box::new(page(words))),
         "overflow" => Notice::Overflowed,
+        "describe" => Notice::Describe { question: number(words), conversation: id(words) },
         "failed" => Notice::Failed(code(words)),
         "signalled" => {
             let (conversation, user, device) = (id(words), user("eve"), DeviceId::from_bytes([9; 16]));

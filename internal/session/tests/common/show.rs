@@ -1,6 +1,6 @@
 //! Effects as one line each.
 
-use lockstep_model::{Ask, Code, ConversationId, Offset, Ref, Seq, Shown};
+use lockstep_model::{Ask, Code, ConversationId, Offset, Ref, Seq, Shown, TopicState};
 use lockstep_session::{Effect, Event};
 
 pub(super) fn letter(conversation: ConversationId) -> char {
@@ -53,6 +53,9 @@ fn ask(ask: &Ask) -> String {
         Ask::Recheck { conversations, offsets_version } => {
             let all: String = conversations.iter().map(|it| format!(" {}", letter(*it))).collect();
             format!("ask recheck{all} v{offsets_version}")
+        }
+        Ask::Described { question, topic: TopicState { mode, next, acked, in_flight } } => {
+            format!("ask described {question} {mode:?} next {next} acked {acked} in flight {in_flight}")
         }
     }
 }

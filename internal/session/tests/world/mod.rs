@@ -419,6 +419,7 @@ impl World {
             Ask::ChangeState { reference, .. } => self.owe(Notice::ReadDone { reference, refusal: None }),
             Ask::Unread { reference, .. } => self.owe(Notice::Unread { reference, outcome: Box::new(Ok(Vec::new())) }),
             Ask::Resume { .. } => panic!("resumed twice"),
+            Ask::Described { .. } => panic!("nobody has asked"),
         }
     }
 }

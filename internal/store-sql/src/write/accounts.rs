@@ -47,6 +47,7 @@ struct Account {
     devices: u64,
     /// Whether a main device could approve: one that has its tokens, and not one whose answer may have been lost.
     has_main: bool,
+    is_disabled: bool,
 }
 
 impl Account {
@@ -113,7 +114,7 @@ impl Command for SignInDevice {
             (Some(account), _) => account,
             (None, Proof::Issuer { create_user: true, .. }) => {
                 users::create(work, &new.user, new.now).await?;
-                Account { password: None, devices: 0, has_main: false }
+                Account { password: None, devices: 0, has_main: false, is_disabled: false }
             }
             (None, _) => return Ok(Err(AccountRefusal::NoSuchUser)),
         };
@@ -121,6 +122,9 @@ impl Command for SignInDevice {
             && !account.has(proven)
         {
             return Ok(Err(AccountRefusal::PasswordChanged));
+        }
+        if account.is_disabled {
+            return Ok(Err(AccountRefusal::UserDisabled));
         }
         if new.alone && account.has_main {
             return Ok(Err(AccountRefusal::NeedsApproval));
@@ -141,6 +145,9 @@ impl Command for Rotate {
         let device = match devices::find(work, device).await? {
             None => return Ok(Err(AccountRefusal::NoSuchDevice)),
             Some(device) if device.removed_at.is_some() => return Ok(Err(AccountRefusal::DeviceRemoved)),
+            Some(device) if users::is_disabled(work, &device.user).await? => {
+                return Ok(Err(AccountRefusal::UserDisabled));
+            }
             Some(device) if device.token_generation != token_generation => {
                 return Ok(Err(AccountRefusal::OldGeneration));
             }
@@ -261,12 +268,12 @@ async fn account(work: &mut Work<'_>, user: &UserId) -> Result<Option<Account>, 
     const FIND: &str = "SELECT password_hash, \
          (SELECT count(*) FROM devices d WHERE d.user = u.id AND d.removed_at IS NULL), \
          EXISTS (SELECT 1 FROM devices d WHERE d.user = u.id AND d.removed_at IS NULL AND d.kind = 'main' \
-           AND d.signed_out_at IS NULL AND d.tokens_unused = 0) FROM users u WHERE u.id = ?";
+           AND d.signed_out_at IS NULL AND d.tokens_unused = 0), u.disabled_at IS NOT NULL FROM users u WHERE u.id = ?";
     let rows = sql::fetch(work.connection().await?, FIND, Values::new().text(user.as_str())).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let mut columns = Columns::of(row);
     let password = columns.optional_text()?.map(|hash| PasswordHash(hash.to_owned()));
-    Ok(Some(Account { password, devices: columns.int()?, has_main: columns.flag()? }))
+    Ok(Some(Account { password, devices: columns.int()?, has_main: columns.flag()?, is_disabled: columns.flag()? }))
 }
 
 async fn store_password(work: &mut Work<'_>, user: &UserId, password: &PasswordHash) -> Result<(), sqlx::Error> {

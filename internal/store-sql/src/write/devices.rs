@@ -2,7 +2,7 @@
 
 use super::entries;
 use super::job::Command;
-use super::users::feed_of;
+use super::users::{self, feed_of};
 use super::work::Work;
 use crate::row::{Columns, device_columns};
 use crate::sql::{self, RowsSql, Values};
@@ -82,7 +82,8 @@ impl Command for ConnectDevice {
         const CONNECT: &str = concat!(
             "UPDATE devices SET connection_generation = connection_generation + 1, seen_at = ?, signed_out_at = NULL, \
                tokens_unused = 0 \
-             WHERE id = ? AND removed_at IS NULL AND token_generation <= ? RETURNING ",
+             WHERE id = ? AND removed_at IS NULL AND token_generation <= ? \
+               AND EXISTS (SELECT 1 FROM users u WHERE u.id = devices.user AND u.disabled_at IS NULL) RETURNING ",
             device_columns!(),
             ", (SELECT u.feed FROM users u WHERE u.id = devices.user), \
                (SELECT u.tells_delivered FROM users u WHERE u.id = devices.user), \
@@ -99,6 +100,7 @@ impl Command for ConnectDevice {
         Ok(Err(match find(work, self.device).await? {
             None => DirectoryRefusal::NoSuchDevice,
             Some(device) if device.removed_at.is_some() => DirectoryRefusal::DeviceRemoved,
+            Some(device) if users::is_disabled(work, &device.user).await? => DirectoryRefusal::UserDisabled,
             Some(_) => DirectoryRefusal::OldGeneration,
         }))
     }

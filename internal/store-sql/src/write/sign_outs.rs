@@ -86,6 +86,12 @@ pub(super) async fn all_but(
     end(work, user, ending.collect(), now).await
 }
 
+/// Revokes all tokens of a user's devices, all of which stay.
+pub(super) async fn tokens_of_all(work: &mut Work<'_>, user: &UserId, now: UnixMs) -> Result<Vec<Device>, sqlx::Error> {
+    let ending = devices_of(work, user).await?.into_iter().map(|device| (device, false)).collect();
+    Ok(end(work, user, ending, now).await?.value)
+}
+
 /// Revokes all tokens of a device that stays.
 pub(super) async fn tokens_of(work: &mut Work<'_>, device: Device, now: UnixMs) -> Result<Device, sqlx::Error> {
     let user = device.user.clone();

@@ -39,6 +39,13 @@ pub(super) async fn create(work: &mut Work<'_>, id: &UserId, created_at: UnixMs)
     Ok(user)
 }
 
+/// Whether a user is there and disabled.
+pub(super) async fn is_disabled(work: &mut Work<'_>, user: &UserId) -> Result<bool, sqlx::Error> {
+    const FIND: &str = "SELECT 1 FROM users WHERE id = ? AND disabled_at IS NOT NULL";
+    let rows = sql::fetch(work.connection().await?, FIND, Values::new().text(user.as_str())).await?;
+    Ok(!rows.is_empty())
+}
+
 /// A user's feed and its head.
 pub(super) async fn feed_of(work: &mut Work<'_>, user: &UserId) -> Result<Option<(ConversationId, Seq)>, sqlx::Error> {
     const FEED: &str = "SELECT c.id, c.head FROM users u JOIN conversations c ON c.id = u.feed WHERE u.id = ?";

@@ -64,10 +64,13 @@ fn codes_of(operation: &Map<String, Value>) -> Vec<Code> {
         codes.extend(WITH_TOKEN);
     }
     if schemes.contains("device") {
-        codes.push(Code::DeviceRemoved);
+        codes.extend([Code::DeviceRemoved, Code::UserDisabled]);
         if !schemes.contains("service") {
             codes.push(Code::ServiceToken);
         }
+    }
+    if schemes.contains("service") && !schemes.contains("device") {
+        codes.extend([Code::Forbidden, Code::OutOfScope]);
     }
     if operation.contains_key("requestBody") {
         codes.extend(WITH_BODY);
@@ -149,11 +152,17 @@ mod tests {
             ),
             (
                 json!({"security": [{"device": []}]}),
-                "rate_limited token_invalid token_expired token_revoked service_token device_removed try_again unavailable internal",
+                "rate_limited token_invalid token_expired token_revoked service_token device_removed user_disabled try_again \
+                 unavailable internal",
+            ),
+            (
+                json!({"security": [{"service": ["admin"]}]}),
+                "rate_limited token_invalid token_expired token_revoked forbidden out_of_scope try_again unavailable internal",
             ),
             (
                 json!({"security": [{"device": []}, {"service": []}]}),
-                "rate_limited token_invalid token_expired token_revoked device_removed try_again unavailable internal",
+                "rate_limited token_invalid token_expired token_revoked device_removed user_disabled try_again unavailable \
+                 internal",
             ),
         ];
         for (operation, expected) in cases {

@@ -8,7 +8,7 @@ mod complete;
 mod page;
 pub(super) mod schemas;
 
-use super::{accounts, conversations, devices, groups, messages, operations, people, reads, sessions, sign_ins};
+use super::{accounts, admin, conversations, devices, groups, messages, operations, people, reads, sessions, sign_ins};
 use crate::problem::Wire;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -67,6 +67,21 @@ use utoipa::{Modify, OpenApi};
         reads::change_settings,
         devices::list,
         devices::remove,
+        admin::stats,
+        admin::explain,
+        admin::admin_users,
+        admin::admin_user,
+        admin::disable,
+        admin::enable,
+        admin::admin_devices,
+        admin::admin_device,
+        admin::tear_down,
+        admin::admin_connections,
+        admin::disconnect,
+        admin::admin_conversation,
+        admin::admin_members,
+        admin::consumers,
+        admin::topic,
         operations::jwks,
         operations::healthz,
         operations::readyz,
@@ -88,7 +103,10 @@ impl Modify for Bearers {
         let components = openapi.components.get_or_insert_default();
         let bearers = [
             ("device", "The access token of one device of one user."),
-            ("service", "The token of a service, whose scopes say into which conversations it may publish."),
+            (
+                "service",
+                "The token of a service, whose scopes say into which conversations it may publish, or that it may administer.",
+            ),
         ];
         for (name, description) in bearers {
             let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");

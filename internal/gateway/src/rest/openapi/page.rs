@@ -80,7 +80,7 @@ impl Page {
         self.prose(field(value, "summary"));
         self.prose(field(value, "description"));
         let security = value.get("security").and_then(Value::as_array).into_iter().flatten();
-        let bearers: Vec<_> = security.filter_map(|one| one.as_object()?.keys().next().cloned()).collect();
+        let bearers: Vec<_> = security.filter_map(bearer).collect();
         if !bearers.is_empty() {
             let _ = write!(self.html, "<p>With the token of a {}.</p>", escaped(&bearers.join(" or a ")));
         }
@@ -148,6 +148,15 @@ impl Page {
     }
 }
 
+/// Whose token is meant, and with which scope.
+fn bearer(alternative: &Value) -> Option<String> {
+    let (name, scopes) = alternative.as_object()?.iter().next()?;
+    Some(match scopes[0].as_str() {
+        Some(scope) => format!("{name} with the scope {scope}"),
+        None => name.clone(),
+    })
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -177,7 +186,7 @@ mod tests {
         let document = json!({
             "info": {"title": "T<b>", "version": "1", "description": "d"},
             "paths": {"/x/{id}": {"get": {
-                "operationId": "x_get", "tags": ["x"], "summary": "Says `a < b`.", "security": [{"device": []}],
+                "operationId": "x_get", "tags": ["x"], "summary": "Says `a < b`.", "security": [{"device": []}, {"service": ["s"]}],
                 "parameters": [{"name": "id", "in": "path", "required": true, "schema": {"$ref": "#/s/Id"}}],
                 "responses": {"200": {"description": "fine", "content": {"text/plain": {"schema": {"type": "string"}}}}},
             }}},
@@ -188,7 +197,7 @@ mod tests {
             "<title>T&lt;b&gt;</title>",
             "<a href=\"#x_get\"><code>GET /x/{id}</code></a>",
             "<code>a &lt; b</code>",
-            "the token of a device.",
+            "the token of a device or a service with the scope s.",
             "<a href=\"#Id\">Id</a>",
             "&lt;script&gt;",
         ] {
