@@ -231,7 +231,7 @@ fn an_unfilled_device_gets_the_latest_entries_and_then_the_log() {
 
 #[test]
 fn a_chunk_that_is_not_whole_is_not_stored_and_comes_again() {
-    for fault in [Fault::Digest, Fault::Order, Fault::Body] {
+    for fault in [Fault::Digest, Fault::Order, Fault::Body, Fault::Sealed] {
         let mut world = World { server: Server::default(), device: Device::new(3), restored: false };
         world.server.fills.is_unfilled = true;
         for n in 0..4 {

@@ -5,11 +5,11 @@
 
 use super::sends::Refusal;
 use super::staged::Output;
-use super::{Asked, Machine};
+use super::{ANSWER_TIMEOUT, Asked, Machine};
 use crate::{Change, ChunkFault, DisconnectReason, Event, Filling, SendError};
 use lockstep_protocol::{
-    BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck, ClientFrame, ConversationId, Cursor,
-    Entry, ErrorFrame, Filled, Offset, Progress, Ref, Seq, Source, Start,
+    BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck, ClientFrame, Code, ConversationId,
+    Cursor, Entry, ErrorFrame, Filled, Offset, Progress, Ref, Seq, Source, Start,
 };
 use std::time::Instant;
 
@@ -98,6 +98,11 @@ impl Machine {
 
     pub(super) fn handle_bootstrap_refusal(&mut self, now: Instant, error: ErrorFrame) {
         self.filler.asked = None;
+        if error.code.parse() == Ok(Code::TooManyBootstraps) {
+            // Others have to be filled first.
+            self.filler.not_before = Some(now + ANSWER_TIMEOUT);
+            return;
+        }
         match self.judge(now, self.filler.attempts, error) {
             Refusal::Later { at, .. } => self.filler.not_before = Some(at),
             Refusal::Final(error) => {

@@ -30,6 +30,7 @@ pub(crate) enum Fault {
     Digest,
     Order,
     Body,
+    Sealed,
 }
 
 /// The filling of a connection.
@@ -133,6 +134,7 @@ impl Server {
             self.fills.faults += u32::from(self.fills.fault.is_some());
             match self.fills.fault.take() {
                 Some(Fault::Digest) => chunk.body.push(' '),
+                Some(Fault::Sealed) => chunk.sealed = Some("some-way".to_owned()),
                 Some(Fault::Order) => chunk.from_seq = Seq::new(begins + 1),
                 Some(Fault::Body) => {
                     chunk.body = chunk.body.replace("ben", "\u{0}");
