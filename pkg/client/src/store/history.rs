@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use lockstep_protocol::{ConversationId, Entry, Held, Seq};
 
 /// The history that a main device can give to others. Both stores of this crate are one; a device that keeps its history
-/// elsewhere brings its own.
+/// elsewhere brings its own. The client waits for each call, as it does for its store: nothing else happens meanwhile.
 #[async_trait]
 pub trait HistorySource: Send + Sync {
     /// From where on each conversation is here. What is not named is not given.
