@@ -4,19 +4,22 @@ mod about;
 mod fill;
 mod groups;
 mod here;
+mod identity;
 mod input;
+mod links;
 mod parse;
 mod people;
 mod screen;
 
 use anyhow::{Context, Result, bail};
+use identity::Identity;
 use input::Line;
+use links::Desk;
 use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Client, ClientConfig, Conversations, Devices, Event, Events, Filling, FixedToken, LocalStore, People, SendError,
-    Sent, SqliteStore, StopReason, TokenError, TokenReason, TokenSource,
+    Approver, Client, ClientConfig, Conversations, Devices, Event, Events, Filling, LocalStore, People, SendError,
+    Sent, SqliteStore, StopReason, TokenSource,
 };
-use lockstep_server::admin::TokenRequest;
 use screen::Screen;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,12 +27,18 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+/// The door of a server that is started without any settings.
+pub(crate) const DOOR: &str = "ws://127.0.0.1:8080/v1/ws";
+
 /// Chat as one device of a user. Each line of the input is a message; lines that begin with `/` are commands.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The user to be.
-    #[arg(long = "as", value_name = "USER")]
-    user: String,
+    #[arg(long = "as", value_name = "USER", required_unless_present = "credentials", conflicts_with = "credentials")]
+    user: Option<String>,
+    /// Be the device that `lockstep device link` has made, with the credentials in this file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "device_name", "kind", "data"])]
+    credentials: Option<PathBuf>,
     /// The name of the device; it is made if need be.
     #[arg(long, default_value = "terminal")]
     device_name: String,
@@ -40,9 +49,9 @@ pub(crate) struct Args {
     /// The server's data folder, whose admin socket gives out tokens.
     #[arg(long, default_value = "./lockstep-data")]
     data: PathBuf,
-    /// The server's WebSocket door.
-    #[arg(long, default_value = "ws://127.0.0.1:8080/v1/ws")]
-    server: String,
+    /// The server's WebSocket door [default: that of the credentials, else ws://127.0.0.1:8080/v1/ws]
+    #[arg(long)]
+    server: Option<String>,
     /// An access token, instead of asking the admin socket.
     #[arg(long, env = "LOCKSTEP_TOKEN", hide_env_values = true)]
     token: Option<Secret>,
@@ -63,9 +72,6 @@ pub(crate) struct Args {
     until_count: Option<u64>,
 }
 
-/// The kind of a device that is not a main one.
-const SUB: &str = "sub";
-
 /// A token, which is never shown.
 #[derive(Clone)]
 struct Secret(String);
@@ -82,56 +88,21 @@ impl From<&str> for Secret {
     }
 }
 
-/// Asks the running server for a token whenever one is wanted.
-struct AdminTokens {
-    data: PathBuf,
-    user: String,
-    device_name: String,
-    kind: String,
-}
-
-#[lockstep_client::async_trait]
-impl TokenSource for AdminTokens {
-    async fn token(&self, _reason: TokenReason) -> Result<String, TokenError> {
-        let request = TokenRequest {
-            user: self.user.clone(),
-            device_name: self.device_name.clone(),
-            kind: self.kind.clone(),
-            unfilled: self.kind == SUB,
-            ttl_s: None,
-        };
-        let grant = crate::admin::grant(&self.data, request).await;
-        grant.map(|grant| grant.token).map_err(|error| TokenError::Unavailable(format!("{error:#}")))
-    }
-}
-
 /// Runs the chat until the input ends, the limits are reached, or the server says to stop.
 ///
 /// # Errors
 ///
 /// If it cannot start, the server says to stop, a message or command was refused, or `--until-count` was not reached.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let user: UserId = args.user.parse().context("--as")?;
-    let path = match &args.store {
-        Some(path) => path.clone(),
-        None => args.data.join("chat").join(format!("{}-{}.db", file_part(&args.user), file_part(&args.device_name))),
-    };
-    let store = open_store(&path).await?;
-    let tokens: Arc<dyn TokenSource> = match &args.token {
-        Some(Secret(token)) => Arc::new(FixedToken::new(token.as_str())),
-        None => Arc::new(AdminTokens {
-            data: args.data.clone(),
-            user: args.user.clone(),
-            device_name: args.device_name.clone(),
-            kind: args.kind.clone(),
-        }),
-    };
-    let mut config = ClientConfig::new(args.server.as_str(), tokens.clone(), Arc::new(store.clone()));
-    if args.kind != SUB {
+    let Identity { user, server, store, tokens, gives_history } = Identity::of(&args)?;
+    let store = open_store(&store).await?;
+    let url = rest_url(&server);
+    let mut config = ClientConfig::new(server, tokens.clone(), Arc::new(store.clone()));
+    if gives_history {
         config.gives_history = Some(Arc::new(store.clone()));
     }
     let (client, events) = Client::start(config);
-    let mut chat = Chat::new(&args, user, client.clone(), &tokens, store.clone());
+    let mut chat = Chat::new(&args, user, client.clone(), &url, &tokens, store.clone());
     let outcome = chat.talk(events).await;
     client.stop().await;
     store.close().await;
@@ -147,14 +118,8 @@ async fn open_store(path: &Path) -> Result<SqliteStore> {
     opened.with_context(|| format!("{}; does another chat use it? --device-name makes another device", path.display()))
 }
 
-/// A name as part of a file name: what could mean something to a file system is written as its code.
-fn file_part(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    name.chars().map(|c| if plain(c) { c.to_string() } else { format!("%{:x}", c as u32) }).collect()
-}
-
 /// Where the server of a WebSocket door takes REST requests.
-fn rest_url(door: &str) -> String {
+pub(crate) fn rest_url(door: &str) -> String {
     let (scheme, rest) = door.split_once("://").unwrap_or(("ws", door));
     let host = rest.split('/').next().unwrap_or_default();
     format!("{}://{host}", if scheme == "wss" { "https" } else { "http" })
@@ -163,6 +128,7 @@ fn rest_url(door: &str) -> String {
 struct Chat {
     client: Client,
     rest: Conversations,
+    links: Desk,
     people: People,
     devices: Devices,
     store: SqliteStore,
@@ -179,14 +145,21 @@ struct Chat {
 }
 
 impl Chat {
-    fn new(args: &Args, user: UserId, client: Client, tokens: &Arc<dyn TokenSource>, store: SqliteStore) -> Self {
-        let server = rest_url(&args.server);
+    fn new(
+        args: &Args,
+        user: UserId,
+        client: Client,
+        url: &str,
+        tokens: &Arc<dyn TokenSource>,
+        store: SqliteStore,
+    ) -> Self {
         let target = args.with.clone().map(Target::User).or(args.conversation.map(Target::Conversation));
         Self {
             client,
-            rest: Conversations::new(server.as_str(), tokens.clone()),
-            people: People::new(server.as_str(), tokens.clone()),
-            devices: Devices::new(server, tokens.clone()),
+            rest: Conversations::new(url, tokens.clone()),
+            links: Desk::new(Approver::new(url, tokens.clone())),
+            people: People::new(url, tokens.clone()),
+            devices: Devices::new(url, tokens.clone()),
             store,
             user,
             screen: Screen,
@@ -270,6 +243,9 @@ impl Chat {
             Ok(Line::Recall(target)) => self.recall(target).await,
             Ok(Line::Unread) => self.unread().await,
             Ok(Line::Read) => self.read().await,
+            Ok(Line::Link(shown)) => self.find_link(&shown).await,
+            Ok(Line::Approve) => self.answer_link(true).await,
+            Ok(Line::Refuse) => self.answer_link(false).await,
             Ok(Line::Who) => self.who(),
             Ok(Line::Help) => input::HELP.iter().try_for_each(|line| self.screen.note(line)),
             Ok(Line::Quit) => {
@@ -372,13 +348,5 @@ mod tests {
     fn one_host_has_both_doors() {
         assert_eq!(rest_url("ws://127.0.0.1:8080/v1/ws"), "http://127.0.0.1:8080");
         assert_eq!(rest_url("wss://chat.example/v1/ws"), "https://chat.example");
-    }
-
-    #[test]
-    fn names_become_file_names() {
-        let cases = [("ana", "ana"), ("a/b", "a%2fb"), ("a-b", "a%2db"), ("../x", "..%2fx"), ("é", "%e9")];
-        for (name, expected) in cases {
-            assert_eq!(file_part(name), expected);
-        }
     }
 }

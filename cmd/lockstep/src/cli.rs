@@ -33,7 +33,7 @@ pub(crate) enum Command {
     /// List and look at users, disable them, give them passwords.
     #[command(subcommand)]
     User(UserCommand),
-    /// List, look at and remove devices.
+    /// Link this terminal as a device; list, look at and remove devices.
     #[command(subcommand)]
     Device(DeviceCommand),
     /// List and close live connections.
@@ -241,6 +241,8 @@ pub(crate) enum UserCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeviceCommand {
+    /// Become a sub device of a user: shows a code and a QR code, and waits until a main device approves.
+    Link(crate::link::Args),
     /// Print a user's devices: id, kind, name, when it was last seen (milliseconds since 1970).
     List {
         /// Whose devices

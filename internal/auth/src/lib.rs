@@ -9,12 +9,14 @@
 
 mod external;
 mod key;
+mod link_codes;
 mod passwords;
 mod refresh;
 mod tokens;
 
 pub use external::{ExternalClaim, IssuerError, IssuerSettings, Issuers, Key};
 pub use key::KeyError;
+pub use link_codes::LinkCodes;
 pub use passwords::{Busy, Password, PasswordSettings, Passwords};
 pub use refresh::{RefreshClaim, RefreshToken, RefreshTokens, hash_of_secret, new_secret};
 pub use tokens::{Bearer, Claim, Issued, ServiceClaim, Tokens};

@@ -1,7 +1,7 @@
 //! Access tokens: made for one device or one service, verified at every door.
 
 use crate::key::SigningKey;
-use crate::{KeyError, RefreshTokens};
+use crate::{KeyError, LinkCodes, RefreshTokens};
 use aws_lc_rs::hkdf::{HKDF_SHA256, Salt};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use lockstep_model::{Code, DeviceId, ServiceName, TokenGeneration, UnixMs, UserId};
@@ -148,6 +148,11 @@ impl Tokens {
     /// What makes and reads refresh tokens.
     pub fn refresh_tokens(&self) -> RefreshTokens {
         RefreshTokens::new(self.secret_for(crate::refresh::PURPOSE))
+    }
+
+    /// What makes and reads the codes of links.
+    pub fn link_codes(&self) -> LinkCodes {
+        LinkCodes::new(self.secret_for(crate::link_codes::PURPOSE))
     }
 
     /// Makes a token that is good for `ttl` from `now` on, both cut to whole seconds.

@@ -278,7 +278,7 @@ impl Engine {
 }
 
 /// What a device runs on is bounded like its name, and may be anything.
-fn check_platform(platform: &str) -> Result<(), Code> {
+pub(crate) fn check_platform(platform: &str) -> Result<(), Code> {
     let fits = platform.chars().count() <= limits::NAME_CHARS_MAX;
     if fits && !platform.chars().any(char::is_control) { Ok(()) } else { Err(Code::BadRequest) }
 }

@@ -7,6 +7,7 @@ use crate::cursors::Cursors;
 use crate::events::Emitter;
 use crate::ingest::answered;
 use crate::lane::{Lane, Reply, Waiting};
+use crate::links::LinkWaiters;
 use crate::presence::Presence;
 use crate::publisher::Publisher;
 use crate::questions::Questions;
@@ -67,6 +68,7 @@ pub(crate) struct Inner {
     /// Held while such a change is stored and told, so that connections hear of two in the order of their commits.
     pub(crate) changing_settings: tokio::sync::Mutex<()>,
     pub(crate) sign_ins: SignIns,
+    pub(crate) link_waiters: Arc<LinkWaiters>,
     pub(crate) trace: Arc<Trace>,
     pub(crate) questions: Questions,
     pub(crate) bootstraps: Bootstraps,
@@ -105,6 +107,7 @@ impl Engine {
             settings_changes: AtomicU64::new(0),
             changing_settings: tokio::sync::Mutex::default(),
             sign_ins,
+            link_waiters: Arc::default(),
             trace,
             questions: Questions::default(),
             bootstraps: Bootstraps::default(),

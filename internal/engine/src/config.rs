@@ -2,6 +2,7 @@
 
 use crate::BootstrapConfig;
 use lockstep_model::limits;
+use lockstep_ports::LinkBounds;
 use std::time::Duration;
 
 /// The engine's bounds and periods. The defaults are the design's.
@@ -31,6 +32,10 @@ pub struct EngineConfig {
     pub connections_max: usize,
     /// Conversations of one user.
     pub conversations_per_user_max: usize,
+    /// How long a link waits.
+    pub link_ttl: Duration,
+    /// Links that wait; one more is refused until one of them ends.
+    pub links_waiting: LinkBounds,
     /// How new devices are filled.
     pub bootstrap: BootstrapConfig,
 }
@@ -50,6 +55,8 @@ impl Default for EngineConfig {
             trace_records: 65_536,
             connections_max: 100_000,
             conversations_per_user_max: limits::CONVERSATIONS_PER_USER_MAX,
+            link_ttl: Duration::from_secs(120),
+            links_waiting: LinkBounds { all: 2_000, per_network: 20 },
             bootstrap: BootstrapConfig::default(),
         }
     }

@@ -24,6 +24,7 @@ mod heads;
 mod history;
 mod ingest;
 mod lane;
+mod links;
 mod offsets;
 mod people;
 mod presence;
@@ -51,10 +52,11 @@ pub use devices::Removal;
 pub use groups::{GroupDraft, is_avatar, is_title};
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
+pub use links::{LinkDraft, LinkPolled, LinkWaiter, Replaced};
 // What doors need of the ports: they know the engine only.
 pub use lockstep_ports::{
-    ChannelDeletion, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof, ServiceRefusal, Standing,
-    TopicAt, TopicChannel, UserRecord, Wakeup,
+    ChannelDeletion, LinkBounds, LinkSecret, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof,
+    ServiceRefusal, Standing, TopicAt, TopicChannel, UserRecord, Wakeup,
 };
 pub use sign_ins::{Polled, WaitingSignIn};
 pub use trace::Tracer;

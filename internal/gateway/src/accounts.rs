@@ -167,7 +167,7 @@ impl Accounts {
     }
 }
 
-fn too_often(wait: Duration) -> Problem {
+pub(crate) fn too_often(wait: Duration) -> Problem {
     Problem::new(Code::RateLimited, "Too many attempts; wait as long as retry_after_ms says.").retry_after(wait)
 }
 

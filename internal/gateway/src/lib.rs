@@ -10,6 +10,7 @@
 mod accounts;
 mod client_address;
 mod http;
+mod links;
 mod origins;
 mod problem;
 mod rest;
@@ -19,6 +20,7 @@ mod ws;
 pub use accounts::{AccountsConfig, Attempt};
 pub use client_address::{Peer, TrustedProxies};
 pub use http::{BodyLimits, JsonBody, Params, PathId, bad_request};
+pub use links::LinksConfig;
 pub use origins::Origins;
 pub use problem::Problem;
 pub use rest::admin::{

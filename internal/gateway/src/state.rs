@@ -1,9 +1,10 @@
 //! What every handler shares.
 
 use crate::accounts::Accounts;
+use crate::links::Links;
 use crate::rest::{Rate, Rates, RequestRates, Requests};
 use crate::ws::Meters;
-use crate::{AccountsConfig, BodyLimits, Origins, TrustedProxies};
+use crate::{AccountsConfig, BodyLimits, LinksConfig, Origins, TrustedProxies};
 use axum::extract::FromRef;
 use lockstep_auth::{Issuers, Tokens};
 use lockstep_engine::{Claim, Engine};
@@ -40,6 +41,8 @@ pub struct GatewayConfig {
     pub service_sends: Rate,
     /// Who may sign up and in, and how often.
     pub accounts: AccountsConfig,
+    /// How devices are linked.
+    pub links: LinksConfig,
 }
 
 impl Default for GatewayConfig {
@@ -55,6 +58,7 @@ impl Default for GatewayConfig {
             requests: RequestRates::default(),
             service_sends: Rate { per_second: limits::SERVICE_SENDS_PER_SECOND, burst: limits::SERVICE_SENDS_BURST },
             accounts: AccountsConfig::default(),
+            links: LinksConfig::default(),
         }
     }
 }
@@ -91,6 +95,8 @@ pub struct Shared {
     service_rates: Arc<Rates<ServiceName>>,
     /// What signing up and in needs.
     pub(crate) accounts: Arc<Accounts>,
+    /// What linking devices needs.
+    pub(crate) links: Arc<Links>,
 }
 
 impl GatewayState {
@@ -108,6 +114,7 @@ impl GatewayState {
         let service_rates = Rates::new(config.service_sends);
         let requests = Arc::new(Requests::new(config.requests));
         let accounts = Accounts::new(&config.accounts, &tokens);
+        let links = Links::new(&config.links, &tokens);
         let client_limits = ClientLimits {
             heartbeat_ms: config.session.heartbeat.as_millis() as u64,
             ack_timeout_ms: config.session.ack_timeout.as_millis() as u64,
@@ -133,6 +140,7 @@ impl GatewayState {
             device_rates: Arc::new(device_rates),
             service_rates: Arc::new(service_rates),
             accounts: Arc::new(accounts),
+            links: Arc::new(links),
         }))
     }
 

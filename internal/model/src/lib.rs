@@ -12,6 +12,7 @@ mod event;
 mod explain;
 mod feed;
 mod group;
+mod link;
 mod log_change;
 mod people;
 mod raw_body;
@@ -31,12 +32,13 @@ pub use explain::{
 };
 pub use feed::FeedChange;
 pub use group::{CustomObject, Details, DetailsChange, History, Role};
+pub use link::{Link, SecretHash};
 pub use lockstep_protocol::{
     About, AboutState, Body, BodyError, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck,
     ClientMsgId, Code, Content, ContentError, ConversationId, Coverage, Cursor, DeviceId, Entry, EntryId, Epoch, Fill,
-    FillRefuse, Filled, Held, IdError, Kind, Offset, OffsetsVersion, Online, Progress, Receipt, Ref, Sender, Seq,
-    ServiceName, Shown, SignInId, SkipReason, Source, Start, StateChange, Target, UnixMs, Unread, UserId, WaitReason,
-    limits,
+    FillRefuse, Filled, Held, IdError, Kind, LinkId, Offset, OffsetsVersion, Online, Progress, Receipt, Ref, Sender,
+    Seq, ServiceName, Shown, SignInId, SkipReason, Source, Start, StateChange, Target, UnixMs, Unread, UserId,
+    WaitReason, limits,
 };
 pub use log_change::LogChange;
 pub use people::{

@@ -1,20 +1,20 @@
 //! Users, devices, conversations and who is in them.
 
-use crate::{Accounts, Admin, Groups, Messages, People, Reads, Services, StoreError};
+use crate::{Accounts, Admin, Groups, Links, Messages, People, Reads, Services, StoreError};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
     Intervals, Member, MemberState, ReceiptSettings, Role, Seq, TokenGeneration, UnixMs, User, UserId, limits,
 };
 
-/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Admin`], [`Groups`], [`Messages`],
+/// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Links`], [`Admin`], [`Groups`], [`Messages`],
 /// [`People`] and [`Reads`] are parts of it.
 ///
 /// Every command is one commit, durable on return. Commands that members have to hear of write system entries into the
 /// users' feeds in the same commit and return them in [`Committed::entries`], in the order to publish. **Cancellation**:
 /// a dropped future may or may not have taken effect; every command may be given again.
 #[async_trait]
-pub trait Directory: Services + Accounts + Admin + Groups + Messages + People + Reads {
+pub trait Directory: Services + Accounts + Links + Admin + Groups + Messages + People + Reads {
     /// Makes a user and the user's feed, or finds the one that is there.
     async fn ensure_user(&self, user: UserId, now: UnixMs) -> Result<User, StoreError>;
 

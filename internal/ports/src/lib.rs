@@ -16,6 +16,7 @@ mod directory;
 mod error;
 mod events;
 mod groups;
+mod links;
 mod log;
 mod mailbox;
 mod messages;
@@ -39,6 +40,7 @@ pub use directory::{
 pub use error::StoreError;
 pub use events::Events;
 pub use groups::{Actor, GroupRefusal, Groups, NewGroup, Standing};
+pub use links::{LinkAnswer, LinkBounds, LinkClaim, LinkRefusal, LinkSecret, LinkState, Links, NewLink};
 pub use log::{Append, AppendRefusal, Appended, Author, HeadMark, MessageLog, Range};
 pub use mailbox::{Inbox, Mailbox, Wakeup};
 pub use messages::{Expired, Messages};

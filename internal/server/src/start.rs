@@ -305,6 +305,8 @@ fn engine_config(config: &Config) -> EngineConfig {
         trace_records: config.trace.records as usize,
         connections_max: limits.connections_max as usize,
         conversations_per_user_max: limits.conversations_per_user_max as usize,
+        link_ttl: config.links.ttl(),
+        links_waiting: config.links.waiting(),
         receipts_period: Duration::from_millis(limits.receipts_gather_ms),
         receipts_members_max: limits.receipts_members_max,
         // Tail loss is found within one heartbeat (I4).
@@ -331,6 +333,7 @@ fn gateway_config(config: &Config) -> GatewayConfig {
         },
         service_sends: rate(limits.service_sends_per_second, limits.service_sends_burst),
         accounts: config.gateway_accounts(),
+        links: config.links.gateway(),
         ..GatewayConfig::default()
     };
     let session = &mut gateway.session;

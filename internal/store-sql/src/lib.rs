@@ -15,6 +15,7 @@ mod gather;
 mod groups;
 mod heads;
 mod health;
+mod links;
 mod log;
 mod messages;
 mod offsets;

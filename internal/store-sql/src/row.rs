@@ -2,8 +2,8 @@
 
 use lockstep_model::{
     AliasTarget, Block, Bounds, ConnectionGeneration, Contact, Conversation, ConversationId, ConversationKind, Custom,
-    CustomObject, Details, Device, DeviceId, DeviceKind, History, Interval, Member, MemberState, Profile,
-    ReceiptSettings, Role, Scope, Seq, Service, ServiceName, TokenGeneration, UnixMs, User, UserId,
+    CustomObject, Details, Device, DeviceId, DeviceKind, History, Interval, Link, LinkId, Member, MemberState, Profile,
+    ReceiptSettings, Role, Scope, SecretHash, Seq, Service, ServiceName, TokenGeneration, UnixMs, User, UserId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -40,6 +40,14 @@ macro_rules! service_columns {
     };
 }
 pub(crate) use service_columns;
+
+/// The columns that [`Columns::link`] takes.
+macro_rules! link_columns {
+    () => {
+        "id, name, platform, address, public_key, created_at, expires_at"
+    };
+}
+pub(crate) use link_columns;
 
 /// The columns that [`Columns::profile`] takes, of a table named `u`.
 macro_rules! profile_columns {
@@ -120,6 +128,28 @@ impl<'r> Columns<'r> {
         self.optional_text()?
             .map(|text| UserId::new(text).map_err(|error| sqlx::Error::Decode(error.into())))
             .transpose()
+    }
+
+    pub(crate) fn optional_device_id(&mut self) -> Result<Option<DeviceId>> {
+        let bytes = self.optional_blob()?.map(|bytes| bytes.try_into().map_err(|_| invalid("an id")));
+        Ok(bytes.transpose()?.map(DeviceId::from_bytes))
+    }
+
+    pub(crate) fn secret_hash(&mut self) -> Result<SecretHash> {
+        self.bytes().map(SecretHash)
+    }
+
+    /// See [`link_columns`].
+    pub(crate) fn link(&mut self) -> Result<Link> {
+        Ok(Link {
+            id: LinkId::from_bytes(self.bytes()?),
+            name: self.optional_text()?.map(str::to_owned),
+            platform: self.optional_text()?.map(str::to_owned),
+            address: self.text()?.to_owned(),
+            public_key: self.optional_text()?.map(str::to_owned),
+            created_at: self.time()?,
+            expires_at: self.time()?,
+        })
     }
 
     pub(crate) fn bounds(&mut self) -> Result<Bounds> {

@@ -26,6 +26,7 @@ mod devices;
 mod event;
 mod filling;
 mod kinds;
+mod links;
 pub mod machine;
 mod people;
 mod refreshed;
@@ -47,6 +48,7 @@ pub use conversations::{
 pub use devices::{Device, DeviceKind, Devices, Removal, WaitingDevice};
 pub use event::{AskError, Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
 pub use filling::{ChunkFault, Filling};
+pub use links::{Approver, AskedLink, FoundLink, LinkOutcome, LinkProof, Links, NewDevice};
 pub use people::{Block, Contact, People, Profile, ProfileChange, ReceiptSettings, ReceiptSettingsChange};
 pub use refreshed::{RefreshedTokens, TokenKeeper};
 pub use rest::RestError;

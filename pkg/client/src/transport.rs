@@ -6,10 +6,10 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use lockstep_protocol::{ClientFrame, encode_client};
 use std::time::Duration;
 use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 /// The subprotocol that both sides name.
@@ -41,8 +41,15 @@ pub(crate) async fn connect(config: ClientConfig, reason: TokenReason) -> Result
         TokenError::Unavailable(_) => ConnectError::TokenUnavailable(error.to_string()),
         TokenError::Denied(_) => ConnectError::TokenDenied(error.to_string()),
     })?;
-    let unreachable = |error: tungstenite::Error| ConnectError::Unreachable(error.to_string());
-    let mut request = config.url.as_str().into_client_request().map_err(unreachable)?;
+    match open(&config.url, config.connect_timeout).await {
+        Ok(socket) => Ok((socket, token)),
+        Err(why) => Err(ConnectError::Unreachable(why)),
+    }
+}
+
+/// Opens a connection, or says why there is none.
+pub(crate) async fn open(url: &str, timeout: Duration) -> Result<Socket, String> {
+    let mut request = url.into_client_request().map_err(|error| error.to_string())?;
     request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static(SUBPROTOCOL));
     let websocket = WebSocketConfig::default()
         .read_buffer_size(BUFFER_BYTES)
@@ -52,10 +59,10 @@ pub(crate) async fn connect(config: ClientConfig, reason: TokenReason) -> Result
         .max_frame_size(Some(FRAME_BYTES_MAX));
     // Nagle off: a send is one small packet that somebody waits for.
     let connecting = connect_async_with_config(request, Some(websocket), true);
-    match tokio::time::timeout(config.connect_timeout, connecting).await {
-        Ok(Ok((stream, _))) => Ok((Socket(Box::new(stream)), token)),
-        Ok(Err(error)) => Err(unreachable(error)),
-        Err(_) => Err(ConnectError::Unreachable("the server did not answer in time".to_owned())),
+    match tokio::time::timeout(timeout, connecting).await {
+        Ok(Ok((stream, _))) => Ok(Socket(Box::new(stream))),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the server did not answer in time".to_owned()),
     }
 }
 
@@ -82,6 +89,11 @@ impl Socket {
     pub(crate) async fn feed(&mut self, frame: &ClientFrame) -> bool {
         let feeding = self.0.feed(Message::text(encode_client(frame)));
         matches!(tokio::time::timeout(WRITE_TIMEOUT, feeding).await, Ok(Ok(())))
+    }
+
+    /// Writes a frame of another protocol than a live device's. False if the connection is broken.
+    pub(crate) async fn write(&mut self, text: String) -> bool {
+        matches!(tokio::time::timeout(WRITE_TIMEOUT, self.0.send(Message::text(text))).await, Ok(Ok(())))
     }
 
     /// Writes what waits. False if the connection is broken.

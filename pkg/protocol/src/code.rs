@@ -104,6 +104,8 @@ codes! {
     SignUpClosed "sign_up_closed" 0 403 Keep, "Users are made by the server's operator.";
     NoSuchSignIn "no_such_sign_in" 0 404 Keep, "There is no such sign-in waiting: it has ended, was not answered in time, or the secret is wrong.";
     SignInRefused "sign_in_refused" 0 403 Keep, "A main device of the user has refused the sign-in.";
+    NoSuchLink "no_such_link" 0 404 Keep, "There is no such link: it has ended, was used or answered already, or what was shown for it is wrong.";
+    LinkRefused "link_refused" 0 403 Keep, "A main device has refused to link this device.";
     TooManyDevices "too_many_devices" 0 409 Keep, "The user has as many devices as the server allows.";
     RenewalRefused "renewal_refused" 0 401 Keep, "The token is no good one of this device; the connection goes on as it was.";
     TooManyMembers "too_many_members" 0 409 Keep, "The conversation has as many members as the server allows.";

@@ -28,9 +28,9 @@ pub struct DecodeError {
 
 /// What every frame of a device begins with, read before the rest.
 #[derive(Deserialize)]
-struct Head<'a> {
+pub(crate) struct Head<'a> {
     #[serde(rename = "type", borrow)]
-    kind: Cow<'a, str>,
+    pub(crate) kind: Cow<'a, str>,
     #[serde(rename = "ref", default, borrow)]
     reference: Option<&'a RawValue>,
 }
@@ -133,7 +133,7 @@ pub fn decode_client(text: &str) -> Result<ClientFrame, DecodeError> {
     }
 }
 
-fn head(text: &str) -> Result<Head<'_>, DecodeError> {
+pub(crate) fn head(text: &str) -> Result<Head<'_>, DecodeError> {
     // An array would fill a struct's fields by position: only an object may.
     if !text.trim_start().starts_with('{') {
         return Err(match serde_json::from_str::<IgnoredAny>(text) {
@@ -213,7 +213,7 @@ fn body(raw: &RawValue, reference: Option<Ref>) -> Result<Body, DecodeError> {
     })
 }
 
-fn fields<'a, T: Deserialize<'a>>(text: &'a str, reference: Option<Ref>) -> Result<T, DecodeError> {
+pub(crate) fn fields<'a, T: Deserialize<'a>>(text: &'a str, reference: Option<Ref>) -> Result<T, DecodeError> {
     serde_json::from_str(text).map_err(|error| fail(Code::BadFrame, reference, &sentence(&error)))
 }
 
@@ -224,7 +224,7 @@ fn at_most(count: usize, most: usize, field: &str, reference: Option<Ref>) -> Re
     Err(fail(Code::BadFrame, reference, &format!("\"{field}\" has {count} items; at most {most} are allowed.")))
 }
 
-fn fail(code: Code, reference: Option<Ref>, message: &str) -> DecodeError {
+pub(crate) fn fail(code: Code, reference: Option<Ref>, message: &str) -> DecodeError {
     DecodeError { code, reference, message: message.to_owned() }
 }
 

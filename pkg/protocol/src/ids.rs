@@ -204,6 +204,11 @@ uuid_id!(
     "a sign-in id"
 );
 uuid_id!(
+    /// A device that asks to be linked to a user.
+    LinkId,
+    "a link id"
+);
+uuid_id!(
     /// One filling of one device.
     BootstrapId,
     "a bootstrap id"

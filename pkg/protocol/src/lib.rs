@@ -17,6 +17,7 @@ mod entry;
 mod frame;
 mod ids;
 pub mod limits;
+mod link;
 #[cfg(feature = "openapi")]
 mod openapi;
 mod personal;
@@ -37,8 +38,12 @@ pub use frame::{
     Shown, SignalFrame, SkipReason, Target, Welcome,
 };
 pub use ids::{
-    BootstrapId, ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, OffsetsVersion, Seq, SignInId, UnixMs,
-    UserId,
+    BootstrapId, ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, LinkId, OffsetsVersion, Seq, SignInId,
+    UnixMs, UserId,
+};
+pub use link::{
+    LinkClientFrame, LinkServerFrame, Linked, decode_link_client, decode_link_server, encode_link_client,
+    encode_link_server,
 };
 pub use personal::{Receipt, StateChange, Unread};
 pub use service::ServiceName;

@@ -20,7 +20,8 @@ pub const HELLO_TIMEOUT_MS: u64 = 5_000;
 pub const HEARTBEAT_MS: u64 = 25_000;
 /// How long the oldest unacknowledged delivery may wait before the connection is closed with `ack_timeout`.
 pub const ACK_TIMEOUT_MS: u64 = 45_000;
-/// Sends per second that a device may keep up. More are answered with `rate_limited`.
+/// Sends per second that a device may keep up. Making a group or room, and inviting, count as one more for each user named. More are
+/// answered with `rate_limited`.
 pub const SENDS_PER_SECOND: u32 = 50;
 /// Sends that a device may make at once before the rate counts.
 pub const SENDS_BURST: u32 = 200;

@@ -1,8 +1,8 @@
 //! What ids, numbers and bodies look like in an OpenAPI document (OpenAPI 3.1, section 4.8.24).
 
 use crate::{
-    Body, ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, Kind, OffsetsVersion, Sender, Seq, ServiceName,
-    SignInId, UnixMs, UserId,
+    Body, ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, Kind, LinkId, OffsetsVersion, Sender, Seq,
+    ServiceName, SignInId, UnixMs, UserId,
 };
 use serde_json::json;
 use utoipa::openapi::schema::{ObjectBuilder, SchemaFormat, Type};
@@ -30,6 +30,7 @@ described! {
     DeviceId = uuid(), "A device.";
     ConversationId = uuid(), "A conversation.";
     SignInId = uuid(), "A sign-in that waits for an approval.";
+    LinkId = uuid(), "A device that asks to be linked.";
     EntryId = uuid(), "An entry of a conversation's log.";
     Epoch = uuid(), "The identity of a store.";
     Seq = number(), "A place in a conversation's log; 0 is before the first.";

@@ -1,8 +1,9 @@
 //! `docs/protocol.md` and this crate say the same.
 
 use lockstep_protocol::{
-    Advice, BootstrapFrame, BootstrapNews, ClientFrame, Code, ConversationId, ServerFrame, UserId, decode_client,
-    decode_server, encode_client, encode_server, limits,
+    Advice, BootstrapFrame, BootstrapNews, ClientFrame, Code, ConversationId, LinkClientFrame, LinkServerFrame,
+    ServerFrame, UserId, decode_client, decode_link_client, decode_link_server, decode_server, encode_client,
+    encode_link_client, encode_link_server, encode_server, limits,
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -14,6 +15,9 @@ const LIMITS: &str = include_str!("../src/limits.rs");
 enum Direction {
     FromDevice,
     FromServer,
+    /// Of a device that waits to be linked.
+    FromNewDevice,
+    ToNewDevice,
 }
 
 /// The JSON examples, each with the direction that the last line of text before it names.
@@ -26,6 +30,8 @@ fn examples() -> Vec<(Direction, String)> {
             let direction = match last_text {
                 "device → server" => Direction::FromDevice,
                 "server → device" => Direction::FromServer,
+                "new device → server" => Direction::FromNewDevice,
+                "server → new device" => Direction::ToNewDevice,
                 other => panic!("an example must say who sends it, not {other:?}"),
             };
             let json: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
@@ -46,6 +52,13 @@ fn every_example_is_a_frame_and_is_written_back_the_same() {
             Direction::FromServer => {
                 let frame = decode_server(&json).unwrap_or_else(|e| panic!("{e} in {json}"));
                 encode_server(&frame.unwrap_or_else(|| panic!("an unknown type in {json}")))
+            }
+            Direction::FromNewDevice => {
+                encode_link_client(&decode_link_client(&json).unwrap_or_else(|e| panic!("{e} in {json}")))
+            }
+            Direction::ToNewDevice => {
+                let frame = decode_link_server(&json).unwrap_or_else(|e| panic!("{e} in {json}"));
+                encode_link_server(&frame.unwrap_or_else(|| panic!("an unknown type in {json}")))
             }
         };
         let (mut written, mut shown) = (value(&encoded), value(&json));
@@ -111,14 +124,39 @@ fn server_type(frame: &ServerFrame) -> &'static str {
     }
 }
 
+fn link_client_type(frame: &LinkClientFrame) -> &'static str {
+    match frame {
+        LinkClientFrame::Wait { .. } => "wait",
+        LinkClientFrame::Heartbeat => "heartbeat",
+    }
+}
+
+fn link_server_type(frame: &LinkServerFrame) -> &'static str {
+    match frame {
+        LinkServerFrame::Approved(_) => "approved",
+        LinkServerFrame::Refused { .. } => "refused",
+        LinkServerFrame::Expired => "expired",
+        LinkServerFrame::Heartbeat => "heartbeat",
+        LinkServerFrame::Error(_) => "error",
+    }
+}
+
 #[test]
 fn every_frame_has_an_example() {
     let (mut client, mut server) = (BTreeSet::new(), BTreeSet::new());
+    let (mut link_client, mut link_server) = (BTreeSet::new(), BTreeSet::new());
     for (direction, json) in examples() {
         match direction {
             Direction::FromDevice => client.insert(client_type(&decode_client(&json).expect("a frame"))),
             Direction::FromServer => {
                 server.insert(server_type(&decode_server(&json).expect("a frame").expect("a known one")))
+            }
+            Direction::FromNewDevice => {
+                link_client.insert(link_client_type(&decode_link_client(&json).expect("a frame")))
+            }
+            Direction::ToNewDevice => {
+                let frame = decode_link_server(&json).expect("a frame").expect("a known one");
+                link_server.insert(link_server_type(&frame))
             }
         };
     }
@@ -167,6 +205,8 @@ fn every_frame_has_an_example() {
         "welcome",
     ];
     assert_eq!(server, BTreeSet::from(all));
+    assert_eq!(link_client, BTreeSet::from(["heartbeat", "wait"]));
+    assert_eq!(link_server, BTreeSet::from(["approved", "error", "expired", "heartbeat", "refused"]));
 }
 
 /// The lines between `<!-- name -->` and `<!-- end -->`.

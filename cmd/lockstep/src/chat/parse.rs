@@ -48,6 +48,10 @@ pub(super) fn parse(line: &str) -> Result<Line, String> {
         "recall" => target(argument).map(Line::Recall),
         "unread" => Ok(Line::Unread),
         "read" => Ok(Line::Read),
+        "link" if argument.is_empty() => Err("which? the new device shows a code, as in /link 7KQM-4XRT".to_owned()),
+        "link" => Ok(Line::Link(argument.to_owned())),
+        "approve" => Ok(Line::Approve),
+        "refuse" => Ok(Line::Refuse),
         "who" => Ok(Line::Who),
         "help" => Ok(Line::Help),
         "quit" => Ok(Line::Quit),
@@ -188,13 +192,16 @@ mod tests {
             ("/invite ben", Ok(Line::Invite(users(&["ben"])))),
             ("/reply #7 Yes,  why?", Ok(Line::Reply { target: Seq::new(7), text: "Yes,  why?".to_owned() })),
             ("/unreact 7 +1", Ok(Line::React { target: Seq::new(7), key: "+1".to_owned(), on: false })),
+            ("/link 7kqm 4xrt", Ok(Line::Link("7kqm 4xrt".to_owned()))),
             ("/recall #7", Ok(Line::Recall(Seq::new(7)))),
         ];
         for (line, expected) in cases {
             assert_eq!(parse(line), expected, "{line:?}");
         }
         assert_eq!(parse(&format!("/in {id}")), Ok(Line::In(Place::Id(id.parse().expect("an id")))));
-        for line in ["/to", "/in ben", "/in abc", "/nothing", "/group Trip", "/edit 7", "/recall x", "/react x +1"] {
+        for line in
+            ["/to", "/in ben", "/in abc", "/nothing", "/group Trip", "/edit 7", "/recall x", "/react x +1", "/link"]
+        {
             assert!(parse(line).is_err(), "{line}");
         }
         for line in

@@ -83,6 +83,8 @@ const ELSEWHERE: &[(Code, &str, &str)] = &[
     (Code::SignUpClosed, "internal/server/tests/accounts.rs", "sign_up_is_closed_unless_it_is_opened"),
     (Code::NoSuchSignIn, "internal/server/tests/accounts.rs", "a_further_main_device_has_to_be_approved"),
     (Code::SignInRefused, "internal/server/tests/accounts.rs", "a_further_main_device_has_to_be_approved"),
+    (Code::NoSuchLink, "internal/server/tests/links.rs", "no_difference_is_seen_between_links_that_are_not_there"),
+    (Code::LinkRefused, "internal/server/tests/links.rs", "a_main_device_refuses"),
     (Code::TooManyDevices, "internal/engine/tests/accounts.rs", "who_cannot_sign_in"),
     (Code::RenewalRefused, "internal/gateway/tests/ws/tokens.rs", "a_fresh_token_on_an_open_connection"),
     (Code::TooManyMembers, "internal/server/tests/rest_groups.rs", "groups_and_rooms_have_a_largest_size"),

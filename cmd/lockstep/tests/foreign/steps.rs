@@ -1,4 +1,4 @@
-//! The first steps that `docs/rest.md` shows, taken with `curl`: the server answers as the page says.
+//! The steps that `docs/rest.md` shows, taken with `curl`: the server answers as the page says.
 
 use crate::clients::shell;
 use crate::page;
@@ -9,17 +9,36 @@ use serde_json::{Deserializer, Value};
 /// Printed after each block of commands.
 const END: &str = "== end of the block ==";
 /// What is another each time.
-const VARYING: [&str; 6] = ["id", "conversation", "sender_device", "created_at", "active_at", "sent_at"];
+const VARYING: [&str; 15] = [
+    "id",
+    "conversation",
+    "sender_device",
+    "created_at",
+    "active_at",
+    "sent_at",
+    "link",
+    "code",
+    "secret",
+    "qr",
+    "expires_at",
+    "device",
+    "access_token",
+    "refresh_token",
+    "refresh_expires_at",
+];
+/// The sections with steps: the later ones go on where the first one ended.
+const SECTIONS: [&str; 2] = ["## First steps with curl\n", "## Linking a device\n"];
 
 #[tokio::test]
-async fn the_first_steps_lead_where_the_page_says() -> Result<()> {
+async fn the_steps_lead_where_the_page_says() -> Result<()> {
     let settings = vec![("accounts.sign_up", "open".to_owned())];
     let options = ServerOptions { settings, ..ServerOptions::default() };
     let server = ServerProcess::start_with(env!("CARGO_BIN_EXE_lockstep"), options).await?;
 
     let mut script = String::from("set -eu\n");
     let mut shown: Vec<Vec<Value>> = Vec::new();
-    for (language, text) in page::REST.blocks("## First steps with curl\n")? {
+    let sections = SECTIONS.into_iter().map(|section| page::REST.blocks(section)).collect::<Result<Vec<_>>>()?;
+    for (language, text) in sections.into_iter().flatten() {
         match language {
             // One shell runs them all: what one sets, the next ones use.
             "sh" => {
@@ -29,7 +48,7 @@ async fn the_first_steps_lead_where_the_page_says() -> Result<()> {
             _ => shown.last_mut().context("an answer has a question")?.extend(values(text)?),
         }
     }
-    ensure!(shown.len() > 5, "the page shows little: {shown:?}");
+    ensure!(shown.len() > 9, "the page shows little: {shown:?}");
     let printed = shell(&page::with(&script, &[("http://127.0.0.1:8080", &server.url())])?, &[]).await?;
     let blocks: Vec<&str> = printed.split_terminator(&format!("{END}\n")).collect();
     ensure!(blocks.len() == shown.len(), "{printed}");

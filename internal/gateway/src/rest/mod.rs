@@ -7,6 +7,7 @@ mod caller;
 mod conversations;
 mod devices;
 mod groups;
+mod links;
 mod measure;
 mod messages;
 mod openapi;
@@ -20,6 +21,7 @@ mod sessions;
 mod sign_ins;
 
 pub(crate) use attempts::Attempts;
+pub(crate) use links::{LinkOutcome, poll_link};
 pub use rates::Rate;
 pub(crate) use rates::Rates;
 pub use requests::RequestRates;
@@ -81,6 +83,7 @@ fn with_token() -> Routes<GatewayState> {
         .route("/v1/devices", measured("devices", get(devices::list)))
         .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
         .merge(accounts())
+        .merge(links_routes())
         .merge(admin::routes())
 }
 
@@ -128,6 +131,19 @@ fn reads_routes() -> Routes<GatewayState> {
         .route("/v1/reads/total", measured("reads", get(reads::total)))
         .route("/v1/conversations/{id}/read", measured("read", put(reads::read)))
         .route("/v1/conversations/{id}/receipts", measured("receipts", get(reads::receipts)))
+}
+
+/// Devices that ask to be linked. Their WebSocket is counted for an address like a request: it begins with a secret that might
+/// be guessed.
+fn links_routes() -> Routes<GatewayState> {
+    let link = "/v1/links/{id}";
+    Routes::new()
+        .route("/v1/links", measured("links", post(links::ask)))
+        .route("/v1/links/find", measured("links", post(links::find)))
+        .route(&format!("{link}/approve"), measured("links", post(links::approve)))
+        .route(&format!("{link}/refuse"), measured("links", post(links::refuse)))
+        .route(&format!("{link}/claim"), measured("links", post(links::claim)))
+        .route(&format!("{link}/wait"), measured("link_wait", get(crate::ws::wait)))
 }
 
 /// Accounts and sessions.

@@ -151,11 +151,16 @@ impl Socket {
         let _over = tokio::time::timeout(GOODBYE_TIMEOUT, rest).await;
     }
 
-    /// Tells the device why, closes, and waits a moment for it to have read that: a socket that is dropped with unread
-    /// input takes the goodbye with it.
-    pub(crate) async fn close(mut self, code: Code) {
+    /// Tells the device why, and closes.
+    pub(crate) async fn close(self, code: Code) {
         let frame = CloseFrame { code: code.spec().close.into(), reason: Utf8Bytes::from_static(code.name()) };
-        self.inner.get_mut().push_text(&goodbye(code));
+        self.part(&goodbye(code), frame).await;
+    }
+
+    /// Sends a last frame, closes, and waits a moment for the device to have read that: a socket that is dropped with unread
+    /// input takes the goodbye with it.
+    pub(crate) async fn part(mut self, last: &str, frame: CloseFrame) {
+        self.inner.get_mut().push_text(last);
         let farewell = async {
             self.inner.send(Message::Close(Some(frame))).await?;
             while let Some(Ok(_)) = self.inner.next().await {}

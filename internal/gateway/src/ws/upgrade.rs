@@ -13,9 +13,8 @@ use axum::response::{IntoResponse, Response};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use lockstep_model::Code;
-use std::net::IpAddr;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
@@ -30,39 +29,47 @@ const SUBPROTOCOL: &str = "lockstep.v1";
     responses((status = 101, description = "Frames of lockstep.v1 follow.")),
     extensions(("x-codes" = json!(["bad_request", "origin_refused", "overloaded"]))))]
 pub(crate) async fn upgrade(State(state): State<GatewayState>, mut request: Request) -> Response {
-    if !state.config.origins.admit(request.uri(), request.headers()) {
-        return Problem::from(Code::OriginRefused).into_response();
-    }
-    let accept = match check(request.headers()) {
-        Ok(accept) => accept,
-        Err(problem) => return problem.into_response(),
-    };
-    // Taken before the upgrade, so that many at once cannot pass the bound together.
-    let Ok(place) = Arc::clone(&state.places).try_acquire_owned() else {
-        return Problem::from(Code::Overloaded).into_response();
-    };
-    let Some(upgrade) = request.extensions_mut().remove::<OnUpgrade>() else {
-        return bad_request("This connection cannot become a WebSocket: it has to be HTTP/1.1").into_response();
-    };
+    let frame_bytes_max = state.config.frame_bytes_max;
     let address = request.extensions().get().map(|ClientAddress(address)| Box::new(*address));
-    state.sockets.clone().spawn(begin(upgrade, state, place, address));
+    let run = move |socket, state, place| connection::run(socket, state, place, address);
+    let places = Arc::clone(&state.places);
+    begin(&state, places, &mut request, frame_bytes_max, run).unwrap_or_else(Problem::into_response)
+}
+
+/// Answers a request that is to become a WebSocket, for which `places` must have room, and lets `run` have it then.
+pub(super) fn begin<F: Future<Output = ()> + Send + 'static>(
+    state: &GatewayState,
+    places: Arc<Semaphore>,
+    request: &mut Request,
+    frame_bytes_max: usize,
+    run: impl FnOnce(WebSocketStream<Stream>, GatewayState, OwnedSemaphorePermit) -> F + Send + 'static,
+) -> Result<Response, Problem> {
+    if !state.config.origins.admit(request.uri(), request.headers()) {
+        return Err(Code::OriginRefused.into());
+    }
+    let accept = check(request.headers())?;
+    // Taken before the upgrade, so that many at once cannot pass the bound together.
+    let place = places.try_acquire_owned().map_err(|_| Code::Overloaded)?;
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let upgrade =
+        upgrade.ok_or_else(|| bad_request("This connection cannot become a WebSocket: it has to be HTTP/1.1"))?;
+    let to_run = state.clone();
+    state.sockets.spawn(async move {
+        // The device may be gone before the answer reached it.
+        let Ok(upgraded) = upgrade.await else { return };
+        let stream: Stream = Gathered::new(Portioned::new(TokioIo::new(upgraded)));
+        let config = socket::config(frame_bytes_max);
+        let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+        // A task of its own, no larger than it needs to be.
+        to_run.sockets.clone().spawn(run(socket, to_run, place));
+    });
     let headers = [
         (header::CONNECTION, HeaderValue::from_static("upgrade")),
         (header::UPGRADE, HeaderValue::from_static("websocket")),
         (header::SEC_WEBSOCKET_ACCEPT, accept),
         (header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL)),
     ];
-    (StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response()
-}
-
-/// Waits for the switch. The connection then has a task of its own, no larger than it needs to be.
-async fn begin(upgrade: OnUpgrade, state: GatewayState, place: OwnedSemaphorePermit, address: Option<Box<IpAddr>>) {
-    // The device may be gone before the answer reached it.
-    let Ok(upgraded) = upgrade.await else { return };
-    let stream: Stream = Gathered::new(Portioned::new(TokioIo::new(upgraded)));
-    let config = socket::config(state.config.frame_bytes_max);
-    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    state.sockets.clone().spawn(connection::run(socket, state, place, address));
+    Ok((StatusCode::SWITCHING_PROTOCOLS, headers, Body::empty()).into_response())
 }
 
 /// Checks what a request has to say, and computes the answer to its key.

@@ -5,6 +5,7 @@ mod filling;
 mod frames;
 mod handshake;
 mod house;
+mod links;
 mod lives;
 mod personal;
 mod rates;

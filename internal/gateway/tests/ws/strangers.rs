@@ -18,7 +18,7 @@ fn examples() -> Vec<Value> {
     let mut found = Vec::new();
     for part in parts {
         let (json, after) = part.split_once("\n```").unwrap();
-        if before.trim_end().ends_with("device → server") {
+        if before.trim_end().ends_with("\ndevice → server") {
             found.push(serde_json::from_str(json).unwrap_or_else(|error| panic!("{error} in {json}")));
         }
         before = after;

@@ -31,6 +31,7 @@ pub async fn directory(stores: &Stores) {
     super::people::people(stores).await;
     super::reads::reads(stores).await;
     super::accounts::accounts(stores).await;
+    super::links::links(stores).await;
     super::passwords::passwords(stores).await;
     super::groups::groups(stores).await;
 }

@@ -8,6 +8,7 @@ mod admin;
 mod broker;
 mod directory;
 mod groups;
+mod links;
 mod message_log;
 mod messages;
 mod offsets;

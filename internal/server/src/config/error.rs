@@ -1,7 +1,8 @@
 //! Why a configuration is refused: each error names the key, the value, where it came from, and the fix.
 
 use super::{
-    AccountsConfig, BootstrapConfig, HttpConfig, Limits, NsqConfig, RetentionConfig, TOKEN_TTL_S_MAX, TraceConfig,
+    AccountsConfig, BootstrapConfig, HttpConfig, Limits, LinksConfig, NsqConfig, RetentionConfig, TOKEN_TTL_S_MAX,
+    TraceConfig,
 };
 use figment::error::Kind;
 use figment::value::Value;
@@ -104,6 +105,7 @@ fn requirement(key: &str) -> String {
         key if let Some(requirement) = RetentionConfig::requirement(key) => requirement,
         key if let Some(requirement) = BootstrapConfig::requirement(key) => requirement,
         key if let Some(requirement) = AccountsConfig::requirement(key) => requirement,
+        key if let Some(requirement) = LinksConfig::requirement(key) => requirement,
         key if let Some(requirement) = TraceConfig::requirement(key) => requirement,
         _ => match Limits::default().table().find(|(name, ..)| key.strip_prefix("limits.") == Some(name)) {
             Some((_, _, min, max)) => whole_number(min, max),

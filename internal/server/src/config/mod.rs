@@ -5,6 +5,7 @@ mod bootstrap;
 mod error;
 mod http;
 mod limits;
+mod links;
 mod nsq;
 mod retention;
 mod trace;
@@ -14,6 +15,7 @@ pub use bootstrap::{BootstrapConfig, Fallback, SubNeedsMain};
 pub use error::ConfigError;
 pub use http::HttpConfig;
 pub use limits::Limits;
+pub use links::LinksConfig;
 pub use nsq::{Channels, Ingest, NsqConfig, NsqHttpConfig, NsqHttpListen, NsqdConfig};
 pub use retention::{RetentionConfig, RetentionRuleConfig};
 pub use trace::TraceConfig;
@@ -50,6 +52,8 @@ pub struct Config {
     pub http: HttpConfig,
     /// Who may sign up and in.
     pub accounts: AccountsConfig,
+    /// How devices are linked.
+    pub links: LinksConfig,
     /// How conversations are called in NSQ.
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
@@ -137,6 +141,7 @@ impl Default for Config {
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
             http: HttpConfig::default(),
             accounts: AccountsConfig::default(),
+            links: LinksConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
             retention: RetentionConfig::default(),
@@ -185,6 +190,7 @@ impl Config {
             .chain(self.http.checks())
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
+            .chain(self.links.checks())
             .chain(self.retention.checks())
             .chain(self.trace.checks())
             .chain(self.bootstrap.checks())

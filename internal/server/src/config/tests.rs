@@ -294,6 +294,11 @@ fn wrong_configurations_name_key_value_and_fix() {
             file("[accounts]\npassword_memory_kib = 1024"),
             "test.toml sets accounts.password_memory_kib to 1024: it must be a whole number from 7168 to 1048576",
         ),
+        (file("[links]\nttl_s = 10"), "test.toml sets links.ttl_s to 10: it must be a whole number from 30 to 600"),
+        (
+            file("[links]\nqr_base = 'no scheme'"),
+            "test.toml sets links.qr_base to \"no scheme\": it must be a URL such as \"https://chat.example/link\", without a fragment and of at most 512 bytes",
+        ),
         (
             file("[accounts]\nsign_up = 'yes'"),
             "test.toml sets accounts.sign_up to \"yes\": it must be \"open\" or \"closed\"",

@@ -21,6 +21,9 @@ pub(crate) struct World {
     laptop: String,
     /// A sign-in that ana's phone could approve.
     sign_in: String,
+    /// A link that it could approve too, and what its device shows.
+    link: String,
+    code: String,
     pub(crate) expired: String,
     pub(crate) removed: String,
     pub(crate) stranger: String,
@@ -72,6 +75,7 @@ impl World {
         let disabled = house.token("eve", "phone", "main").await;
         house.admin.disable_user("eve").await.unwrap();
         let sign_in = waiting_sign_in(house).await;
+        let (link, code) = waiting_link(house).await;
         assert_eq!(scene.send("before", &super::support::scene::text(SAID)).await.status, 201);
         let conversation = group(&scene).await;
         let removed = tablet.token;
@@ -79,6 +83,8 @@ impl World {
             conversation,
             laptop,
             sign_in,
+            link,
+            code,
             expired,
             removed,
             stranger,
@@ -144,12 +150,23 @@ async fn waiting_sign_in(house: &House) -> String {
     answer.json()["id"].as_str().unwrap().to_owned()
 }
 
+/// A device that asks to be linked: its id and its code.
+async fn waiting_link(house: &House) -> (String, String) {
+    let request = super::support::request("POST", "/v1/links", &["Content-Type: application/json"], "{}");
+    let answer = super::support::exchange(house.address(), &request).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let text = |name: &str| answer.json()[name].as_str().unwrap().to_owned();
+    (text("link"), text("code"))
+}
+
 impl Known for World {
     fn of(&self, type_name: &str) -> Option<Value> {
         Some(match type_name {
             "ConversationId" => json!(self.conversation),
             "DeviceId" => json!(self.laptop),
             "SignInId" => json!(self.sign_in.parse::<SignInId>().unwrap()),
+            "LinkId" => json!(self.link),
+            "LinkCode" => json!(self.code),
             "UserId" => json!("ben"),
             "ClientMsgId" => json!(ClientMsgId::random()),
             "Seq" => json!(1),

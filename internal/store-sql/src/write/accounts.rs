@@ -9,7 +9,8 @@ use super::work::Work;
 use crate::row::Columns;
 use crate::sql::{self, Values};
 use lockstep_model::{
-    ConnectionGeneration, Device, DeviceId, DeviceKind, FeedChange, RefreshHash, TokenGeneration, UnixMs, User, UserId,
+    ConnectionGeneration, Device, DeviceId, DeviceKind, Entry, FeedChange, RefreshHash, TokenGeneration, UnixMs, User,
+    UserId,
 };
 use lockstep_ports::{
     AccountRefusal, Committed, NEXT_MAX, PasswordChange, PasswordHash, Proof, Rotated, Rotation, SignIn,
@@ -252,16 +253,28 @@ async fn create(
         unfilled: new.unfilled,
         public_key: None,
     };
-    const INSERT: &str = "INSERT INTO devices (id, user, name, kind, created_at, platform, unfilled, tokens_unused) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, 1)";
+    entries.extend(insert(work, &device, new.refresh, new.refresh_expires_at).await?);
+    Ok(Ok(Committed { value: device, entries }))
+}
+
+/// Stores a new device with its first refresh token, and tells the feed.
+pub(super) async fn insert(
+    work: &mut Work<'_>,
+    device: &Device,
+    refresh: RefreshHash,
+    refresh_expires_at: UnixMs,
+) -> Result<Vec<Entry>, sqlx::Error> {
+    const INSERT: &str = "INSERT INTO devices \
+         (id, user, name, kind, created_at, platform, unfilled, public_key, tokens_unused) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1)";
     let mut values = Values::new();
     values.blob(device.id.as_bytes()).text(device.user.as_str()).text(&device.name).text(device.kind.as_str());
     values.int(device.created_at.get()).optional_text(device.platform.as_deref()).int(device.unfilled.into());
+    values.optional_text(device.public_key.as_deref());
     sql::execute(work.connection().await?, INSERT, &mut values).await?;
-    store_token(work, device.id, new.refresh, new.refresh_expires_at).await?;
+    store_token(work, device.id, refresh, refresh_expires_at).await?;
     let change = FeedChange::DeviceLinked { device: device.id };
-    entries.extend(devices::tell(work, &device.user, &[change], new.now).await?);
-    Ok(Ok(Committed { value: device, entries }))
+    devices::tell(work, &device.user, &[change], device.created_at).await
 }
 
 async fn account(work: &mut Work<'_>, user: &UserId) -> Result<Option<Account>, sqlx::Error> {

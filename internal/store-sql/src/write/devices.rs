@@ -2,6 +2,7 @@
 
 use super::entries;
 use super::job::Command;
+use super::links::FORGET_LINKS;
 use super::users::{self, feed_of};
 use super::work::Work;
 use crate::row::{Columns, device_columns};
@@ -149,7 +150,7 @@ pub(super) async fn find(work: &mut Work<'_>, device: DeviceId) -> Result<Option
 
 /// Deletes what belongs to devices that are removed.
 pub(super) async fn forget(work: &mut Work<'_>, devices: &[DeviceId]) -> Result<(), sqlx::Error> {
-    for table in [&*FORGET_CURSORS, &*FORGET_TOKENS] {
+    for table in [&*FORGET_CURSORS, &*FORGET_TOKENS, &*FORGET_LINKS] {
         let bind = |values: &mut Values, device: &DeviceId| {
             values.blob(device.as_bytes());
         };

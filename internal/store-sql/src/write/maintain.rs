@@ -59,7 +59,8 @@ impl Command for Maintain {
             None => 0,
         };
         let tokens_forgotten = purge_tokens(work, self.now).await?;
-        let more = sends_forgotten > 0 || !rows.is_empty() || tokens_forgotten > 0;
+        let links_forgotten = super::links::purge(work, self.now, STEP_ROWS).await?;
+        let more = sends_forgotten > 0 || !rows.is_empty() || tokens_forgotten > 0 || links_forgotten > 0;
         Ok(Maintained { sends_forgotten, entries_deleted, more })
     }
 }

@@ -15,6 +15,7 @@ mod disabling;
 mod entries;
 mod groups;
 mod job;
+mod links;
 mod maintain;
 mod member_state;
 mod members;
@@ -36,6 +37,7 @@ pub(crate) use devices::{ConnectDevice, CreateDevice, FillDevice, RemoveDevice};
 pub(crate) use disabling::{DisableUser, EnableUser};
 pub(crate) use groups::{ChangeDetails, CreateGroup};
 pub(crate) use job::{Batch, Call, Command};
+pub(crate) use links::{AddLink, AnswerLink, ClaimLink};
 pub(crate) use maintain::{Maintain, RaiseFloor};
 pub(crate) use member_state::ChangeState;
 #[cfg(test)]

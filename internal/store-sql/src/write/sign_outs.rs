@@ -2,6 +2,7 @@
 
 use super::devices;
 use super::job::Command;
+use super::links::{self, FORGET_LINKS};
 use super::work::Work;
 use crate::row::{Columns, device_columns};
 use crate::sql::{self, RowsSql, Values};
@@ -70,6 +71,7 @@ pub(super) async fn all_but(
     keep: Option<DeviceId>,
     now: UnixMs,
 ) -> Result<Committed<Vec<Device>>, sqlx::Error> {
+    links::forget_of_user(work, user).await?;
     let (kept, others): (Vec<_>, Vec<_>) =
         devices_of(work, user).await?.into_iter().partition(|device| Some(device.id) == keep);
     let is_main = |device: &&Device| device.kind == DeviceKind::Main;
@@ -118,11 +120,12 @@ async fn end(
     let removed: Vec<DeviceId> = removed.into_iter().map(|(device, _)| device.id).collect();
     let stay: Vec<DeviceId> = stay.into_iter().map(|(device, _)| device.id).collect();
     devices::forget(work, &removed).await?;
-    devices::FORGET_TOKENS
-        .execute(work.connection().await?, &stay, |values, device| {
+    for table in [&*devices::FORGET_TOKENS, &*FORGET_LINKS] {
+        let bind = |values: &mut Values, device: &DeviceId| {
             values.blob(device.as_bytes());
-        })
-        .await?;
+        };
+        table.execute(work.connection().await?, &stay, bind).await?;
+    }
     let changes: Vec<FeedChange> = removed.into_iter().map(|device| FeedChange::DeviceRemoved { device }).collect();
     let entries = devices::tell(work, user, &changes, now).await?;
     let value = ending.into_iter().map(|(device, removed)| ended(device, removed, now)).collect();

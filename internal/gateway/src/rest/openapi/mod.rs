@@ -8,7 +8,9 @@ mod complete;
 mod page;
 pub(super) mod schemas;
 
-use super::{accounts, admin, conversations, devices, groups, messages, operations, people, reads, sessions, sign_ins};
+use super::{
+    accounts, admin, conversations, devices, groups, links, messages, operations, people, reads, sessions, sign_ins,
+};
 use crate::problem::Wire;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -36,6 +38,11 @@ use utoipa::{Modify, OpenApi};
         sign_ins::list,
         sign_ins::approve,
         sign_ins::refuse,
+        links::ask,
+        links::find,
+        links::approve,
+        links::refuse,
+        links::claim,
         conversations::list,
         conversations::create,
         conversations::members,
@@ -88,7 +95,8 @@ use utoipa::{Modify, OpenApi};
         operations::metrics,
         document,
         page,
-        crate::ws::upgrade
+        crate::ws::upgrade,
+        crate::ws::wait
     ),
     components(schemas(Wire<'_>)),
     modifiers(&Bearers)
