@@ -15,8 +15,8 @@ pub(crate) fn client(data: &Path) -> AdminClient {
 ///
 /// If no server runs on this data folder, or it refuses.
 pub(crate) async fn user_token(data: &Path, user: &str, device_name: &str, kind: &str) -> Result<String> {
-    let request =
-        TokenRequest { user: user.to_owned(), device_name: device_name.to_owned(), kind: kind.to_owned(), ttl_s: None };
+    let (user, device_name, kind) = (user.to_owned(), device_name.to_owned(), kind.to_owned());
+    let request = TokenRequest { user, device_name, kind, unfilled: false, ttl_s: None };
     Ok(grant(data, request).await?.token)
 }
 

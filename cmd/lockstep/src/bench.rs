@@ -21,7 +21,7 @@ mod world;
 
 use anyhow::{Result, bail};
 use report::Report;
-use scenario::{catchup, direct, fanout, group, idle, nsq, sends, storm};
+use scenario::{bootstrap, catchup, direct, fanout, group, idle, nsq, sends, storm};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Measures how fast a server is on this machine, and checks that nothing is lost, duplicated or reordered.
@@ -44,6 +44,7 @@ enum Scenario {
     Idle(idle::Options),
     Storm(storm::Options),
     Catchup(catchup::Options),
+    Bootstrap(bootstrap::Options),
     Nsq(nsq::Options),
     #[command(hide = true)]
     Reference(reference::Args),
@@ -64,6 +65,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
         Scenario::Idle(options) => measured(idle::run(options)).await?,
         Scenario::Storm(options) => measured(storm::run(options)).await?,
         Scenario::Catchup(options) => measured(catchup::run(options)).await?,
+        Scenario::Bootstrap(options) => measured(bootstrap::run(options)).await?,
         Scenario::Nsq(options) => measured(nsq::run(options)).await?,
     };
     report.show(args.json)

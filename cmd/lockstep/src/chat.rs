@@ -1,22 +1,24 @@
 //! `lockstep chat`: a device in a terminal, line by line, on the Rust SDK. Works when piped.
 
 mod about;
+mod fill;
 mod groups;
 mod here;
+mod identity;
 mod input;
 mod links;
 mod parse;
 mod people;
 mod screen;
 
-use crate::credentials::Credentials;
 use anyhow::{Context, Result, bail};
+use identity::Identity;
 use input::Line;
 use links::Desk;
 use lockstep_client::protocol::{Body, ConversationId, Entry, Target, UserId};
 use lockstep_client::{
-    Approver, Client, ClientConfig, Conversations, Devices, Event, Events, FixedToken, LocalStore, People, SendError,
-    Sent, SqliteStore, StopReason, TokenError, TokenReason, TokenSource,
+    Approver, Client, ClientConfig, Conversations, Devices, Event, Events, Filling, LocalStore, People, SendError,
+    Sent, SqliteStore, StopReason, TokenSource,
 };
 use screen::Screen;
 use std::path::{Path, PathBuf};
@@ -35,11 +37,15 @@ pub(crate) struct Args {
     #[arg(long = "as", value_name = "USER", required_unless_present = "credentials", conflicts_with = "credentials")]
     user: Option<String>,
     /// Be the device that `lockstep device link` has made, with the credentials in this file.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "device_name", "data"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["token", "device_name", "kind", "data"])]
     credentials: Option<PathBuf>,
     /// The name of the device; it is made if need be.
     #[arg(long, default_value = "terminal")]
     device_name: String,
+    /// What the device is to its user. A main one gives its history to others; a sub one, if it is made, is filled from a
+    /// main one that is connected.
+    #[arg(long, value_name = "KIND", default_value = "main", value_parser = ["main", "sub"])]
+    kind: String,
     /// The server's data folder, whose admin socket gives out tokens.
     #[arg(long, default_value = "./lockstep-data")]
     data: PathBuf,
@@ -82,31 +88,20 @@ impl From<&str> for Secret {
     }
 }
 
-/// Asks the running server for a token whenever one is wanted.
-struct AdminTokens {
-    data: PathBuf,
-    user: String,
-    device_name: String,
-}
-
-#[lockstep_client::async_trait]
-impl TokenSource for AdminTokens {
-    async fn token(&self, _reason: TokenReason) -> Result<String, TokenError> {
-        let token = crate::admin::user_token(&self.data, &self.user, &self.device_name, "main").await;
-        token.map_err(|error| TokenError::Unavailable(format!("{error:#}")))
-    }
-}
-
 /// Runs the chat until the input ends, the limits are reached, or the server says to stop.
 ///
 /// # Errors
 ///
 /// If it cannot start, the server says to stop, a message or command was refused, or `--until-count` was not reached.
 pub(crate) async fn run(args: Args) -> Result<()> {
-    let Identity { user, server, store, tokens } = identity(&args)?;
+    let Identity { user, server, store, tokens, gives_history } = Identity::of(&args)?;
     let store = open_store(&store).await?;
     let url = rest_url(&server);
-    let (client, events) = Client::start(ClientConfig::new(server, tokens.clone(), Arc::new(store.clone())));
+    let mut config = ClientConfig::new(server, tokens.clone(), Arc::new(store.clone()));
+    if gives_history {
+        config.gives_history = Some(Arc::new(store.clone()));
+    }
+    let (client, events) = Client::start(config);
     let mut chat = Chat::new(&args, user, client.clone(), &url, &tokens, store.clone());
     let outcome = chat.talk(events).await;
     client.stop().await;
@@ -115,47 +110,12 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     chat.verdict()
 }
 
-/// Who chats, where, and with what.
-struct Identity {
-    user: UserId,
-    server: String,
-    /// The file that keeps what the device has.
-    store: PathBuf,
-    tokens: Arc<dyn TokenSource>,
-}
-
-fn identity(args: &Args) -> Result<Identity> {
-    if let Some(path) = &args.credentials {
-        let kept = Credentials::read(path)?;
-        let (user, server) = (kept.user.clone(), args.server.clone().unwrap_or_else(|| kept.server.clone()));
-        let store = args.store.clone().unwrap_or_else(|| path.with_extension("db"));
-        let tokens = kept.tokens(path, &rest_url(&server));
-        return Ok(Identity { user, server, store, tokens });
-    }
-    let name = args.user.clone().context("--as says who to be")?;
-    let user: UserId = name.parse().context("--as")?;
-    let server = args.server.clone().unwrap_or_else(|| DOOR.to_owned());
-    let file = || format!("{}-{}.db", file_part(&name), file_part(&args.device_name));
-    let store = args.store.clone().unwrap_or_else(|| args.data.join("chat").join(file()));
-    let tokens: Arc<dyn TokenSource> = match &args.token {
-        Some(Secret(token)) => Arc::new(FixedToken::new(token.as_str())),
-        None => Arc::new(AdminTokens { data: args.data.clone(), user: name, device_name: args.device_name.clone() }),
-    };
-    Ok(Identity { user, server, store, tokens })
-}
-
 async fn open_store(path: &Path) -> Result<SqliteStore> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))?;
     }
     let opened = SqliteStore::open(path).await;
     opened.with_context(|| format!("{}; does another chat use it? --device-name makes another device", path.display()))
-}
-
-/// A name as part of a file name: what could mean something to a file system is written as its code.
-fn file_part(name: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    name.chars().map(|c| if plain(c) { c.to_string() } else { format!("%{:x}", c as u32) }).collect()
 }
 
 /// Where the server of a WebSocket door takes REST requests.
@@ -361,6 +321,12 @@ impl Chat {
                 self.shown += u64::from(self.screen.entry(&entry)?);
                 Ok(())
             }
+            Event::Filling(Filling::Entries { entries, .. }) => {
+                for entry in &entries {
+                    self.shown += u64::from(self.screen.entry(entry)?);
+                }
+                Ok(())
+            }
             Event::Answered { outcome, .. } => self.take_answer(outcome),
             other => self.screen.event(&other),
         }
@@ -382,13 +348,5 @@ mod tests {
     fn one_host_has_both_doors() {
         assert_eq!(rest_url("ws://127.0.0.1:8080/v1/ws"), "http://127.0.0.1:8080");
         assert_eq!(rest_url("wss://chat.example/v1/ws"), "https://chat.example");
-    }
-
-    #[test]
-    fn names_become_file_names() {
-        let cases = [("ana", "ana"), ("a/b", "a%2fb"), ("a-b", "a%2db"), ("../x", "..%2fx"), ("é", "%e9")];
-        for (name, expected) in cases {
-            assert_eq!(file_part(name), expected);
-        }
     }
 }

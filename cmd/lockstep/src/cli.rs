@@ -139,6 +139,9 @@ pub(crate) struct TokenUser {
     /// What the device is to its user: main (keeps the history) or sub
     #[arg(long, value_name = "KIND", default_value = "main", value_parser = ["main", "sub"])]
     pub(crate) kind: String,
+    /// Let the device, if it is made, be filled by a main device of the user that is connected
+    #[arg(long)]
+    pub(crate) unfilled: bool,
     /// How long the token is good for, in seconds [default: the server's setting]
     #[arg(long, value_name = "SECONDS")]
     pub(crate) ttl: Option<u64>,

@@ -25,7 +25,8 @@ pub(crate) async fn token(command: TokenCommand) -> Result<()> {
 async fn user_token(args: TokenUser) -> Result<()> {
     let user = args.user.or(args.user_flag).context("say whose token: --user USER")?;
     let kind = args.kind.clone();
-    let request = TokenRequest { user, device_name: args.device_name, kind: args.kind, ttl_s: args.ttl };
+    let request =
+        TokenRequest { user, device_name: args.device_name, kind: args.kind, unfilled: args.unfilled, ttl_s: args.ttl };
     let grant = admin::grant(&args.place.data_folder()?, request).await?;
     if grant.kind != kind {
         eprintln!("note: the device was there already, and is a {} device", grant.kind);

@@ -180,6 +180,14 @@ fn catchup() {
 }
 
 #[test]
+fn bootstrap() {
+    check(
+        &["bootstrap", "--conversations", "6", "--messages", "5"],
+        &[("first_screen_ms", &[]), ("total_ms", &[]), ("reference_ms", &[]), ("server_cpu_us_per_entry", &[])],
+    );
+}
+
+#[test]
 fn bad_options_are_refused_with_a_sentence() {
     let cases: &[(&[&str], &str)] = &[
         (&["fanout", "--devices", "0"], "it must be a number from 1 to"),
@@ -191,6 +199,7 @@ fn bad_options_are_refused_with_a_sentence() {
         (&["sends", "--body-bytes", "3"], "it must be a number from 26 to 65536"),
         (&["sends", "--devices", "5", "--conversations", "2"], "each device of --devices needs a conversation"),
         (&["catchup", "--messages", "10", "--conversations", "3"], "--messages must be a multiple"),
+        (&["bootstrap", "--messages", "1001"], "--messages must be at most 1000"),
         (&["sprint"], "unrecognized subcommand 'sprint'"),
         (&["nsq", "--target", "embedded"], "this scenario is about nsqd"),
         (&["nsq", "--conversations", "1"], "--conversations must be at least 2"),

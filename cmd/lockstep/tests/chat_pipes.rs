@@ -250,3 +250,24 @@ async fn people_and_devices_are_looked_after_by_commands() -> Result<()> {
     ensure!(laptop.messages().await.is_err(), "it is out");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_new_sub_device_is_filled_from_the_main_one() -> Result<()> {
+    let server = ServerProcess::start(env!("CARGO_BIN_EXE_lockstep")).await?;
+    server.token("ben", "phone", "main").await?;
+    let mut phone =
+        Chat::start_with(&server, "ana", &["--device-name", "phone", "--with", "ben", "--for-seconds", "600"])?;
+    phone.wait_for("caught up").await?;
+    for text in ["one", "two", "three"] {
+        phone.ask(text, text).await?;
+    }
+    let laptop = ["--device-name", "laptop", "--kind", "sub", "--with", "ben", "--for-seconds", "600"];
+    let mut laptop = Chat::start_with(&server, "ana", &laptop)?;
+    for text in ["being filled: 0 of 1", "#1 ana: one", "#2 ana: two", "#3 ana: three", "1 of 1 filled", "* filled"] {
+        laptop.wait_for(text).await?;
+    }
+    phone.wait_for("is filled from this one").await?;
+    phone.wait_for("1 of 1 filled").await?;
+    laptop.ask("four", "#4 ana: four").await?;
+    phone.wait_for("#4 ana: four").await
+}

@@ -24,9 +24,22 @@ impl Engine {
     ///
     /// `bad_request` (a name that is empty or too long), `no_such_user`, `try_again`.
     pub async fn create_device(&self, user: &UserId, name: &str, kind: DeviceKind) -> Result<Device, Code> {
+        self.make_device(user, name, kind, false).await
+    }
+
+    /// Makes a device that is to be filled by a main device of the user.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::create_device`].
+    pub async fn create_unfilled_device(&self, user: &UserId, name: &str, kind: DeviceKind) -> Result<Device, Code> {
+        self.make_device(user, name, kind, true).await
+    }
+
+    async fn make_device(&self, user: &UserId, name: &str, kind: DeviceKind, unfilled: bool) -> Result<Device, Code> {
         check_name(name)?;
         let (id, now) = (DeviceId::generate(), UnixMs::now());
-        let device = NewDevice { id, user: user.clone(), name: name.to_owned(), kind, unfilled: false, now };
+        let device = NewDevice { id, user: user.clone(), name: name.to_owned(), kind, unfilled, now };
         let created = self.0.ports.directory.create_device(device).await.map_err(failed)?.map_err(refused)?;
         self.tell(&created, DeviceChange::Added);
         Ok(self.announce(created).await)

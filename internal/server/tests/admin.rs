@@ -10,7 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use support::House;
 
 fn request(user: &str, device_name: &str, kind: &str, ttl_s: Option<u64>) -> TokenRequest {
-    TokenRequest { user: user.into(), device_name: device_name.into(), kind: kind.into(), ttl_s }
+    TokenRequest { user: user.into(), device_name: device_name.into(), kind: kind.into(), unfilled: false, ttl_s }
 }
 
 fn refusal<T>(result: Result<T, AdminError>) -> (String, String) {

@@ -159,6 +159,7 @@ async fn a_disabled_user_is_refused_at_every_door() {
         user: "ana".into(),
         device_name: "phone".into(),
         kind: "main".into(),
+        unfilled: false,
         ttl_s: None,
     };
     assert_eq!(code(house.admin.token(&token).await), "user_disabled");

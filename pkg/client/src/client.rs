@@ -5,7 +5,7 @@ use crate::service::{Command, Service};
 use crate::{
     AskError, ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, TokenReason, TokenSource,
 };
-use lockstep_protocol::{Body, ClientMsgId, ConversationId, Kind, Offset, Seq, StateChange, Target, Unread};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Kind, Offset, Seq, Source, StateChange, Target, Unread};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -145,6 +145,18 @@ impl Client {
     /// As [`Client::unread`]; the same again does no harm.
     pub async fn change_state(&self, conversation: ConversationId, change: StateChange) -> Result<(), AskError> {
         self.ask(Question::State(conversation, change)).await.map(drop)
+    }
+
+    /// Asks for this device to be filled with the latest `entries` of each conversation, 1 to 1,000, now and after every
+    /// reconnect, as long as the server says that it is unfilled. What comes of it comes as [`crate::Filling`] events. With
+    /// [`Source::Log`] it gives up waiting for a main device, if the operator allows that.
+    ///
+    /// # Errors
+    ///
+    /// If the client has stopped.
+    pub async fn bootstrap(&self, entries: u32, source: Source) -> Result<(), AskError> {
+        let command = Command::Bootstrap { entries, source };
+        self.commands.send(command).await.map_err(|_| AskError::NotConnected)
     }
 
     /// What was counted since the start.

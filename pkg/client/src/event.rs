@@ -1,6 +1,6 @@
 //! What a client tells its application.
 
-use crate::TokenError;
+use crate::{ChunkFault, Filling, TokenError};
 use lockstep_protocol::{
     ClientMsgId, Code, ConversationId, DeviceId, DeviceOnline, Entry, EntryId, Epoch, Offset, Online, Receipt, Seq,
     SignalFrame, SkipReason, UnixMs, UserId,
@@ -77,7 +77,10 @@ pub enum Event {
         /// The name of the server's code.
         code: String,
     },
-    /// The connection is gone; the client connects again by itself.
+    /// This device is filled from a main one, or fills another.
+    Filling(Filling),
+    /// The connection is gone; the client connects again by itself. An unfilled device whose user has no main device that is
+    /// connected is turned away with the code `main_offline`, and comes again when the server says.
     Disconnected {
         /// Why.
         reason: DisconnectReason,
@@ -120,6 +123,14 @@ pub enum DisconnectReason {
         expected: Seq,
         /// The one that came.
         got: Seq,
+    },
+    /// A chunk came that cannot be stored.
+    #[error("the chunk of conversation {conversation} {fault}")]
+    Chunk {
+        /// The conversation.
+        conversation: ConversationId,
+        /// What is wrong with it.
+        fault: ChunkFault,
     },
     /// What came is no frame of this protocol.
     #[error("the server's frame cannot be read: {0}")]

@@ -12,6 +12,10 @@
 //! duplicated. An entry is stored before it is acknowledged and before its event is given out; one that the store has
 //! is dropped; one that would leave a gap is never stored.
 //!
+//! A device that is new, and that the server calls unfilled, is filled from a main device of its user: [`Filling`] events tell
+//! of it, and it goes on where it was after a crash of either. A main device that is started with
+//! [`ClientConfig::gives_history`] is one that others can be filled from.
+//!
 //! It must never acknowledge what is not stored, connect again after the server said to stop, or show a token.
 
 mod accounts;
@@ -20,6 +24,7 @@ mod config;
 mod conversations;
 mod devices;
 mod event;
+mod filling;
 mod kinds;
 mod links;
 pub mod machine;
@@ -42,11 +47,12 @@ pub use conversations::{
 };
 pub use devices::{Device, DeviceKind, Devices, Removal, WaitingDevice};
 pub use event::{AskError, Counters, DisconnectReason, Event, RenewError, SendError, Sent, StopReason};
+pub use filling::{ChunkFault, Filling};
 pub use links::{Approver, AskedLink, FoundLink, LinkOutcome, LinkProof, Links, NewDevice};
 pub use people::{Block, Contact, People, Profile, ProfileChange, ReceiptSettings, ReceiptSettingsChange};
 pub use refreshed::{RefreshedTokens, TokenKeeper};
 pub use rest::RestError;
-pub use store::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
+pub use store::{Change, HistorySource, LocalStore, MemoryStore, OutboxItem, SqliteStore, State, StoreError};
 pub use thread::{Message, Thread};
 pub use token::{FixedToken, TokenError, TokenReason, TokenSource};
 

@@ -1,11 +1,11 @@
 //! The task of a client: it moves bytes, time and store calls between the machine and the world.
 
-use crate::machine::{ConnectError, Effect, Machine, Question, Settings};
+use crate::machine::{ConnectError, Effect, HistoryQuery, Machine, Question, Settings};
 use crate::transport::{self, Incoming, Socket};
 use crate::{AskError, ClientConfig, Counters, Event, OutboxItem, RenewError, SendError, Sent, StopReason};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use lockstep_protocol::{Body, ClientMsgId, ConversationId, Offset, Ref, Unread, UserId};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, Offset, Ref, Source, Unread, UserId};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -45,6 +45,10 @@ pub(crate) enum Command {
     },
     Watch {
         users: Vec<UserId>,
+    },
+    Bootstrap {
+        entries: u32,
+        source: Source,
     },
     Stop,
 }
@@ -101,7 +105,12 @@ impl Service {
                 return;
             }
         };
-        let settings = Settings { outbox_max: config.outbox_max, connect_timeout: config.connect_timeout };
+        let settings = Settings {
+            outbox_max: config.outbox_max,
+            connect_timeout: config.connect_timeout,
+            fill_entries: config.fill_entries,
+            gives_history: config.gives_history.is_some(),
+        };
         let mut service = Self {
             config,
             machine: Machine::new(settings, state, rand::random(), now()),
@@ -215,6 +224,7 @@ impl Service {
             }
             Command::Signal { conversation, body } => self.machine.handle_signal(conversation, body),
             Command::Watch { users } => self.machine.handle_watch(users),
+            Command::Bootstrap { entries, source } => self.machine.handle_bootstrap(now(), entries, source),
             Command::Stop => self.machine.handle_stop(),
         }
     }
@@ -275,6 +285,7 @@ impl Service {
                     self.machine.handle_store_failed(now(), changes, &error.to_string());
                 }
             },
+            Effect::ReadHistory(query) => self.read_history(query).await,
             Effect::Event(event) => self.give_out(event),
             Effect::Saved(id) => {
                 let saved = self.waiters.get_mut(&id).map(|waiters| std::mem::take(&mut waiters.saved));
@@ -292,6 +303,21 @@ impl Service {
                     // Whoever asked may be gone.
                     let _ = answer.send(outcome);
                 }
+            }
+        }
+    }
+
+    async fn read_history(&mut self, query: HistoryQuery) {
+        let Some(history) = &self.config.gives_history else { return };
+        match query {
+            HistoryQuery::Held => self.machine.handle_held(history.held().await),
+            HistoryQuery::Latest { conversation, entries, to } => {
+                let latest = history.latest(conversation, entries, to).await;
+                self.machine.handle_latest(now(), latest);
+            }
+            HistoryQuery::Stretch { conversation, from, to, bytes_max } => {
+                let stretch = history.stretch(conversation, from, to, bytes_max).await;
+                self.machine.handle_stretch(now(), stretch);
             }
         }
     }

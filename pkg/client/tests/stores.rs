@@ -1,10 +1,10 @@
 //! The contract of a local store, held by both.
 
 use lockstep_client::protocol::{
-    Body, ClientMsgId, ConversationId, Cursor, Entry, EntryId, Epoch, Kind, Offset, OffsetsVersion, Sender, Seq,
+    Body, ClientMsgId, ConversationId, Cursor, Entry, EntryId, Epoch, Held, Kind, Offset, OffsetsVersion, Sender, Seq,
     Target, UnixMs, UserId,
 };
-use lockstep_client::{Change, LocalStore, MemoryStore, OutboxItem, SqliteStore, State};
+use lockstep_client::{Change, HistorySource, LocalStore, MemoryStore, OutboxItem, SqliteStore, State};
 
 fn conversation(n: u8) -> ConversationId {
     ConversationId::from_bytes([n; 16])
@@ -116,6 +116,29 @@ fn steps() -> Vec<Step> {
         (vec![Change::ReadSettled(offset(1, 6))], |state| {
             state.reads.clear();
         }),
+        (
+            vec![
+                Change::Past(entry(4, 3)),
+                Change::Past(entry(4, 4)),
+                Change::Partial(offset(4, 4)),
+                Change::Past(entry(5, 1)),
+                Change::Partial(offset(5, 1)),
+                Change::Partial(offset(6, 8)),
+            ],
+            |state| state.partial.extend([(4, 4), (5, 1), (6, 8)].map(|(n, seq)| (conversation(n), Seq::new(seq)))),
+        ),
+        (
+            vec![
+                Change::Past(entry(4, 6)),
+                Change::Filled { conversation: conversation(4), cursor: cursor(7, None) },
+                Change::PartialDropped(conversation(5)),
+            ],
+            |state| {
+                state.partial.remove(&conversation(4));
+                state.partial.remove(&conversation(5));
+                state.cursors.insert(conversation(4), cursor(7, None));
+            },
+        ),
         (vec![Change::OffsetsDropped], |state| {
             state.offsets.clear();
             state.offsets_version = OffsetsVersion::ZERO;
@@ -136,6 +159,8 @@ async fn check(store: &dyn LocalStore) {
         (1, 0, vec![]),
         (2, 10, vec![]),
         (3, 10, vec![]),
+        (4, 10, vec![entry(4, 3), entry(4, 4), entry(4, 6)]),
+        (5, 10, vec![]),
     ];
     for (n, limit, entries) in cases {
         assert_eq!(store.history(conversation(n), limit).await.expect("a history"), entries, "{n}, {limit}");
@@ -193,4 +218,64 @@ async fn a_bounded_history_keeps_the_newest() {
     let entries: Vec<Change> = (1..=5).map(|seq| Change::Entry(entry(1, seq))).collect();
     store.apply(&entries).await.expect("the store takes it");
     assert_eq!(store.history(conversation(1), 10).await.expect("a history"), [entry(1, 4), entry(1, 5)]);
+}
+
+async fn check_source(store: &(impl LocalStore + HistorySource)) {
+    let of = |n, seqs: &[u64]| seqs.iter().map(|seq| Change::Entry(entry(n, *seq))).collect::<Vec<_>>();
+    store.apply(&[of(1, &[3, 4, 6, 9]), of(2, &[1])].concat()).await.expect("the store takes it");
+    let cursor_only = Change::Cursor { conversation: conversation(3), cursor: cursor(5, None) };
+    store.apply(&[cursor_only]).await.expect("the store takes it");
+    let mut held = store.held().await.expect("what is held");
+    held.sort_by_key(|held| held.conversation);
+    let from = |n, seq| Held { conversation: conversation(n), from_seq: Seq::new(seq) };
+    assert_eq!(held, [from(1, 3), from(2, 1)]);
+    for (n, entries, to, first) in [
+        (1, 2, 100, Some(6)),
+        (1, 2, 8, Some(4)),
+        (1, 9, 8, Some(3)),
+        (1, 9, 2, None),
+        (3, 9, 9, None),
+        (4, 1, 1, None),
+    ] {
+        let latest = store.latest(conversation(n), entries, Seq::new(to)).await.expect("the latest");
+        assert_eq!(latest.map(Seq::get), first, "{entries} of {n} up to {to}");
+    }
+    let json = serde_json::to_string(&entry(1, 3)).expect("JSON").len();
+    for (n, from, to, bytes_max, seqs) in [
+        (1, 3, 9, usize::MAX, vec![3, 4, 6, 9]),
+        (1, 4, 8, usize::MAX, vec![4, 6]),
+        (1, 3, 9, 2 * json + json / 2, vec![3, 4]),
+        (1, 3, 9, 0, vec![3]),
+        (1, 5, 5, usize::MAX, vec![]),
+        (1, 5, 4, usize::MAX, vec![]),
+        (3, 1, 9, usize::MAX, vec![]),
+    ] {
+        let stretch = store.stretch(conversation(n), Seq::new(from), Seq::new(to), bytes_max).await.expect("a stretch");
+        let found: Vec<u64> = stretch.iter().map(|entry| entry.seq.get()).collect();
+        assert_eq!(found, seqs, "{from} to {to} of {n}, {bytes_max} bytes");
+    }
+}
+
+#[tokio::test]
+async fn both_stores_can_give_their_history() {
+    check_source(&MemoryStore::new()).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    check_source(&SqliteStore::open(&folder.path().join("device.db")).await.expect("a new store")).await;
+}
+
+#[tokio::test]
+async fn a_file_made_before_devices_were_filled_is_taken() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("device.db");
+    let store = SqliteStore::open(&path).await.expect("a new store");
+    store.apply(&[Change::Entry(entry(1, 1))]).await.expect("the store takes it");
+    store.close().await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
+    let pool = sqlx::SqlitePool::connect_with(options).await.expect("the file");
+    sqlx::raw_sql("DROP TABLE partial_conversations").execute(&pool).await.expect("it was there");
+    pool.close().await;
+    let store = SqliteStore::open(&path).await.expect("the file of before");
+    store.apply(&[Change::Partial(offset(2, 4))]).await.expect("the store takes it");
+    let state = store.load().await.expect("a state");
+    assert_eq!((state.cursors.len(), state.partial[&conversation(2)]), (1, Seq::new(4)));
 }

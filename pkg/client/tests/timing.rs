@@ -3,16 +3,17 @@
 #[path = "fake/frames.rs"]
 mod frames;
 
-use frames::{conversation, entry, welcome};
+use frames::{conversation, entry, welcome, welcome_of};
 use lockstep_client::machine::{Effect, Machine, Settings};
 use lockstep_client::protocol::{
-    Ack, Body, ClientFrame, ClientMsgId, Cursor, DeviceId, DeviceOnline, Entry, Epoch, ErrorFrame, Kind, Offset,
-    Online, Receipt, Seq, ServerFrame, Shown, Target, UserId,
+    Ack, Body, BootstrapFrame, ClientFrame, ClientMsgId, Code, Cursor, DeviceId, DeviceOnline, Entry, Epoch,
+    ErrorFrame, Kind, Offset, Online, Receipt, Seq, ServerFrame, Shown, Source, Start, Target, UserId,
 };
-use lockstep_client::{Change, Event, OutboxItem, State, TokenReason};
+use lockstep_client::{Change, Event, Filling, OutboxItem, State, TokenReason};
 use std::time::{Duration, Instant};
 
-const SETTINGS: Settings = Settings { outbox_max: 10, connect_timeout: Duration::from_secs(10) };
+const SETTINGS: Settings =
+    Settings { outbox_max: 10, connect_timeout: Duration::from_secs(10), fill_entries: None, gives_history: false };
 
 struct Clockwork {
     machine: Machine,
@@ -36,10 +37,14 @@ impl Clockwork {
 
     /// Welcomed, with its resume written.
     fn live(state: State) -> Self {
+        Self::greeted(state, welcome(25_000))
+    }
+
+    fn greeted(state: State, welcome: ServerFrame) -> Self {
         let mut it = Self::new(state);
         assert_eq!(it.pass(0).connects, [TokenReason::Connect]);
         it.machine.handle_connected(it.now, "token");
-        it.take(welcome(25_000));
+        it.take(welcome);
         it
     }
 
@@ -66,6 +71,7 @@ impl Clockwork {
                 Effect::Event(event) => done.events.push(event),
                 Effect::Connect(reason) => done.connects.push(reason),
                 Effect::Close
+                | Effect::ReadHistory(_)
                 | Effect::Saved(_)
                 | Effect::Answer { .. }
                 | Effect::Renewed { .. }
@@ -289,4 +295,27 @@ fn the_wait_grows_until_a_connection_has_proved_itself() {
     round(Some(0), None);
     let expired = || Some(ErrorFrame::of(lockstep_client::protocol::Code::TokenExpired, None));
     assert_eq!(round(Some(5_000), expired()), Duration::ZERO, "a new token is wanted at once");
+}
+
+#[test]
+fn an_unfilled_device_asks_once_it_has_caught_up_and_again_if_it_has_to_wait() {
+    let mut it = Clockwork::greeted(State::default(), ServerFrame::Welcome(Box::new(welcome_of(25_000, true))));
+    it.machine.handle_bootstrap(it.now, 20, Source::Main);
+    assert_eq!(it.done().written, [], "before the last resume is answered the server does not take it");
+    let asked = |done: Done| match &done.written[..] {
+        [ClientFrame::Bootstrap(BootstrapFrame::Start(Start { reference, entries: 20, at, source: Source::Main }))] => {
+            assert_eq!(at[..], []);
+            *reference
+        }
+        other => panic!("{other:?}"),
+    };
+    let first = asked(it.take(ServerFrame::CaughtUp));
+    assert_eq!(it.take(ServerFrame::Error(ErrorFrame::of(Code::TooManyBootstraps, first))).events, []);
+    let second = asked(it.pass(30_000));
+    assert_eq!(it.pass(10_000).written, [], "it is asked once");
+    let refused = it.take(ServerFrame::Error(ErrorFrame::of(Code::Forbidden, second)));
+    assert!(matches!(&refused.events[..], [Event::Filling(Filling::Refused { code, .. })] if code == "forbidden"));
+    assert_eq!(it.pass(10_000).written, [], "the same again would be refused again");
+    it.machine.handle_bootstrap(it.now, 20, Source::Main);
+    asked(it.done());
 }

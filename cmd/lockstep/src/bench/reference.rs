@@ -3,7 +3,10 @@
 mod fanout;
 pub(super) mod insert;
 pub(super) mod nsq;
+mod pass_on;
 mod relay;
+
+pub(super) use pass_on::pass_on;
 
 use anyhow::{Context, Result};
 use std::io::Read;

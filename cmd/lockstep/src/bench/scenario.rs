@@ -1,5 +1,6 @@
 //! The scenarios. Each has its own options, and says in its report what it found.
 
+pub(super) mod bootstrap;
 pub(super) mod catchup;
 pub(super) mod direct;
 pub(super) mod fanout;

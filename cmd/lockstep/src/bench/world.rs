@@ -109,6 +109,17 @@ impl World {
         &self.people[number].token
     }
 
+    /// Makes another device of a person, a sub one that is to be filled, before the server starts. Its token.
+    pub(super) async fn unfilled_sub(&self, number: usize) -> Result<String> {
+        let store = SqliteStore::open(&self.data(), SqliteOptions::default()).await?;
+        let (user, id, now) = (self.people[number].user.clone(), DeviceId::generate(), UnixMs::now());
+        let (name, kind) = ("laptop".to_owned(), DeviceKind::Sub);
+        store.create_device(NewDevice { id, user: user.clone(), name, kind, unfilled: true, now }).await??;
+        store.close().await;
+        let claim = Claim { user, device: id, token_generation: TokenGeneration::default() };
+        Ok(Tokens::open(&self.data())?.issue(&claim, TOKEN_TTL, now).token)
+    }
+
     /// A person's device. It knows the feed, and what the conversations hold now if `knows_history`.
     pub(super) fn device<H: Handler>(&self, number: usize, knows_history: bool, handler: H) -> Result<Device<H>> {
         let person = &self.people[number];

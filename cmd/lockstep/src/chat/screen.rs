@@ -44,6 +44,7 @@ impl Screen {
             Event::Devices(devices) => devices.iter().try_for_each(|it| {
                 self.note(&format!("your device {} is {}", it.device, if it.online { "there" } else { "away" }))
             }),
+            Event::Filling(filling) => super::fill::words(filling).map_or(Ok(()), |words| self.note(&words)),
             Event::Receipts { .. }
             | Event::Signal(_)
             | Event::Entry(_)

@@ -162,7 +162,7 @@ impl Ben {
             signed_in(house, &user, "laptop").await?
         } else {
             let (device_name, kind) = ("tablet".to_owned(), "sub".to_owned());
-            let request = TokenRequest { user: user.clone(), device_name, kind, ttl_s: None };
+            let request = TokenRequest { user: user.clone(), device_name, kind, unfilled: false, ttl_s: None };
             let grant = house.admin.token(&request).await?;
             Device { id: grant.device, access: vec![grant.token], refresh: vec![] }
         };

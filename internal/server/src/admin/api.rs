@@ -79,7 +79,7 @@ async fn issue_token(
         Some(ttl_s @ 1..=TOKEN_TTL_S_MAX) => Duration::from_secs(ttl_s),
         Some(_) => return Err(bad_request(&format!("\"ttl_s\" must be from 1 to {TOKEN_TTL_S_MAX}"))),
     };
-    let device = ensure_device(&state, user, &request.device_name, kind).await?;
+    let device = ensure_device(&state, user, &request.device_name, kind, request.unfilled).await?;
     let kind = device.kind.as_str().to_owned();
     let claim = Claim { user: device.user, device: device.id, token_generation: device.token_generation };
     let issued = state.tokens.issue(&claim, ttl, UnixMs::now());
@@ -94,7 +94,13 @@ async fn issue_token(
 
 /// The user's device of this name, made if need be, with its user, who must not be disabled: a token that is made meanwhile
 /// would be good once the user is enabled.
-async fn ensure_device(state: &AdminState, user: UserId, name: &str, kind: DeviceKind) -> Result<Device, Problem> {
+async fn ensure_device(
+    state: &AdminState,
+    user: UserId,
+    name: &str,
+    kind: DeviceKind,
+    unfilled: bool,
+) -> Result<Device, Problem> {
     let _one_at_a_time = state.making_device.lock().await;
     state.engine.ensure_user(user.clone()).await?;
     if state.engine.user_record(&user).await?.disabled_at.is_some() {
@@ -103,6 +109,7 @@ async fn ensure_device(state: &AdminState, user: UserId, name: &str, kind: Devic
     let devices = state.engine.devices_of(&user).await?;
     match devices.into_iter().find(|device| device.name == name) {
         Some(device) => Ok(device),
+        None if unfilled => Ok(state.engine.create_unfilled_device(&user, name, kind).await?),
         None => Ok(state.engine.create_device(&user, name, kind).await?),
     }
 }

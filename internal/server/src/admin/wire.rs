@@ -13,6 +13,9 @@ pub struct TokenRequest {
     pub device_name: String,
     /// `main` or `sub`, if the device is to be made.
     pub kind: String,
+    /// Whether the device, if it is to be made, is to be filled by a main device of the user, as linked ones are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unfilled: bool,
     /// How long the token is good for, in seconds; the configured time if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl_s: Option<u64>,

@@ -53,7 +53,13 @@ impl House {
     }
 
     pub(crate) async fn grant(&self, user: &str, device: &str, kind: &str) -> lockstep_server::admin::TokenGrant {
-        let request = TokenRequest { user: user.into(), device_name: device.into(), kind: kind.into(), ttl_s: None };
+        let request = TokenRequest {
+            user: user.into(),
+            device_name: device.into(),
+            kind: kind.into(),
+            unfilled: false,
+            ttl_s: None,
+        };
         self.admin.token(&request).await.unwrap()
     }
 

@@ -116,7 +116,7 @@ impl Machine {
     }
 
     pub(super) fn handle_welcome(&mut self, now: Instant, welcome: Welcome) {
-        let Welcome { epoch, user, device, feed, limits, .. } = welcome;
+        let Welcome { epoch, user, device, feed, unfilled, limits, .. } = welcome;
         if self.replica.user.as_ref().is_some_and(|owner| *owner != user) {
             return self.stop(StopReason::OtherUser);
         }
@@ -129,13 +129,14 @@ impl Machine {
             self.replica.drop_offsets();
             self.staged.change(Change::OffsetsDropped);
         }
+        self.limits = limits;
+        self.begin_filling(unfilled, self.replica.epoch == Some(epoch));
         // Of a store that is another one now, the server compares all that the device has.
         let show_left = self.replica.epoch != Some(epoch);
         if self.replica.cursors.is_empty() {
             self.replica.set_epoch(epoch);
             self.staged.change(Change::Epoch(epoch));
         }
-        self.limits = limits;
         self.counters.connects += 1;
         self.phase = Phase::Live(Live { heard_at: now, epoch, caught_up_at: None });
         self.event(Event::Connected { device, user, feed, epoch });
@@ -178,6 +179,7 @@ impl Machine {
         }
         self.event(Event::CaughtUp);
         self.write_watch();
+        self.report_again();
         self.pump(now);
     }
 
@@ -188,6 +190,7 @@ impl Machine {
         }
         match error.reference.and_then(|reference| self.asked.remove(&reference)) {
             Some(asked) => self.handle_refusal(now, asked, error),
+            None if self.giver.has_passed(error.reference) => self.handle_chunk_refusal(now, error),
             None => tracing::warn!(code = %error.code, "the server refused a frame"),
         }
     }
@@ -218,7 +221,10 @@ impl Machine {
         let stable = |live: &Live| live.caught_up_at.is_some_and(|at| now.saturating_duration_since(at) >= STABLE);
         let faultless = !matches!(
             reason,
-            DisconnectReason::Gap { .. } | DisconnectReason::Protocol(_) | DisconnectReason::Store(_)
+            DisconnectReason::Gap { .. }
+                | DisconnectReason::Chunk { .. }
+                | DisconnectReason::Protocol(_)
+                | DisconnectReason::Store(_)
         );
         if faultless && matches!(&self.phase, Phase::Live(live) if stable(live)) {
             self.backoff.reset();
@@ -248,6 +254,8 @@ impl Machine {
         self.asked.clear();
         self.outbox.disconnected();
         self.reads.disconnected();
+        self.filler.disconnected();
+        self.giver.disconnected();
         self.sends_paused_until = None;
     }
 }

@@ -8,12 +8,16 @@
 //!
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
 //! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens),
-//! `questions` (unread, state), `ephemeral` (signals, presence), `staged` (what waits for the store), `backoff`.
+//! `questions` (unread, state), `ephemeral` (signals, presence), `filling` (being filled from a main device), `giving`
+//! (filling others), `staged` (what waits for the store), `backoff`.
 
 mod acks;
 mod backoff;
 mod ephemeral;
+mod filling;
+mod giving;
 mod handshake;
+mod io;
 mod outbox;
 mod questions;
 mod reads;
@@ -22,15 +26,16 @@ mod renewals;
 mod sends;
 mod staged;
 
-use crate::{
-    AskError, Change, Counters, DisconnectReason, Event, OutboxItem, RenewError, SendError, Sent, State, StopReason,
-    TokenReason,
-};
+use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Sent, State, StopReason, TokenReason};
 use acks::Acks;
 use backoff::Backoff;
+use filling::Filler;
+use giving::Giver;
+pub use giving::HistoryQuery;
 use handshake::Phase;
+pub use io::{ConnectError, Effect, Settings};
 use lockstep_protocol::{
-    ClientFrame, ClientLimits, ClientMsgId, Offset, Ref, Seq, ServerFrame, Unread, UserId, decode_server, limits,
+    BootstrapFrame, ClientFrame, ClientLimits, Offset, Ref, Seq, ServerFrame, UserId, decode_server, limits,
 };
 use outbox::Outbox;
 pub use questions::Question;
@@ -47,65 +52,6 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The wait before a request that was answered with "later", but not with when, is sent again.
 const RETRY_DEFAULT: Duration = Duration::from_secs(1);
 
-/// The machine's bounds.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// Most messages without an answer.
-    pub outbox_max: usize,
-    /// How long a connection may take from the first packet to `welcome`.
-    pub connect_timeout: Duration,
-}
-
-/// What is to be done, in this order.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// Get a token and open a connection. Answer with [`Machine::handle_connected`] or
-    /// [`Machine::handle_not_connected`].
-    Connect(TokenReason),
-    /// Write a frame.
-    Write(ClientFrame),
-    /// Close the connection, or give up opening it. Not answered.
-    Close,
-    /// Make these changes. Answer with [`Machine::handle_stored`] or [`Machine::handle_store_failed`].
-    Store(Vec<Change>),
-    /// Tell the application.
-    Event(Event),
-    /// This message is in the outbox: from here on it will be sent.
-    Saved(ClientMsgId),
-    /// This message has its answer.
-    Answer {
-        /// The message.
-        client_msg_id: ClientMsgId,
-        /// What became of it.
-        outcome: Result<Sent, SendError>,
-    },
-    /// A fresh token was taken, or not.
-    Renewed {
-        /// What [`Machine::handle_renew`] gave.
-        reference: Ref,
-        /// What became of it.
-        outcome: Result<(), RenewError>,
-    },
-    /// A question has its answer.
-    Told {
-        /// What [`Machine::handle_question`] gave.
-        reference: Ref,
-        /// The counts that were asked for; none if a change was asked for.
-        outcome: Result<Vec<Unread>, AskError>,
-    },
-}
-
-/// Why no connection came about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ConnectError {
-    /// No token now.
-    TokenUnavailable(String),
-    /// No token any more.
-    TokenDenied(String),
-    /// The server was not reached, or did not speak the protocol.
-    Unreachable(String),
-}
-
 /// What a request that is under way is about.
 #[derive(Debug, Clone)]
 enum Asked {
@@ -113,6 +59,7 @@ enum Asked {
     Read(Offset),
     Renew,
     Question,
+    Bootstrap,
 }
 
 /// One device's side of the protocol.
@@ -128,6 +75,8 @@ pub struct Machine {
     acks: Acks,
     outbox: Outbox,
     reads: Reads,
+    filler: Filler,
+    giver: Giver,
     backoff: Backoff,
     asked: HashMap<Ref, Asked>,
     next_ref: u64,
@@ -142,18 +91,20 @@ pub struct Machine {
 
 impl Machine {
     /// A machine that goes on from `state` and connects at once. `seed` feeds the waits' randomness.
-    pub fn new(settings: Settings, state: State, seed: u64, now: Instant) -> Self {
-        let State { user, feed, epoch, cursors, left, offsets_version, offsets, outbox, reads } = state;
+    pub fn new(settings: Settings, mut state: State, seed: u64, now: Instant) -> Self {
+        let (outbox, reads) = (std::mem::take(&mut state.outbox), std::mem::take(&mut state.reads));
         Self {
             settings,
             rng: StdRng::seed_from_u64(seed),
             phase: Phase::Waiting { until: now, reason: TokenReason::Connect },
             connection: 0,
             limits: default_limits(),
-            replica: Replica::new(user, feed, epoch, cursors, left, offsets_version, offsets),
+            replica: Replica::new(state),
             acks: Acks::default(),
             outbox: Outbox::new(outbox),
             reads: Reads::new(reads),
+            filler: Filler::new(settings.fill_entries),
+            giver: Giver::new(settings.gives_history),
             backoff: Backoff::default(),
             asked: HashMap::new(),
             next_ref: 1,
@@ -218,7 +169,8 @@ impl Machine {
             ServerFrame::Presence { users, .. } => self.handle_presence(users),
             ServerFrame::Receipts { conversation, receipts } => self.event(Event::Receipts { conversation, receipts }),
             ServerFrame::Unread { reference, conversations } => self.handle_unread(reference, conversations),
-            ServerFrame::Bootstrap(_) | ServerFrame::Welcome(_) => {}
+            ServerFrame::Bootstrap(news) => self.handle_bootstrap_news(now, news),
+            ServerFrame::Welcome(_) => {}
         }
     }
 
@@ -274,9 +226,15 @@ impl Machine {
             match output {
                 // Delivered, or answered, again on the next connection.
                 Output::Event(
-                    Event::Entry(_) | Event::Skip { .. } | Event::Reset { .. } | Event::Offsets(_) | Event::CaughtUp,
+                    Event::Entry(_)
+                    | Event::Skip { .. }
+                    | Event::Reset { .. }
+                    | Event::Offsets(_)
+                    | Event::CaughtUp
+                    | Event::Filling(_),
                 )
                 | Output::Ack { .. }
+                | Output::ChunkAck { .. }
                 | Output::Answer { .. } => {}
                 other => self.staged.push(other),
             }
@@ -291,7 +249,7 @@ impl Machine {
             return life;
         }
         let reads = if self.has_caught_up() { self.reads.due() } else { None };
-        [life, self.acks.due(), self.send_due(), reads].into_iter().flatten().min()
+        [life, self.acks.due(), self.send_due(), reads, self.filler.due(), self.giver.due()].into_iter().flatten().min()
     }
 
     /// The moment of [`Machine::poll_timeout`] has come.
@@ -338,6 +296,8 @@ impl Machine {
         if self.is_live() {
             self.pump_sends(now);
             self.pump_reads(now);
+            self.pump_filling(now);
+            self.pump_giving(now);
         }
     }
 
@@ -349,9 +309,14 @@ impl Machine {
         self.staged.push(Output::Event(event));
     }
 
-    fn ask(&mut self, asked: Asked) -> Ref {
+    fn next_reference(&mut self) -> Ref {
         let reference = Seq::new(self.next_ref);
         self.next_ref += 1;
+        reference
+    }
+
+    fn ask(&mut self, asked: Asked) -> Ref {
+        let reference = self.next_reference();
         self.asked.insert(reference, asked);
         reference
     }
@@ -364,7 +329,17 @@ impl Machine {
 
     fn release(&mut self, output: Output) {
         match output {
-            Output::Event(event) => self.effects.push_back(Effect::Event(event)),
+            Output::Event(event) => {
+                if let Event::Entry(entry) = &event {
+                    self.note_held(entry.conversation, entry.seq);
+                }
+                self.effects.push_back(Effect::Event(event));
+            }
+            Output::ChunkAck { connection, ack } => {
+                if connection == self.connection && self.is_live() {
+                    self.write(ClientFrame::Bootstrap(BootstrapFrame::Ack(ack)));
+                }
+            }
             Output::Saved(position) => {
                 if let Some(client_msg_id) = self.outbox.saved(position) {
                     self.effects.push_back(Effect::Saved(client_msg_id));

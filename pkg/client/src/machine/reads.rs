@@ -128,7 +128,7 @@ impl Machine {
             }
             Some(Asked::Renew) => self.settle_renewal(reference, None),
             Some(Asked::Question) => self.settle_question(reference, Ok(Vec::new())),
-            Some(Asked::Send(_)) | None => {}
+            Some(Asked::Send(_) | Asked::Bootstrap) | None => {}
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Machine;
 use super::staged::Output;
-use crate::{Change, DisconnectReason, Event};
+use crate::{Change, DisconnectReason, Event, State};
 use lockstep_protocol::{ConversationId, Cursor, Entry, Epoch, Kind, Offset, OffsetsVersion, Seq, SkipReason, UserId};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
@@ -16,6 +16,8 @@ pub(super) struct Replica {
     pub(super) cursors: BTreeMap<ConversationId, Cursor>,
     /// The conversations that the user has left.
     pub(super) left: BTreeSet<ConversationId>,
+    /// Up to where conversations are stored that are being filled. They have no cursor.
+    pub(super) partial: BTreeMap<ConversationId, Seq>,
     pub(super) offsets_version: OffsetsVersion,
     /// What the server has said, stored or not: a read offset that it has need not be sent.
     pub(super) offsets: BTreeMap<ConversationId, Seq>,
@@ -27,6 +29,7 @@ pub(super) struct Replica {
 struct Undo {
     cursors: HashMap<ConversationId, Option<Cursor>>,
     left: HashMap<ConversationId, bool>,
+    partial: HashMap<ConversationId, Option<Seq>>,
     identity: Option<(Option<UserId>, Option<ConversationId>)>,
     epoch: Option<Option<Epoch>>,
     offsets_version: Option<OffsetsVersion>,
@@ -43,31 +46,33 @@ enum Place {
 }
 
 impl Replica {
-    pub(super) fn new(
-        user: Option<UserId>,
-        feed: Option<ConversationId>,
-        epoch: Option<Epoch>,
-        cursors: BTreeMap<ConversationId, Cursor>,
-        left: BTreeSet<ConversationId>,
-        offsets_version: OffsetsVersion,
-        offsets: BTreeMap<ConversationId, Seq>,
-    ) -> Self {
-        Self { user, feed, epoch, cursors, left, offsets_version, offsets, undo: Undo::default() }
+    pub(super) fn new(state: State) -> Self {
+        let State { user, feed, epoch, cursors, left, partial, offsets_version, offsets, .. } = state;
+        Self { user, feed, epoch, cursors, left, partial, offsets_version, offsets, undo: Undo::default() }
     }
 
     fn place(&self, conversation: ConversationId, seq: Seq) -> Place {
-        match self.cursors.get(&conversation) {
+        let cursor = self.cursors.get(&conversation).map(|cursor| cursor.seq);
+        match cursor.or_else(|| self.partial.get(&conversation).copied()) {
             // The server decides where a conversation begins that the device has nothing of.
             None => Place::Next,
-            Some(cursor) if seq <= cursor.seq => Place::Old,
-            Some(cursor) if seq == cursor.seq.next() => Place::Next,
-            Some(cursor) => Place::Gap { expected: cursor.seq.next() },
+            Some(stored) if seq <= stored => Place::Old,
+            Some(stored) if seq == stored.next() => Place::Next,
+            Some(stored) => Place::Gap { expected: stored.next() },
         }
     }
 
-    fn move_cursor(&mut self, conversation: ConversationId, cursor: Cursor) {
+    pub(super) fn move_cursor(&mut self, conversation: ConversationId, cursor: Cursor) {
         let before = self.cursors.insert(conversation, cursor);
         self.undo.cursors.entry(conversation).or_insert(before);
+    }
+
+    pub(super) fn set_partial(&mut self, conversation: ConversationId, seq: Option<Seq>) {
+        let before = match seq {
+            Some(seq) => self.partial.insert(conversation, seq),
+            None => self.partial.remove(&conversation),
+        };
+        self.undo.partial.entry(conversation).or_insert(before);
     }
 
     fn set_left(&mut self, conversation: ConversationId, left: bool) {
@@ -102,7 +107,7 @@ impl Replica {
 
     /// The store has nothing of what came since it last answered.
     pub(super) fn revert(&mut self) {
-        let Undo { cursors, left, identity, epoch, offsets_version } = std::mem::take(&mut self.undo);
+        let Undo { cursors, left, partial, identity, epoch, offsets_version } = std::mem::take(&mut self.undo);
         for (conversation, before) in cursors {
             match before {
                 Some(cursor) => self.cursors.insert(conversation, cursor),
@@ -114,6 +119,12 @@ impl Replica {
                 self.left.insert(conversation)
             } else {
                 self.left.remove(&conversation)
+            };
+        }
+        for (conversation, before) in partial {
+            match before {
+                Some(seq) => self.partial.insert(conversation, seq),
+                None => self.partial.remove(&conversation),
             };
         }
         if let Some((user, feed)) = identity {
@@ -140,6 +151,8 @@ impl Machine {
             }
             Place::Next => {
                 self.counters.entries += 1;
+                // The log delivers what is filled.
+                self.end_partial(conversation, None);
                 self.replica.move_cursor(conversation, Cursor { seq, entry: Some(id) });
                 self.staged.change(Change::Entry(entry.clone()));
                 self.note_membership(&entry);
@@ -180,13 +193,19 @@ impl Machine {
         if matches!(self.replica.place(conversation, to), Place::Old) {
             return;
         }
-        let cursor = Cursor { seq: to, entry: None };
-        self.replica.move_cursor(conversation, cursor);
-        self.staged.change(Change::Cursor { conversation, cursor });
+        let is_filled = self.replica.cursors.contains_key(&conversation);
+        if !is_filled && matches!(reason, SkipReason::Bootstrap | SkipReason::NotHeld) {
+            self.handle_unheld(conversation, to);
+        } else {
+            self.end_partial(conversation, None);
+            let cursor = Cursor { seq: to, entry: None };
+            self.replica.move_cursor(conversation, cursor);
+            self.staged.change(Change::Cursor { conversation, cursor });
+        }
         self.event(Event::Skip { conversation, from, to, reason });
     }
 
-    fn handle_gap(&mut self, now: Instant, conversation: ConversationId, expected: Seq, got: Seq) {
+    pub(super) fn handle_gap(&mut self, now: Instant, conversation: ConversationId, expected: Seq, got: Seq) {
         self.counters.gaps += 1;
         self.disconnect(now, DisconnectReason::Gap { conversation, expected, got });
     }
@@ -195,6 +214,8 @@ impl Machine {
         // The cursor stays, before the floor, so that a connection lost right now does not leave a hole: the next one
         // shows it.
         let cursor = Cursor { seq: floor.previous(), entry: None };
+        self.drop_partial(conversation);
+        self.note_not_held(conversation);
         self.replica.move_cursor(conversation, cursor);
         self.staged.change(Change::Reset { conversation, cursor });
         self.event(Event::Reset { conversation, floor, head });

@@ -124,6 +124,7 @@ impl Machine {
             }
             Asked::Read(offset) => self.handle_read_refusal(now, offset, error),
             Asked::Question => self.refuse_question(error),
+            Asked::Bootstrap => self.handle_bootstrap_refusal(now, error),
             Asked::Renew => {
                 if let Some(reference) = error.reference {
                     self.settle_renewal(reference, Some(error));

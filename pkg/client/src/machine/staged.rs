@@ -1,7 +1,7 @@
 //! Changes that wait for the store, and what may be said once they are in it.
 
 use crate::{Change, Event, SendError, Sent};
-use lockstep_protocol::{ConversationId, Seq};
+use lockstep_protocol::{ChunkAck, ConversationId, Seq};
 use std::time::Instant;
 
 /// Something to be said.
@@ -15,6 +15,8 @@ pub(super) enum Output {
     Answer { position: u64, outcome: Result<Sent, SendError> },
     /// To the server: everything up to here is stored.
     Ack { connection: u64, conversation: ConversationId, seq: Seq, bytes: usize, at: Instant },
+    /// To the server: this chunk is stored.
+    ChunkAck { connection: u64, ack: ChunkAck },
 }
 
 /// What gathers while frames are read. One store call takes it all, so that a burst costs one transaction.

@@ -1,8 +1,8 @@
 //! A store in memory: for tests, bots, and devices that may begin anew.
 
-use super::{Change, LocalStore, State, StoreError};
+use super::{Change, HistorySource, LocalStore, State, StoreError};
 use async_trait::async_trait;
-use lockstep_protocol::{Body, Content, ConversationId, Cursor, Entry, Kind, Offset, Seq};
+use lockstep_protocol::{Body, Content, ConversationId, Cursor, Entry, Held, Kind, Offset, Seq};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 
@@ -52,12 +52,19 @@ impl Inner {
             Change::Entry(entry) => {
                 let cursor = Cursor { seq: entry.seq, entry: Some(entry.id) };
                 state.cursors.insert(entry.conversation, cursor);
-                let history = self.history.entry(entry.conversation).or_default();
-                history.insert(entry.seq, entry.clone());
-                erase_recalled(history, entry);
-                while history.len() > history_max {
-                    history.pop_first();
-                }
+                self.keep(entry, history_max);
+            }
+            Change::Past(entry) => self.keep(entry, history_max),
+            Change::Partial(Offset { conversation, seq }) => {
+                state.partial.insert(*conversation, *seq);
+            }
+            Change::Filled { conversation, cursor } => {
+                state.partial.remove(conversation);
+                state.cursors.insert(*conversation, *cursor);
+            }
+            Change::PartialDropped(conversation) => {
+                state.partial.remove(conversation);
+                self.history.remove(conversation);
             }
             Change::Cursor { conversation, cursor } => {
                 state.cursors.insert(*conversation, *cursor);
@@ -92,6 +99,17 @@ impl Inner {
                     state.reads.remove(&offset.conversation);
                 }
             }
+        }
+    }
+}
+
+impl Inner {
+    fn keep(&mut self, entry: &Entry, history_max: usize) {
+        let history = self.history.entry(entry.conversation).or_default();
+        history.insert(entry.seq, entry.clone());
+        erase_recalled(history, entry);
+        while history.len() > history_max {
+            history.pop_first();
         }
     }
 }
@@ -137,5 +155,44 @@ impl LocalStore for MemoryStore {
         let mut entries: Vec<Entry> = history.values().rev().take(limit).cloned().collect();
         entries.reverse();
         Ok(entries)
+    }
+}
+
+#[async_trait]
+impl HistorySource for MemoryStore {
+    async fn held(&self) -> Result<Vec<Held>, StoreError> {
+        let inner = self.inner.lock();
+        let first = |(conversation, history): (&ConversationId, &BTreeMap<Seq, Entry>)| {
+            Some(Held { conversation: *conversation, from_seq: *history.first_key_value()?.0 })
+        };
+        Ok(inner.history.iter().filter_map(first).collect())
+    }
+
+    async fn latest(&self, conversation: ConversationId, entries: u32, to: Seq) -> Result<Option<Seq>, StoreError> {
+        let inner = self.inner.lock();
+        let Some(history) = inner.history.get(&conversation) else { return Ok(None) };
+        Ok(history.range(..=to).rev().take(entries as usize).last().map(|(seq, _)| *seq))
+    }
+
+    async fn stretch(
+        &self,
+        conversation: ConversationId,
+        from: Seq,
+        to: Seq,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let inner = self.inner.lock();
+        let Some(history) = inner.history.get(&conversation).filter(|_| from <= to) else { return Ok(Vec::new()) };
+        let mut room = bytes_max;
+        let mut stretch: Vec<Entry> = Vec::new();
+        for entry in history.range(from..=to).map(|(_, entry)| entry) {
+            let bytes = serde_json::to_string(entry).map_or(0, |json| json.len());
+            if bytes > room && !stretch.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(bytes);
+            stretch.push(entry.clone());
+        }
+        Ok(stretch)
     }
 }

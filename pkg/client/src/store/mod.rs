@@ -1,8 +1,10 @@
 //! What a device keeps: the contract of a local store, and two that keep it.
 
+mod history;
 mod memory;
 mod sqlite;
 
+pub use history::HistorySource;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
@@ -43,6 +45,8 @@ pub struct State {
     pub cursors: BTreeMap<ConversationId, Cursor>,
     /// The conversations that the user has left: their cursors stay, and are not shown any more.
     pub left: BTreeSet<ConversationId>,
+    /// Conversations that are being filled, and up to where they are stored. They have no cursor yet.
+    pub partial: BTreeMap<ConversationId, Seq>,
     /// The newest version of read offsets.
     pub offsets_version: OffsetsVersion,
     /// The user's read offsets.
@@ -82,6 +86,19 @@ pub enum Change {
         /// The place.
         cursor: Cursor,
     },
+    /// Keep an entry of a conversation that is being filled: no cursor moves. Else as [`Change::Entry`].
+    Past(Entry),
+    /// A conversation that is being filled is stored up to here.
+    Partial(Offset),
+    /// A conversation is filled: it is partial no more, and has a cursor.
+    Filled {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The place.
+        cursor: Cursor,
+    },
+    /// Drop what there is of a conversation that was being filled.
+    PartialDropped(ConversationId),
     /// The user has left this conversation.
     Left(ConversationId),
     /// The user is a member of this conversation, perhaps again.

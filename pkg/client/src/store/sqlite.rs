@@ -1,9 +1,10 @@
 //! A store in an SQLite file, for devices that keep what they have.
 
-use super::{Change, LocalStore, OutboxItem, State, StoreError};
+use super::{Change, HistorySource, LocalStore, OutboxItem, State, StoreError};
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 use lockstep_protocol::{
-    Body, Content, ConversationId, Cursor, Entry, Epoch, Kind, Offset, OffsetsVersion, Seq, Target,
+    Body, Content, ConversationId, Cursor, Entry, Epoch, Held, Kind, Offset, OffsetsVersion, Seq, Target,
 };
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqliteLockingMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -30,8 +31,11 @@ const SCHEMA_2: &str = "
     PRAGMA user_version = 2;
 ";
 
-/// A table that files of the same version may lack: nothing in it means what it meant without it.
-const LEFT: &str = "CREATE TABLE IF NOT EXISTS left_conversations (conversation BLOB PRIMARY KEY) WITHOUT ROWID";
+/// Tables that files of the same version may lack: nothing in them means what it meant without them.
+const LATER: &str = "
+    CREATE TABLE IF NOT EXISTS left_conversations (conversation BLOB PRIMARY KEY) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS partial_conversations (conversation BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+";
 
 /// A store in an SQLite file. It keeps the whole history: the disk is the bound.
 #[derive(Debug, Clone)]
@@ -88,7 +92,7 @@ impl SqliteStore {
             }
             _ => return Err(StoreError("the store was made by a later version".to_owned())),
         }
-        tx.execute(LEFT).await.map_err(&failed)?;
+        tx.execute(LATER).await.map_err(&failed)?;
         tx.commit().await.map_err(&failed)
     }
 }
@@ -123,6 +127,54 @@ impl LocalStore for SqliteStore {
     }
 }
 
+#[async_trait]
+impl HistorySource for SqliteStore {
+    async fn held(&self) -> Result<Vec<Held>, StoreError> {
+        // A look at the first entry of each, not at all entries.
+        const HELD: &str = "SELECT c.conversation, (SELECT min(e.seq) FROM entries e \
+            WHERE e.conversation = c.conversation) AS first FROM cursors c WHERE first IS NOT NULL";
+        let failed = failed("read what is held");
+        let rows = sqlx::query(HELD).fetch_all(&self.pool).await.map_err(&failed)?;
+        let held = |row| Ok(Held { conversation: conversation(row)?, from_seq: seq(row)? });
+        rows.iter().map(held).collect::<sqlx::Result<_>>().map_err(&failed)
+    }
+
+    async fn latest(&self, conversation: ConversationId, entries: u32, to: Seq) -> Result<Option<Seq>, StoreError> {
+        const LATEST: &str = "SELECT min(seq) FROM (SELECT seq FROM entries \
+            WHERE conversation = ? AND seq <= ? ORDER BY seq DESC LIMIT ?)";
+        let latest = sqlx::query_scalar(LATEST).bind(blob(conversation.as_bytes())).bind(to.get() as i64).bind(entries);
+        let first: Option<i64> = latest.fetch_one(&self.pool).await.map_err(failed("read the history"))?;
+        Ok(first.map(|seq| Seq::new(seq as u64)))
+    }
+
+    async fn stretch(
+        &self,
+        conversation: ConversationId,
+        from: Seq,
+        to: Seq,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
+        const STRETCH: &str = "SELECT entry FROM entries WHERE conversation = ? AND seq BETWEEN ? AND ? ORDER BY seq";
+        let failed = failed("read the history");
+        let mut rows = sqlx::query(STRETCH)
+            .bind(blob(conversation.as_bytes()))
+            .bind(from.get() as i64)
+            .bind(to.get() as i64)
+            .fetch(&self.pool);
+        let mut room = bytes_max;
+        let mut stretch: Vec<Entry> = Vec::new();
+        while let Some(row) = rows.try_next().await.map_err(&failed)? {
+            let bytes = row.try_get::<&str, _>(0).map_err(&failed)?.len();
+            if bytes > room && !stretch.is_empty() {
+                break;
+            }
+            room = room.saturating_sub(bytes);
+            stretch.push(read_entry(&row).map_err(&failed)?);
+        }
+        Ok(stretch)
+    }
+}
+
 async fn load(db: &mut SqliteConnection) -> sqlx::Result<State> {
     let mut state = State::default();
     for row in sqlx::query("SELECT name, value FROM device").fetch_all(&mut *db).await? {
@@ -141,6 +193,9 @@ async fn load(db: &mut SqliteConnection) -> sqlx::Result<State> {
     }
     for row in sqlx::query("SELECT conversation FROM left_conversations").fetch_all(&mut *db).await? {
         state.left.insert(conversation(&row)?);
+    }
+    for row in sqlx::query("SELECT conversation, seq FROM partial_conversations").fetch_all(&mut *db).await? {
+        state.partial.insert(conversation(&row)?, seq(&row)?);
     }
     for row in sqlx::query("SELECT conversation, seq FROM offsets").fetch_all(&mut *db).await? {
         state.offsets.insert(conversation(&row)?, seq(&row)?);
@@ -169,6 +224,8 @@ const RAISE_OFFSET: &str = "INSERT INTO offsets (conversation, seq) VALUES (?, ?
     ON CONFLICT (conversation) DO UPDATE SET seq = max(seq, excluded.seq)";
 const RAISE_READ: &str = "INSERT INTO reads (conversation, seq) VALUES (?, ?) \
     ON CONFLICT (conversation) DO UPDATE SET seq = max(seq, excluded.seq)";
+const RAISE_PARTIAL: &str = "INSERT INTO partial_conversations (conversation, seq) VALUES (?, ?) \
+    ON CONFLICT (conversation) DO UPDATE SET seq = max(seq, excluded.seq)";
 
 /// Erases a recalled message and its edits.
 const ERASE: &str = "UPDATE entries SET entry = json_set(entry, '$.body', json(?3)) WHERE conversation = ?1 \
@@ -183,11 +240,23 @@ async fn apply(db: &mut SqliteConnection, change: &Change) -> sqlx::Result<()> {
         Change::Epoch(epoch) => {
             sqlx::query(PUT).bind("epoch").bind(blob(epoch.as_bytes())).execute(db).await?;
         }
-        Change::Entry(entry) => put_entry(db, entry).await?,
+        Change::Entry(entry) => {
+            put_entry(&mut *db, entry).await?;
+            put_cursor(db, entry.conversation, Cursor { seq: entry.seq, entry: Some(entry.id) }).await?;
+        }
+        Change::Past(entry) => put_entry(db, entry).await?,
+        Change::Partial(offset) => raise(db, RAISE_PARTIAL, offset).await?,
+        Change::Filled { conversation, cursor } => {
+            drop_partial(&mut *db, *conversation).await?;
+            put_cursor(db, *conversation, *cursor).await?;
+        }
+        Change::PartialDropped(conversation) => {
+            drop_partial(&mut *db, *conversation).await?;
+            drop_entries(db, *conversation).await?;
+        }
         Change::Cursor { conversation, cursor } => put_cursor(db, *conversation, *cursor).await?,
         Change::Reset { conversation, cursor } => {
-            let drop_entries = sqlx::query("DELETE FROM entries WHERE conversation = ?");
-            drop_entries.bind(blob(conversation.as_bytes())).execute(&mut *db).await?;
+            drop_entries(&mut *db, *conversation).await?;
             put_cursor(db, *conversation, *cursor).await?;
         }
         Change::Left(conversation) => {
@@ -239,7 +308,17 @@ async fn put_entry(db: &mut SqliteConnection, entry: &Entry) -> sqlx::Result<()>
             .execute(&mut *db)
             .await?;
     }
-    put_cursor(db, entry.conversation, Cursor { seq: entry.seq, entry: Some(entry.id) }).await
+    Ok(())
+}
+
+async fn drop_entries(db: &mut SqliteConnection, conversation: ConversationId) -> sqlx::Result<()> {
+    let drop_entries = sqlx::query("DELETE FROM entries WHERE conversation = ?");
+    drop_entries.bind(blob(conversation.as_bytes())).execute(db).await.map(drop)
+}
+
+async fn drop_partial(db: &mut SqliteConnection, conversation: ConversationId) -> sqlx::Result<()> {
+    let drop_partial = sqlx::query("DELETE FROM partial_conversations WHERE conversation = ?");
+    drop_partial.bind(blob(conversation.as_bytes())).execute(db).await.map(drop)
 }
 
 async fn put_cursor(db: &mut SqliteConnection, conversation: ConversationId, cursor: Cursor) -> sqlx::Result<()> {

@@ -10,13 +10,18 @@ pub(crate) fn conversation(n: u8) -> ConversationId {
 }
 
 pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
-    ServerFrame::Welcome(Box::new(Welcome {
+    ServerFrame::Welcome(Box::new(welcome_of(heartbeat_ms, false)))
+}
+
+/// To a device that is to be filled, or not.
+pub(crate) fn welcome_of(heartbeat_ms: u64, unfilled: bool) -> Welcome {
+    Welcome {
         reference: None,
         epoch: Epoch::from_bytes([1; 16]),
         user: UserId::new("ana").expect("a user"),
         device: DeviceId::from_bytes([2; 16]),
         feed: conversation(0),
-        unfilled: false,
+        unfilled,
         server_time: UnixMs::ZERO,
         limits: ClientLimits {
             heartbeat_ms,
@@ -25,7 +30,7 @@ pub(crate) fn welcome(heartbeat_ms: u64) -> ServerFrame {
             body_bytes_max: 65_536,
             window_entries: 256,
         },
-    }))
+    }
 }
 
 pub(crate) fn entry(n: u8, seq: u64) -> Entry {

@@ -3,8 +3,10 @@
 use super::server::{Connection, Server};
 use futures_util::FutureExt;
 use lockstep_client::machine::{Effect, Machine, Settings};
-use lockstep_client::protocol::{Body, ClientMsgId, ConversationId, Entry, Kind, Offset, Target};
-use lockstep_client::{DisconnectReason, Event, LocalStore, MemoryStore, OutboxItem, SendError, Sent};
+use lockstep_client::protocol::{
+    Body, BootstrapFrame, ClientFrame, ClientMsgId, ConversationId, Entry, Kind, Offset, Target,
+};
+use lockstep_client::{DisconnectReason, Event, Filling, LocalStore, MemoryStore, OutboxItem, SendError, Sent};
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
@@ -23,10 +25,19 @@ pub(crate) struct Device {
     /// Entries given out per conversation since its last reset.
     pub(crate) entries: BTreeMap<ConversationId, Vec<Entry>>,
     pub(crate) gaps: u32,
+    /// Chunks that were not taken.
+    pub(crate) bad_chunks: u32,
+    /// Whether the device has heard that it is filled.
+    pub(crate) is_filled: bool,
 }
 
 fn settings() -> Settings {
-    Settings { outbox_max: 1_000, connect_timeout: Duration::from_secs(10) }
+    Settings {
+        outbox_max: 1_000,
+        connect_timeout: Duration::from_secs(10),
+        fill_entries: Some(10),
+        gives_history: false,
+    }
 }
 
 fn done<T>(future: impl Future<Output = T>) -> T {
@@ -48,6 +59,8 @@ impl Device {
             answers: HashMap::new(),
             entries: BTreeMap::new(),
             gaps: 0,
+            bad_chunks: 0,
+            is_filled: false,
         }
     }
 
@@ -109,9 +122,18 @@ impl Device {
         self.machine.poll_timeout().map(|at| at.saturating_duration_since(self.now))
     }
 
+    /// Up to where each conversation is stored, those that are partial too.
     pub(crate) fn stored(&self) -> BTreeMap<ConversationId, u64> {
         let state = done(self.store.load()).expect("a state");
-        state.cursors.into_iter().map(|(id, cursor)| (id, cursor.seq.get())).collect()
+        let partial = state.partial.iter().map(|(id, seq)| (*id, seq.get()));
+        for (id, _) in partial.clone() {
+            assert!(!state.cursors.contains_key(&id), "a partial conversation has a cursor");
+        }
+        partial.chain(state.cursors.iter().map(|(id, cursor)| (*id, cursor.seq.get()))).collect()
+    }
+
+    pub(crate) fn has_partial(&self) -> bool {
+        !done(self.store.load()).expect("a state").partial.is_empty()
     }
 
     pub(crate) fn history(&self, conversation: ConversationId) -> Vec<Entry> {
@@ -131,6 +153,7 @@ impl Device {
                     self.machine.handle_connected(self.now, "token");
                 }
                 Effect::Write(frame) => {
+                    self.check_acks(&frame);
                     if let Some(connection) = &mut server.connection {
                         connection.to_server.push_back(frame);
                     }
@@ -144,6 +167,7 @@ impl Device {
                     self.machine.handle_stored(self.now);
                 }
                 Effect::Event(event) => self.take_event(event),
+                Effect::ReadHistory(_) => unreachable!("this device gives nothing"),
                 Effect::Saved(_) | Effect::Renewed { .. } | Effect::Told { .. } => {}
                 Effect::Answer { client_msg_id, outcome } => {
                     self.answers.entry(client_msg_id).or_default().push(outcome);
@@ -152,11 +176,33 @@ impl Device {
         }
     }
 
+    /// Nothing is acknowledged that is not stored at this moment.
+    fn check_acks(&self, frame: &ClientFrame) {
+        let acked = match frame {
+            ClientFrame::Ack(ack) => ack.cursors.clone(),
+            ClientFrame::Bootstrap(BootstrapFrame::Ack(ack)) => {
+                vec![Offset { conversation: ack.conversation, seq: ack.seq }]
+            }
+            _ => return,
+        };
+        let stored = self.stored();
+        for Offset { conversation, seq } in acked {
+            let kept = stored.get(&conversation).copied().unwrap_or_default();
+            assert!(seq.get() <= kept, "acknowledges {seq} of {conversation}, stored up to {kept}");
+        }
+    }
+
     fn take_event(&mut self, event: Event) {
         match event {
             Event::Entry(entry) => self.entries.entry(entry.conversation).or_default().push(entry),
             Event::Reset { conversation, .. } => drop(self.entries.remove(&conversation)),
+            Event::Filling(Filling::Entries { conversation, entries, .. }) => {
+                self.entries.entry(conversation).or_default().extend(entries);
+            }
+            Event::Filling(Filling::Dropped(conversation)) => drop(self.entries.remove(&conversation)),
+            Event::Filling(Filling::Done { .. }) => self.is_filled = true,
             Event::Disconnected { reason: DisconnectReason::Gap { .. }, .. } => self.gaps += 1,
+            Event::Disconnected { reason: DisconnectReason::Chunk { .. }, .. } => self.bad_chunks += 1,
             Event::Stopped(reason) => panic!("stopped: {reason}"),
             _ => {}
         }

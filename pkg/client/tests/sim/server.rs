@@ -1,12 +1,13 @@
 //! A faithful server without I/O: logs, dedupe, resume, windows, skips, resets.
 
+use super::filling::{Filling, Fills};
 use lockstep_client::protocol::{
     Ack, Body, ClientFrame, ClientLimits, ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch,
     ErrorFrame, Hello, Kind, Offset, OffsetsVersion, Ref, Send, Sender, Seq, ServerFrame, Shown, SkipReason, Target,
     UnixMs, UserId, Welcome,
 };
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 pub(crate) const WINDOW: u64 = 8;
 
@@ -32,6 +33,7 @@ pub(crate) struct Server {
     pub(crate) refusals: VecDeque<Code>,
     /// How far below the shown cursors delivery begins.
     pub(crate) repeat: u64,
+    pub(crate) fills: Fills,
     pub(crate) connection: Option<Connection>,
 }
 
@@ -47,14 +49,17 @@ pub(crate) struct Connection {
     pub(crate) to_device: VecDeque<ServerFrame>,
     verify: bool,
     welcomed: bool,
-    shown: Vec<Shown>,
-    delivery: Option<BTreeMap<ConversationId, Delivery>>,
+    pub(crate) shown: Vec<Shown>,
+    pub(crate) delivery: Option<BTreeMap<ConversationId, Delivery>>,
     caught_up: bool,
+    /// What is to be filled, and is not delivered before.
+    pub(crate) lacking: BTreeSet<ConversationId>,
+    pub(crate) filling: Option<Filling>,
 }
 
-struct Delivery {
-    next: u64,
-    acked: u64,
+pub(crate) struct Delivery {
+    pub(crate) next: u64,
+    pub(crate) acked: u64,
 }
 
 impl Server {
@@ -125,12 +130,12 @@ impl Server {
             ClientFrame::Send(send) => self.send(send),
             ClientFrame::Ack(ack) => connection.ack(ack, stored),
             ClientFrame::Read { reference, conversation, seq } => self.read(reference, conversation, seq),
+            ClientFrame::Bootstrap(frame) => self.bootstrap(frame, stored),
             ClientFrame::Renew(_) => unreachable!("nobody renews here"),
             ClientFrame::Signal { .. }
             | ClientFrame::Watch { .. }
             | ClientFrame::State { .. }
             | ClientFrame::Unread { .. }
-            | ClientFrame::Bootstrap(_)
             | ClientFrame::Heartbeat => {}
         }
     }
@@ -147,7 +152,7 @@ impl Server {
             user: UserId::new("ana").expect("a user"),
             device: DeviceId::from_bytes([1; 16]),
             feed: feed(),
-            unfilled: false,
+            unfilled: self.fills.is_unfilled,
             server_time: UnixMs::ZERO,
             limits: ClientLimits {
                 heartbeat_ms: 25_000,
@@ -166,12 +171,14 @@ impl Server {
     }
 
     fn open(&mut self) {
+        self.find_lacking();
         let Some(connection) = &mut self.connection else { return };
         let mut delivery = BTreeMap::new();
-        for (id, log) in &self.logs {
+        for (id, log) in self.logs.iter().filter(|(id, _)| !connection.lacking.contains(id)) {
             let shown = connection.shown.iter().find(|shown| shown.conversation == *id).map(|shown| shown.cursor);
             let head = log.entries.len() as u64;
-            let mut next = shown.map_or(1, |cursor| cursor.seq.get() + 1);
+            let mut next =
+                shown.map_or_else(|| self.fills.done.get(id).map_or(1, |seq| seq + 1), |cursor| cursor.seq.get() + 1);
             let there = |seq: u64| log.entries.get(seq.wrapping_sub(1) as usize).map(|entry| entry.id);
             // A cursor without an entry cannot be compared, so it counts as another log's.
             let other_log = shown.is_some_and(|cursor| {
@@ -198,7 +205,7 @@ impl Server {
         let Some(connection) = &mut self.connection else { return };
         let Some(delivery) = &mut connection.delivery else { return };
         let mut behind = false;
-        for (id, log) in &self.logs {
+        for (id, log) in self.logs.iter().filter(|(id, _)| !connection.lacking.contains(id)) {
             let place = delivery.entry(*id).or_insert(Delivery { next: 1, acked: 0 });
             if place.next <= log.floor {
                 connection.to_device.push_back(ServerFrame::Skip {

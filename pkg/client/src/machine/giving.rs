@@ -1,0 +1,393 @@
+//! A main device that gives its history to others that are filled (I8).
+//!
+//! It reads one piece at a time, and of each filling no more than the window allows is on its way: what is held in memory
+//! does not grow with the history.
+
+use super::{Effect, Machine};
+use crate::{Event, Filling, StoreError};
+use lockstep_protocol::{
+    BootstrapFrame, BootstrapId, BootstrapState, Chunk, ChunkAck, ClientFrame, Code, ConversationId, Coverage, Entry,
+    ErrorFrame, Fill, FillRefuse, Held, Progress, Ref, Seq, limits,
+};
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+/// Devices that are given to at once. One more is refused: another main device, or the log, gives.
+const FILLINGS_MAX: usize = 16;
+/// Conversations that one filling may wait for. One more is refused.
+const CONVERSATIONS_MAX: usize = 64;
+/// How long a chunk waits that was refused because others fill the window.
+const WINDOW_RETRY: Duration = Duration::from_millis(200);
+/// What a chunk's frame takes beside its body, in bytes: ids, digest, names and numbers.
+const HEADER_BYTES: usize = 640;
+
+/// What is read of the history. Answer with [`Machine::handle_held`], [`Machine::handle_latest`] or
+/// [`Machine::handle_stretch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryQuery {
+    /// [`crate::HistorySource::held`].
+    Held,
+    /// [`crate::HistorySource::latest`].
+    Latest {
+        /// The conversation.
+        conversation: ConversationId,
+        /// So many.
+        entries: u32,
+        /// Up to here.
+        to: Seq,
+    },
+    /// [`crate::HistorySource::stretch`].
+    Stretch {
+        /// The conversation.
+        conversation: ConversationId,
+        /// The first.
+        from: Seq,
+        /// The last.
+        to: Seq,
+        /// As many as have so many bytes.
+        bytes_max: usize,
+    },
+}
+
+/// What this device gives.
+#[derive(Debug, Default)]
+pub(super) struct Giver {
+    is_on: bool,
+    /// The conversations that the server knows to be here; `None` before the first report of a connection.
+    told: Option<HashSet<ConversationId>>,
+    /// Those that have come since.
+    fresh: Vec<Held>,
+    fillings: BTreeMap<BootstrapId, Given>,
+    /// Whose piece is being read.
+    reading: Option<(BootstrapId, ConversationId)>,
+}
+
+/// One device that is given to.
+#[derive(Debug)]
+struct Given {
+    window: usize,
+    jobs: VecDeque<Job>,
+    /// Chunks without an acknowledgement.
+    passed: Vec<Passed>,
+}
+
+/// A conversation that is given.
+#[derive(Debug)]
+struct Job {
+    conversation: ConversationId,
+    entries: u32,
+    /// Where the next chunk begins; `None` while that is to be looked up.
+    next: Option<Seq>,
+    to: Seq,
+    /// The number of the next chunk.
+    number: u64,
+    /// Whether the last chunk has gone. It stays until that is acknowledged: it may have to go again.
+    is_sent: bool,
+    not_before: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Passed {
+    reference: Ref,
+    conversation: ConversationId,
+    number: u64,
+    from: Seq,
+    to: Seq,
+}
+
+impl Giver {
+    pub(super) fn new(is_on: bool) -> Self {
+        Self { is_on, ..Self::default() }
+    }
+
+    pub(super) fn disconnected(&mut self) {
+        *self = Self::new(self.is_on);
+    }
+
+    /// Whether this is the number of a chunk that is on its way.
+    pub(super) fn has_passed(&self, reference: Option<Ref>) -> bool {
+        let mut passed = self.fillings.values().flat_map(|given| &given.passed);
+        reference.is_some_and(|reference| passed.any(|passed| passed.reference == reference))
+    }
+
+    /// When a chunk that waits may go again.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let jobs = self.fillings.values().flat_map(|given| &given.jobs);
+        jobs.filter_map(|job| job.not_before).min()
+    }
+
+    /// The next conversation that may go on, the first that was asked for first.
+    fn next(&mut self, now: Instant) -> Option<(BootstrapId, &mut Job)> {
+        let ready = |job: &&mut Job| !job.is_sent && job.not_before.is_none_or(|at| at <= now);
+        self.fillings
+            .iter_mut()
+            .filter(|(_, given)| given.passed.len() < given.window)
+            .find_map(|(bootstrap, given)| Some((*bootstrap, given.jobs.iter_mut().find(ready)?)))
+    }
+
+    fn job(&mut self, bootstrap: BootstrapId, conversation: ConversationId) -> Option<&mut Job> {
+        self.fillings.get_mut(&bootstrap)?.job(conversation)
+    }
+
+    /// What was being read, if it is still wanted.
+    fn read(&mut self) -> Option<(BootstrapId, &mut Job)> {
+        let (bootstrap, conversation) = self.reading.take()?;
+        Some((bootstrap, self.job(bootstrap, conversation)?))
+    }
+}
+
+impl Given {
+    fn job(&mut self, conversation: ConversationId) -> Option<&mut Job> {
+        self.jobs.iter_mut().find(|job| job.conversation == conversation)
+    }
+
+    fn forget(&mut self, conversation: ConversationId) {
+        self.jobs.retain(|job| job.conversation != conversation);
+        self.passed.retain(|passed| passed.conversation != conversation);
+    }
+}
+
+impl Machine {
+    /// Tells the server what is here, anew.
+    pub(super) fn report_again(&mut self) {
+        if self.giver.is_on && self.has_caught_up() {
+            self.effects.push_back(Effect::ReadHistory(HistoryQuery::Held));
+        }
+    }
+
+    /// What the history holds.
+    pub fn handle_held(&mut self, held: Result<Vec<Held>, StoreError>) {
+        let held = match held {
+            Ok(held) if self.has_caught_up() => held,
+            Ok(_) => return,
+            Err(error) => return tracing::warn!(%error, "cannot tell what could be given to other devices"),
+        };
+        let (cursors, feed) = (&self.replica.cursors, self.replica.feed);
+        // Of a conversation that is not complete itself nothing is given.
+        let is_whole = |held: &Held| {
+            Some(held.conversation) != feed
+                && cursors.get(&held.conversation).is_some_and(|cursor| cursor.seq >= held.from_seq)
+        };
+        let held: Vec<Held> = held.into_iter().filter(is_whole).collect();
+        self.giver.told = Some(held.iter().map(|held| held.conversation).collect());
+        self.giver.fresh.clear();
+        let mut chunks = held.chunks(self.cursors_per_frame()).peekable();
+        if chunks.peek().is_none() {
+            self.effects.push_back(Effect::Write(coverage(Vec::new(), false)));
+        }
+        while let Some(chunk) = chunks.next() {
+            let more = chunks.peek().is_some();
+            self.effects.push_back(Effect::Write(coverage(chunk.to_vec(), more)));
+        }
+    }
+
+    /// An entry is in the store: perhaps the first of its conversation.
+    pub(super) fn note_held(&mut self, conversation: ConversationId, from_seq: Seq) {
+        let is_feed = Some(conversation) == self.replica.feed;
+        if let Some(told) = self.giver.told.as_mut().filter(|_| !is_feed)
+            && told.insert(conversation)
+        {
+            self.giver.fresh.push(Held { conversation, from_seq });
+        }
+    }
+
+    /// What there was of a conversation is not here any more.
+    pub(super) fn note_not_held(&mut self, conversation: ConversationId) {
+        if let Some(told) = &mut self.giver.told {
+            told.remove(&conversation);
+        }
+    }
+
+    pub(super) fn handle_fill(&mut self, now: Instant, fill: Fill) {
+        let Fill { bootstrap, device, conversation, entries, from_seq, head, window, .. } = fill;
+        let cursor = self.replica.cursors.get(&conversation).map(|cursor| cursor.seq);
+        let is_new = !self.giver.fillings.contains_key(&bootstrap);
+        if is_new && self.giver.fillings.len() >= FILLINGS_MAX {
+            // Not every end is told to those who had nothing to give any more.
+            self.giver.fillings.retain(|_, given| !given.jobs.is_empty());
+        }
+        let is_full = is_new && self.giver.fillings.len() >= FILLINGS_MAX;
+        let Some(cursor) = cursor.filter(|_| self.giver.is_on && !is_full) else {
+            return self.refuse_to_fill(bootstrap, conversation);
+        };
+        let window = window.max(1) as usize;
+        let given =
+            self.giver.fillings.entry(bootstrap).or_insert(Given { window, jobs: VecDeque::new(), passed: Vec::new() });
+        given.window = window;
+        // Asked again: from the beginning.
+        given.forget(conversation);
+        let to = cursor.min(head);
+        let job = Job { conversation, entries, next: from_seq, to, number: 1, is_sent: false, not_before: None };
+        let has_nothing = from_seq.is_some_and(|from| from > to) || to == Seq::ZERO;
+        if has_nothing || given.jobs.len() >= CONVERSATIONS_MAX {
+            return self.refuse_to_fill(bootstrap, conversation);
+        }
+        given.jobs.push_back(job);
+        if is_new {
+            self.event(Event::Filling(Filling::Asked { bootstrap, device }));
+        }
+        self.pump_giving(now);
+    }
+
+    /// Reads the next piece, if there is something to give, and room for it.
+    pub(super) fn pump_giving(&mut self, now: Instant) {
+        if !self.giver.fresh.is_empty() && self.has_caught_up() {
+            let fresh = std::mem::take(&mut self.giver.fresh);
+            for chunk in fresh.chunks(self.cursors_per_frame()) {
+                self.write(coverage(chunk.to_vec(), false));
+            }
+        }
+        if self.giver.reading.is_some() {
+            return;
+        }
+        let bytes_max = self.chunk_bytes_max();
+        let Some((bootstrap, job)) = self.giver.next(now) else { return };
+        job.not_before = None;
+        let (conversation, to) = (job.conversation, job.to);
+        let query = match job.next {
+            None => HistoryQuery::Latest { conversation, entries: job.entries, to },
+            Some(from) => HistoryQuery::Stretch { conversation, from, to, bytes_max },
+        };
+        self.giver.reading = Some((bootstrap, conversation));
+        self.effects.push_back(Effect::ReadHistory(query));
+    }
+
+    /// What of a chunk's body fits a frame, if nothing in it has to be escaped.
+    fn chunk_bytes_max(&self) -> usize {
+        limits::CHUNK_BYTES_MAX.min(self.limits.frame_bytes_max.saturating_sub(HEADER_BYTES))
+    }
+
+    /// Where the latest entries of a conversation begin.
+    pub fn handle_latest(&mut self, now: Instant, latest: Result<Option<Seq>, StoreError>) {
+        if let Some((bootstrap, job)) = self.giver.read() {
+            match latest {
+                Ok(Some(first)) => job.next = Some(first),
+                outcome => {
+                    let conversation = job.conversation;
+                    self.cannot_read(bootstrap, conversation, outcome.err());
+                }
+            }
+        }
+        self.pump_giving(now);
+    }
+
+    /// The next entries of a conversation.
+    pub fn handle_stretch(&mut self, now: Instant, stretch: Result<Vec<Entry>, StoreError>) {
+        let (frame_bytes, body_bytes) = (self.limits.frame_bytes_max, self.chunk_bytes_max());
+        if let Some((bootstrap, job)) = self.giver.read() {
+            let conversation = job.conversation;
+            match stretch.map(|entries| job.pack(entries, body_bytes, frame_bytes)) {
+                Ok(Some((from_seq, to_seq, body))) => self.give(bootstrap, conversation, from_seq, to_seq, body),
+                Ok(None) => self.cannot_read(bootstrap, conversation, None),
+                Err(error) => self.cannot_read(bootstrap, conversation, Some(error)),
+            }
+        }
+        self.pump_giving(now);
+    }
+
+    fn cannot_read(&mut self, bootstrap: BootstrapId, conversation: ConversationId, error: Option<StoreError>) {
+        if let Some(error) = error {
+            tracing::warn!(%error, "cannot read what another device is to be given");
+        }
+        self.refuse_to_fill(bootstrap, conversation);
+    }
+
+    fn give(&mut self, bootstrap: BootstrapId, conversation: ConversationId, from_seq: Seq, to_seq: Seq, body: String) {
+        let reference = self.next_reference();
+        let Some(given) = self.giver.fillings.get_mut(&bootstrap) else { return };
+        let Some(job) = given.job(conversation) else { return };
+        let (number, last) = (job.number, to_seq == job.to);
+        (job.number, job.next, job.is_sent) = (number + 1, Some(to_seq.next()), last);
+        given.passed.push(Passed { reference, conversation, number, from: from_seq, to: to_seq });
+        let digest = Chunk::digest_of(&body);
+        let chunk =
+            Box::new(Chunk { bootstrap, number, conversation, from_seq, to_seq, digest, last, sealed: None, body });
+        self.write(ClientFrame::Bootstrap(BootstrapFrame::Chunk { reference: Some(reference), chunk }));
+    }
+
+    pub(super) fn handle_chunk_acked(&mut self, now: Instant, ack: ChunkAck) {
+        let Some(given) = self.giver.fillings.get_mut(&ack.bootstrap) else { return };
+        given.passed.retain(|passed| passed.conversation != ack.conversation || passed.to > ack.seq);
+        given.jobs.retain(|job| job.conversation != ack.conversation || !job.is_sent || job.to > ack.seq);
+        self.pump_giving(now);
+    }
+
+    /// A chunk was not passed on.
+    pub(super) fn handle_chunk_refusal(&mut self, now: Instant, error: ErrorFrame) {
+        let refused = self.giver.fillings.iter_mut().find_map(|(bootstrap, given)| {
+            let passed = given.passed.iter().find(|passed| Some(passed.reference) == error.reference)?;
+            let (conversation, number, from) = (passed.conversation, passed.number, passed.from);
+            Some((*bootstrap, given, conversation, number, from))
+        });
+        let Some((bootstrap, given, conversation, number, from)) = refused else { return };
+        // Those after it are refused too: their turn comes again with this one's.
+        given.passed.retain(|passed| passed.conversation != conversation || passed.number < number);
+        let wait = error.retry_after_ms.map(Duration::from_millis);
+        let is_later = wait.is_some() || error.code.parse() == Ok(Code::ChunkWindow);
+        if let Some(job) = given.job(conversation).filter(|_| is_later) {
+            (job.number, job.next, job.is_sent) = (number, Some(from), false);
+            job.not_before = Some(now + wait.unwrap_or(WINDOW_RETRY));
+            return;
+        }
+        given.forget(conversation);
+        if error.code.parse() != Ok(Code::NoSuchBootstrap) {
+            self.refuse_to_fill(bootstrap, conversation);
+        }
+        self.pump_giving(now);
+    }
+
+    pub(super) fn handle_given_progress(&mut self, progress: Progress) {
+        let is_over = matches!(progress.state, BootstrapState::Stopped | BootstrapState::Done);
+        let is_given = match is_over {
+            true => self.giver.fillings.remove(&progress.bootstrap).is_some(),
+            false => self.giver.fillings.contains_key(&progress.bootstrap),
+        };
+        if is_given {
+            self.event(Event::Filling(Filling::Progress(progress)));
+        }
+    }
+
+    fn refuse_to_fill(&mut self, bootstrap: BootstrapId, conversation: ConversationId) {
+        if let Some(given) = self.giver.fillings.get_mut(&bootstrap) {
+            given.forget(conversation);
+        }
+        let refuse = FillRefuse { reference: None, bootstrap, conversation: Some(conversation) };
+        self.write(ClientFrame::Bootstrap(BootstrapFrame::Refuse(refuse)));
+    }
+}
+
+impl Job {
+    /// As many entries as fit a frame, as the next chunk: from where to where it goes, and its body. `None` if there is
+    /// nothing to give, or not even one entry fits.
+    fn pack(&self, entries: Vec<Entry>, body_bytes: usize, frame_bytes: usize) -> Option<(Seq, Seq, String)> {
+        let next = self.next?;
+        let is_first = self.number == 1;
+        let Some(first) = entries.first() else {
+            // What is left is not here, but this device has passed it.
+            return (!is_first).then(|| (next, self.to, "[]".to_owned()));
+        };
+        let from = if is_first { first.seq } else { next };
+        let mut body = String::from("[");
+        let mut written = HEADER_BYTES;
+        let mut to = None;
+        for entry in &entries {
+            let Ok(json) = serde_json::to_string(entry) else { return None };
+            // In the frame, the body is a string in JSON: each quote and backslash takes one more byte.
+            let escaped = json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count() + 1;
+            if body.len() + json.len() + 2 > body_bytes || written + escaped > frame_bytes {
+                break;
+            }
+            if to.is_some() {
+                body.push(',');
+            }
+            body.push_str(&json);
+            (written, to) = (written + escaped, Some(entry.seq));
+        }
+        body.push(']');
+        Some((from, to?, body))
+    }
+}
+
+fn coverage(conversations: Vec<Held>, more: bool) -> ClientFrame {
+    ClientFrame::Bootstrap(BootstrapFrame::Coverage(Coverage { conversations, more }))
+}

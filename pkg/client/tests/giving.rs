@@ -1,0 +1,284 @@
+//! A main device that gives its history, frame by frame.
+
+#[path = "fake/frames.rs"]
+mod frames;
+
+use frames::{conversation, entry, welcome};
+use futures_util::FutureExt;
+use lockstep_client::machine::{Effect, HistoryQuery, Machine, Settings};
+use lockstep_client::protocol::{
+    Body, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck, ClientFrame, Code, Coverage,
+    Cursor, DeviceId, Entry, ErrorFrame, Fill, FillRefuse, Held, Progress, Ref, Seq, ServerFrame, encode_client,
+    limits,
+};
+use lockstep_client::{Change, Event, Filling, HistorySource, LocalStore, MemoryStore};
+use std::time::{Duration, Instant};
+
+fn done<T>(future: impl Future<Output = T>) -> T {
+    future.now_or_never().expect("a store in memory answers at once")
+}
+
+/// A main device that is connected and has caught up.
+struct Main {
+    store: MemoryStore,
+    machine: Machine,
+    now: Instant,
+    events: Vec<Event>,
+    /// The most entries that one answer of the store had.
+    read_max: usize,
+}
+
+impl Main {
+    fn new(changes: &[Change]) -> Self {
+        let (store, now) = (MemoryStore::with_history(usize::MAX), Instant::now());
+        done(store.apply(changes)).expect("the store takes it");
+        let settings = Settings {
+            outbox_max: 10,
+            connect_timeout: Duration::from_secs(10),
+            fill_entries: None,
+            gives_history: true,
+        };
+        let machine = Machine::new(settings, done(store.load()).expect("a state"), 1, now);
+        let mut main = Self { store, machine, now, events: Vec::new(), read_max: 0 };
+        main.pass(0);
+        main.machine.handle_connected(main.now, "token");
+        main.take(welcome(25_000));
+        main
+    }
+
+    fn take(&mut self, frame: ServerFrame) -> Vec<BootstrapFrame> {
+        self.machine.handle_frame(self.now, frame);
+        self.drain()
+    }
+
+    fn pass(&mut self, ms: u64) -> Vec<BootstrapFrame> {
+        self.now += Duration::from_millis(ms);
+        self.machine.handle_timeout(self.now);
+        self.drain()
+    }
+
+    /// What is written about fillings.
+    fn drain(&mut self) -> Vec<BootstrapFrame> {
+        let mut written = Vec::new();
+        while let Some(effect) = self.machine.poll_effect() {
+            match effect {
+                Effect::Write(frame) => {
+                    let bytes = encode_client(&frame).len();
+                    assert!(bytes <= limits::FRAME_BYTES_MAX, "a frame of {bytes} bytes");
+                    if let ClientFrame::Bootstrap(frame) = frame {
+                        written.push(frame);
+                    }
+                }
+                Effect::Store(changes) => {
+                    done(self.store.apply(&changes)).expect("the store takes it");
+                    self.machine.handle_stored(self.now);
+                }
+                Effect::ReadHistory(HistoryQuery::Held) => self.machine.handle_held(done(self.store.held())),
+                Effect::ReadHistory(HistoryQuery::Latest { conversation, entries, to }) => {
+                    self.machine.handle_latest(self.now, done(self.store.latest(conversation, entries, to)));
+                }
+                Effect::ReadHistory(HistoryQuery::Stretch { conversation, from, to, bytes_max }) => {
+                    let stretch = done(self.store.stretch(conversation, from, to, bytes_max));
+                    self.read_max = self.read_max.max(stretch.as_ref().map_or(0, Vec::len));
+                    self.machine.handle_stretch(self.now, stretch);
+                }
+                Effect::Event(event) => self.events.push(event),
+                _ => {}
+            }
+        }
+        written
+    }
+
+    fn news(&mut self, news: BootstrapNews) -> Vec<BootstrapFrame> {
+        self.take(ServerFrame::Bootstrap(news))
+    }
+
+    fn acked(&mut self, n: u8, seq: u64) -> Vec<BootstrapFrame> {
+        self.news(BootstrapNews::ChunkAcked(ChunkAck { bootstrap: id(1), conversation: conversation(n), seq: at(seq) }))
+    }
+}
+
+fn at(seq: u64) -> Seq {
+    Seq::new(seq)
+}
+
+fn id(n: u8) -> BootstrapId {
+    BootstrapId::from_bytes([n; 16])
+}
+
+fn fill(n: u8, head: u64) -> Fill {
+    Fill {
+        bootstrap: id(1),
+        device: DeviceId::from_bytes([8; 16]),
+        public_key: None,
+        conversation: conversation(n),
+        entries: 100,
+        from_seq: None,
+        head: at(head),
+        window: 8,
+    }
+}
+
+/// Entries 1 to `last`, with a text of so many quotes.
+fn talk(n: u8, last: u64, quotes: usize) -> Vec<Change> {
+    let body = Body::text(&"\"".repeat(quotes));
+    (1..=last).map(|seq| Change::Entry(Entry { body: body.clone(), ..entry(n, seq) })).collect()
+}
+
+fn chunks(frames: &[BootstrapFrame]) -> Vec<(Ref, &Chunk)> {
+    let chunk = |frame| match frame {
+        &BootstrapFrame::Chunk { reference: Some(reference), ref chunk } => (reference, &**chunk),
+        other => panic!("not a chunk: {other:?}"),
+    };
+    frames.iter().map(chunk).collect()
+}
+
+fn seqs(chunk: &Chunk) -> Vec<u64> {
+    let entries: Vec<Entry> = serde_json::from_str(&chunk.body).expect("entries");
+    assert!(chunk.is_whole());
+    entries.iter().map(|entry| entry.seq.get()).collect()
+}
+
+fn refusal(n: u8) -> BootstrapFrame {
+    BootstrapFrame::Refuse(FillRefuse { reference: None, bootstrap: id(1), conversation: Some(conversation(n)) })
+}
+
+fn covers(held: &[(u8, u64)]) -> BootstrapFrame {
+    let held = held.iter().map(|(n, seq)| Held { conversation: conversation(*n), from_seq: at(*seq) });
+    BootstrapFrame::Coverage(Coverage { conversations: held.collect(), more: false })
+}
+
+#[test]
+fn what_is_here_is_told_after_catching_up_and_when_more_comes() {
+    let mut changes = talk(1, 3, 0);
+    changes.extend([Change::Entry(entry(2, 7)), Change::Entry(entry(0, 1))]);
+    // Of a conversation that is not complete itself nothing can be given.
+    changes.push(Change::Past(entry(3, 4)));
+    let mut main = Main::new(&changes);
+    assert_eq!(main.take(ServerFrame::CaughtUp), [covers(&[(1, 1), (2, 7)])], "all but the feed");
+    assert_eq!(main.take(ServerFrame::Entry(entry(4, 9))), [covers(&[(4, 9)])]);
+    assert_eq!(main.take(ServerFrame::Entry(entry(4, 10))), []);
+    let reset = ServerFrame::Reset {
+        conversation: conversation(4),
+        epoch: lockstep_client::protocol::Epoch::from_bytes([1; 16]),
+        floor: at(3),
+        head: at(9),
+    };
+    assert_eq!(main.take(reset), []);
+    assert_eq!(main.take(ServerFrame::Entry(entry(4, 3))), [covers(&[(4, 3)])], "the later word counts");
+    assert_eq!(Main::new(&[]).take(ServerFrame::CaughtUp), [covers(&[])], "that is a word too");
+}
+
+#[test]
+fn the_latest_entries_are_given_as_far_as_the_device_has_come() {
+    let mut main = Main::new(&talk(1, 250, 0));
+    main.take(ServerFrame::CaughtUp);
+    let written = main.news(BootstrapNews::Fill(fill(1, 300)));
+    let [(_, chunk)] = chunks(&written)[..] else { panic!("one chunk: {written:?}") };
+    assert_eq!(seqs(chunk), (151..=250).collect::<Vec<_>>());
+    assert_eq!((chunk.number, chunk.from_seq, chunk.to_seq, chunk.last), (1, at(151), at(250), true));
+    // Not beyond what the server allows, and from where the device stands.
+    let written = main.news(BootstrapNews::Fill(Fill { from_seq: Some(at(40)), ..fill(1, 42) }));
+    let [(_, chunk)] = chunks(&written)[..] else { panic!("one chunk: {written:?}") };
+    assert_eq!((seqs(chunk), chunk.from_seq, chunk.last), (vec![40, 41, 42], at(40), true));
+    assert!(matches!(&main.events[..], [.., Event::Filling(Filling::Asked { .. })]));
+}
+
+#[test]
+fn what_is_not_here_is_refused_or_left_out() {
+    let mut changes = vec![Change::Entry(entry(1, 7)), Change::Entry(entry(1, 9))];
+    let cursor = Cursor { seq: at(12), entry: None };
+    changes.push(Change::Cursor { conversation: conversation(1), cursor });
+    changes.push(Change::Cursor { conversation: conversation(2), cursor });
+    let mut main = Main::new(&changes);
+    main.take(ServerFrame::CaughtUp);
+    for (n, from_seq) in [(3, None), (2, None), (1, Some(at(13))), (1, Some(at(10)))] {
+        let refused = main.news(BootstrapNews::Fill(Fill { from_seq, ..fill(n, 300) }));
+        assert_eq!(refused, [refusal(n)], "{n} from {from_seq:?}");
+    }
+    let written = main.news(BootstrapNews::Fill(Fill { from_seq: Some(at(2)), ..fill(1, 300) }));
+    let places: Vec<_> =
+        chunks(&written).into_iter().map(|(_, it)| (it.from_seq, it.to_seq, seqs(it), it.last)).collect();
+    // It begins with what is here, and ends where the device stands.
+    assert_eq!(places, [(at(7), at(9), vec![7, 9], false), (at(10), at(12), vec![], true)]);
+}
+
+#[test]
+fn large_entries_go_in_many_chunks_of_which_the_window_is_kept() {
+    // A quote takes two bytes in the entry, and four in the frame.
+    let mut changes = talk(1, 30, 20_000);
+    changes.extend(talk(2, 5, 32_000));
+    let mut main = Main::new(&changes);
+    main.take(ServerFrame::CaughtUp);
+    let mut written = main.news(BootstrapNews::Fill(fill(1, 30)));
+    assert_eq!(main.news(BootstrapNews::Fill(fill(2, 5))), [], "the window is one of all conversations");
+    let mut given: Vec<(u8, Vec<u64>)> = Vec::new();
+    let mut unacknowledged = std::collections::VecDeque::new();
+    loop {
+        for (_, chunk) in chunks(&written) {
+            let n = chunk.conversation.as_bytes()[0];
+            given.push((n, seqs(chunk)));
+            unacknowledged.push_back((n, chunk.to_seq.get()));
+            assert_eq!(chunk.last, chunk.to_seq.get() == if n == 1 { 30 } else { 5 });
+        }
+        assert!(unacknowledged.len() <= 8);
+        let Some((n, seq)) = unacknowledged.pop_front() else { break };
+        written = main.acked(n, seq);
+    }
+    for (n, last) in [(1, 30), (2, 5)] {
+        let all: Vec<u64> = given.iter().filter(|it| it.0 == n).flat_map(|it| it.1.clone()).collect();
+        assert_eq!(all, (1..=last).collect::<Vec<_>>());
+    }
+    assert!(main.read_max <= 4, "{} entries were in memory at once", main.read_max);
+}
+
+#[test]
+fn a_chunk_for_which_there_was_no_room_goes_again_with_those_after_it() {
+    let mut main = Main::new(&talk(1, 30, 30_000));
+    main.take(ServerFrame::CaughtUp);
+    let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+    let sent = chunks(&written);
+    assert_eq!(sent.len(), 8);
+    assert_eq!(main.acked(1, sent[0].1.to_seq.get()).len(), 1);
+    for (place, code) in [(1, Code::ChunkWindow), (2, Code::ChunkOrder), (3, Code::ChunkOrder)] {
+        let error = ErrorFrame::of(code, Some(sent[place].0));
+        assert_eq!(main.take(ServerFrame::Error(error)), [], "it waits");
+    }
+    let again = main.pass(200);
+    let first = chunks(&again)[0].1;
+    assert_eq!((first.number, first.from_seq, &first.body), (2, sent[1].1.from_seq, &sent[1].1.body));
+    assert_eq!(again.len(), 8);
+    // Anything else cannot be mended by the same again.
+    let error = ErrorFrame::of(Code::ChunkTooLarge, Some(chunks(&again)[0].0));
+    assert_eq!(main.take(ServerFrame::Error(error)), [refusal(1)]);
+}
+
+#[test]
+fn nothing_is_given_any_more_once_others_do_it_or_it_is_over() {
+    for state in [BootstrapState::Stopped, BootstrapState::Done] {
+        let mut main = Main::new(&talk(1, 30, 30_000));
+        main.take(ServerFrame::CaughtUp);
+        let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+        let first = chunks(&written)[0].1.to_seq.get();
+        let progress = Progress { bootstrap: id(1), state, done: 0, total: 2, filled: None, reason: None };
+        assert_eq!(main.news(BootstrapNews::BootstrapProgress(progress.clone())), []);
+        assert_eq!(main.events.pop(), Some(Event::Filling(Filling::Progress(progress))));
+        assert_eq!(main.acked(1, first), []);
+        // Asked again, it begins again.
+        let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+        assert_eq!(chunks(&written)[0].1.number, 1);
+    }
+}
+
+#[test]
+fn several_devices_are_given_to_at_once_each_with_its_own_window() {
+    let mut main = Main::new(&talk(1, 30, 30_000));
+    main.take(ServerFrame::CaughtUp);
+    for n in 1..=16 {
+        let written = main.news(BootstrapNews::Fill(Fill { bootstrap: id(n), window: 2, ..fill(1, 30) }));
+        assert_eq!(written.len(), 2, "filling {n}");
+    }
+    let written = main.news(BootstrapNews::Fill(Fill { bootstrap: id(17), ..fill(1, 30) }));
+    let refuse = FillRefuse { reference: None, bootstrap: id(17), conversation: Some(conversation(1)) };
+    assert_eq!(written, [BootstrapFrame::Refuse(refuse)], "that is enough");
+}
