@@ -66,7 +66,7 @@ pub(crate) async fn let_user(user: &str, is_disabled: bool, target: &Target) -> 
 /// See [`list_users`].
 pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
     match command {
-        DeviceCommand::Link(args) => return crate::link::run(args).await,
+        DeviceCommand::Link(args) => crate::link::run(args).await,
         DeviceCommand::List { user, target } => {
             let to = target.administration()?;
             let list = to.explain(to.client.devices(&user).await)?;
