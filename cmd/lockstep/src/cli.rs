@@ -227,6 +227,9 @@ pub(crate) enum UserCommand {
     Disable {
         /// Whom
         user: String,
+        /// Also remove all devices of the user, the last main device too
+        #[arg(long)]
+        remove_devices: bool,
         #[command(flatten)]
         target: Target,
     },
@@ -262,6 +265,16 @@ pub(crate) enum DeviceCommand {
     Remove {
         /// The device's id
         id: String,
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Print the removals whose channels are not all deleted yet, newest first: device, user, why it was removed, when
+    /// (milliseconds since 1970), attempts, when the next one is made (or done), servers that may have channels, the last
+    /// error.
+    Teardowns {
+        /// Those that are done too, for some days
+        #[arg(long)]
+        all: bool,
         #[command(flatten)]
         target: Target,
     },

@@ -85,8 +85,10 @@ pub(crate) async fn user(command: UserCommand) -> Result<()> {
         UserCommand::Password { user, place } => (user, place),
         UserCommand::List { prefix, target } => return inspect::list_users(&prefix, &target).await,
         UserCommand::Show { user, target } => return inspect::show_user(&user, &target).await,
-        UserCommand::Disable { user, target } => return inspect::let_user(&user, true, &target).await,
-        UserCommand::Enable { user, target } => return inspect::let_user(&user, false, &target).await,
+        UserCommand::Disable { user, remove_devices, target } => {
+            return inspect::disable_user(&user, remove_devices, &target).await;
+        }
+        UserCommand::Enable { user, target } => return inspect::enable_user(&user, &target).await,
     };
     let data = place.data_folder()?;
     // Not an argument: those stand in the list of processes and in the shell's history.

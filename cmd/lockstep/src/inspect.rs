@@ -4,7 +4,7 @@ use crate::cli::{ConnectionCommand, DeviceCommand};
 use crate::commands::answer;
 use crate::target::{Administration, Target};
 use anyhow::Result;
-use lockstep_server::admin::{ClosingInfo, DeviceInfo, RemovalInfo};
+use lockstep_server::admin::{ClosingInfo, DeviceInfo, RemovalInfo, TeardownInfo};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -42,20 +42,31 @@ pub(crate) async fn show_user(user: &str, target: &Target) -> Result<()> {
     show(&to.explain(to.client.user(user).await)?)
 }
 
-/// `lockstep user disable` and `enable`.
+/// `lockstep user disable`.
 ///
 /// # Errors
 ///
 /// See [`list_users`].
-pub(crate) async fn let_user(user: &str, is_disabled: bool, target: &Target) -> Result<()> {
+pub(crate) async fn disable_user(user: &str, remove_devices: bool, target: &Target) -> Result<()> {
     let to = target.administration()?;
-    if is_disabled {
-        to.explain(to.client.disable_user(user).await)?;
-        eprintln!("disabled {user}: nobody is signed in as this user, and nobody can be");
-    } else {
-        to.explain(to.client.enable_user(user).await)?;
-        eprintln!("enabled {user}: the devices have to sign in again");
+    to.explain(to.client.disable_user(user).await)?;
+    eprintln!("disabled {user}: nobody is signed in as this user, and nobody can be");
+    if remove_devices {
+        let removed = to.explain(to.client.remove_all_devices(user).await)?.removed;
+        eprintln!("removed {removed} devices of {user}");
     }
+    Ok(())
+}
+
+/// `lockstep user enable`.
+///
+/// # Errors
+///
+/// See [`list_users`].
+pub(crate) async fn enable_user(user: &str, target: &Target) -> Result<()> {
+    let to = target.administration()?;
+    to.explain(to.client.enable_user(user).await)?;
+    eprintln!("enabled {user}: the devices have to sign in again");
     Ok(())
 }
 
@@ -80,6 +91,7 @@ pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
             let to = target.administration()?;
             show(&to.explain(to.client.device(&id).await)?)
         }
+        DeviceCommand::Teardowns { all, target } => teardowns(all, &target.administration()?).await,
         DeviceCommand::Remove { id, target } => {
             let to = target.administration()?;
             match to.explain(to.client.remove_device(&id).await)? {
@@ -90,6 +102,24 @@ pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
                 ),
             }
             Ok(())
+        }
+    }
+}
+
+async fn teardowns(all: bool, to: &Administration) -> Result<()> {
+    let mut cursor: Option<String> = None;
+    loop {
+        let page = to.explain(to.client.teardowns(all, cursor.as_deref()).await)?;
+        for TeardownInfo { device, user, reason, requested_at, attempts, last_error, pending, next_try_at, .. } in
+            &page.teardowns
+        {
+            let next = next_try_at.map_or_else(|| "done".to_owned(), |at| at.to_string());
+            let (pending, error) = (pending.join(","), last_error.as_deref().unwrap_or_default());
+            answer(&format!("{device}\t{user}\t{reason}\t{requested_at}\t{attempts}\t{next}\t{pending}\t{error}"))?;
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            return Ok(());
         }
     }
 }

@@ -212,6 +212,8 @@ async fn devices_are_listed_renamed_removed_and_signed_out() -> Result<()> {
     let all = devices.list().await?;
     ensure!((all[1].name.as_str(), all[1].platform.as_deref()) == ("pad", Some("web")), "{all:?}");
 
+    let pad = devices.rename(third.device, "old pad").await?;
+    ensure!((pad.id, pad.name.as_str(), pad.kind) == (third.device, "old pad", DeviceKind::Main), "{pad:?}");
     ensure!(
         devices.remove(third.device).await? == Removal::Done && devices.remove(third.device).await? == Removal::Done
     );
@@ -219,6 +221,10 @@ async fn devices_are_listed_renamed_removed_and_signed_out() -> Result<()> {
     ensure!(removed.code() == Some(Code::DeviceRemoved), "{removed}");
     let other = server.token("ben", "phone", "main").await?;
     let other = Devices::new(server.url(), Arc::new(FixedToken::new(other)));
+    let last = server.token("eve", "phone", "main").await?;
+    let last = Devices::new(server.url(), Arc::new(FixedToken::new(last)));
+    let phone = last.list().await?.first().context("eve has a phone")?.id;
+    ensure!(last.remove(phone).await.err().context("it is the last one")?.code() == Some(Code::LastMain));
     let unknown = other.remove(first.device).await.err().context("it is another user's")?;
     ensure!(unknown.code() == Some(Code::NoSuchDevice), "{unknown}");
 

@@ -195,11 +195,23 @@ fn tokens_and_devices_are_administered() {
     let group = answer(here, &["conversation", "create", "--title", "Team", "--members", "ana,ben"]);
     assert_eq!(server.get(&format!("/v1/conversations/{}/members", group.trim()), token.trim()), 200);
 
+    answer(here, &["token", "user", "ana", "--device", "pad"]);
     assert_eq!(answer(here, &["device", "remove", fields[0]]), "");
     assert_eq!(server.get("/v1/devices", token.trim()), 401);
-    assert_eq!(answer(here, &["device", "list", "--user", "ana"]), "");
+    let pad = answer(here, &["device", "list", "--user", "ana"]);
+    assert!(pad.contains("\tmain\tpad\t") && pad.lines().count() == 1, "{pad}");
+    assert_eq!(answer(here, &["device", "teardowns"]), "", "nothing waits");
+    let done = answer(here, &["device", "teardowns", "--all"]);
+    let job: Vec<&str> = done.trim_end_matches('\n').split('\t').collect();
+    assert_eq!(
+        (job[0], job[1], job[2], &job[4..]),
+        (fields[0], "ana", "administrator", &["1", "done", "", ""][..]),
+        "{done}"
+    );
 
-    let cases: [(&[&str], &str); 3] = [
+    let last = pad.split('\t').next().unwrap();
+    let cases: [(&[&str], &str); 4] = [
+        (&["device", "remove", last], "the user's last main device"),
         (&["device", "remove", "x"], "a device id must be a UUID"),
         (&["token", "user", "service:x", "--device", "d"], "must not begin with \"service:\""),
         (&["conversation", "create", "--members", "nobody"], "no such user"),

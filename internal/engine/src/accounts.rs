@@ -213,12 +213,16 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// `no_such_device`, `try_again`.
+    /// `device_removed`, `try_again`.
     pub async fn sign_out(&self, device: DeviceId) -> Result<Device, Code> {
         let engine = self.clone();
         self.to_the_end(async move {
             let ended = engine.0.ports.directory.sign_out(device, UnixMs::now()).await.map_err(failed)?;
-            let Committed { value, entries } = ended.map_err(refused)?;
+            let Committed { value, entries } = ended.map_err(|refusal| match refusal {
+                // It was let in just before.
+                AccountRefusal::NoSuchDevice | AccountRefusal::DeviceRemoved => Code::DeviceRemoved,
+                refusal => refused(refusal),
+            })?;
             engine.forget_sign_ins(&value);
             engine.end_sessions(Committed { value: vec![value.clone()], entries }).await;
             Ok(value)
@@ -258,22 +262,12 @@ impl Engine {
             self.0.connections.close_device(&device.user, device.id, code);
             if removed {
                 self.tell_of(device, DeviceChange::Removed);
+                self.forget_filling(&device.user, device.id);
             }
         }
-        let removed: Vec<Device> =
-            self.announce(ended).await.into_iter().filter(|device| device.removed_at.is_some()).collect();
-        if !removed.is_empty() {
-            // Nothing reaches them any more, so nobody waits for the transport's servers. What a stop leaves is found later.
-            let engine = self.clone();
-            self.0.tasks.spawn(async move {
-                for device in &removed {
-                    tokio::select! {
-                        () = engine.0.stopping.cancelled() => return,
-                        _channels = engine.delete_channels(device) => {}
-                    }
-                }
-            });
-        }
+        self.announce(ended).await;
+        // Nothing reaches the removed ones any more, so nobody waits for the transport's servers.
+        self.0.teardowns.tell();
     }
 }
 

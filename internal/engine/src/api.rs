@@ -15,6 +15,7 @@ use crate::reader::Reader;
 use crate::receipts::{Place, Teller};
 use crate::sign_ins::SignIns;
 use crate::signals::Signals;
+use crate::teardowns::Teardowns;
 use crate::trace::Trace;
 use crate::{Connection, EngineConfig};
 use lockstep_model::{
@@ -53,7 +54,7 @@ pub struct Engine(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) ports: Ports,
     pub(crate) config: EngineConfig,
-    pub(crate) connections: Connections,
+    pub(crate) connections: Arc<Connections>,
     pub(crate) publisher: Arc<Publisher>,
     pub(crate) events: Emitter,
     pub(crate) lane: Lane,
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) link_waiters: Arc<LinkWaiters>,
     pub(crate) trace: Arc<Trace>,
     pub(crate) questions: Questions,
+    pub(crate) teardowns: Arc<Teardowns>,
     pub(crate) bootstraps: Bootstraps,
     pub(crate) tasks: TaskTracker,
     pub(crate) stopping: CancellationToken,
@@ -90,7 +92,8 @@ impl Engine {
         let cursors = Cursors::start(Arc::clone(&ports.directory), config.cursors_period, &tasks, &stopping);
         let receipts = Teller::start(Arc::clone(&ports.broker), &config, &tasks, &stopping);
         crate::heads::start(&ports, &publisher, config.heads_period, &tasks, &stopping);
-        let (connections, sign_ins) = (Connections::default(), SignIns::default());
+        let (connections, sign_ins) = (Arc::new(Connections::default()), SignIns::default());
+        let teardowns = Teardowns::start(&ports, &connections, &config, &tasks, &stopping);
         let engine = Self(Arc::new(Inner {
             ports,
             config,
@@ -110,6 +113,7 @@ impl Engine {
             link_waiters: Arc::default(),
             trace,
             questions: Questions::default(),
+            teardowns,
             bootstraps: Bootstraps::default(),
             tasks,
             stopping,

@@ -38,6 +38,19 @@ pub struct EngineConfig {
     pub links_waiting: LinkBounds,
     /// How new devices are filled.
     pub bootstrap: BootstrapConfig,
+    /// How long after the first attempt to finish a removal the next one is made. Each pause is twice as long as the one
+    /// before.
+    pub teardown_retry_min: Duration,
+    /// The longest of these pauses.
+    pub teardown_retry_max: Duration,
+}
+
+impl EngineConfig {
+    /// How long after so many attempts to finish a removal the next one is made.
+    pub(crate) fn teardown_pause_after(&self, attempts: u64) -> Duration {
+        let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(30);
+        self.teardown_retry_min.saturating_mul(1 << doublings).min(self.teardown_retry_max)
+    }
 }
 
 impl Default for EngineConfig {
@@ -58,6 +71,21 @@ impl Default for EngineConfig {
             link_ttl: Duration::from_secs(120),
             links_waiting: LinkBounds { all: 2_000, per_network: 20 },
             bootstrap: BootstrapConfig::default(),
+            teardown_retry_min: Duration::from_secs(1),
+            teardown_retry_max: Duration::from_secs(300),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_between_attempts_grow_and_are_bounded() {
+        let config = EngineConfig::default();
+        let seconds = |attempts| config.teardown_pause_after(attempts).as_secs();
+        assert_eq!([1, 2, 3, 8].map(seconds), [1, 2, 4, 128]);
+        assert_eq!([10, 40, u64::MAX].map(seconds), [300; 3]);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::receipts::Telling;
 use dashmap::DashMap;
-use lockstep_model::{Code, ConnectionGeneration, DeviceId, DeviceKind, UnixMs, UserId};
+use lockstep_model::{Code, ConnectionGeneration, DeviceId, DeviceKind, DeviceOnline, Notice, UnixMs, UserId};
 use lockstep_ports::Mailbox;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -74,7 +74,7 @@ impl Connections {
         }
     }
 
-    /// Puts a connection into the map. A connection of the same device with a lower generation is closed with
+    /// Puts a connection into the map, tells it which other devices of the user are there, and tells these. A connection of the same device with a lower generation is closed with
     /// `replaced`; one with a higher generation makes this one the older: false.
     pub(crate) fn insert(&self, connection: &Arc<Connection>) -> bool {
         let mut devices = self.users.entry(connection.user.clone()).or_default();
@@ -85,8 +85,12 @@ impl Connections {
             slot.mailbox.close(Code::Replaced);
             *slot = Arc::clone(connection);
         } else {
+            tell(&devices, connection.device, true);
             devices.reserve_exact(1);
             devices.push(Arc::clone(connection));
+        }
+        if let Some(others) = others(&devices, connection) {
+            connection.mailbox.signal(Notice::Devices(others));
         }
         true
     }
@@ -100,9 +104,25 @@ impl Connections {
     /// Takes a connection out of the map that was not let in after all.
     pub(crate) fn withdraw(&self, connection: &Arc<Connection>) {
         if let Some(mut devices) = self.users.get_mut(&connection.user) {
+            let before = devices.len();
             devices.retain(|other| !Arc::ptr_eq(other, connection));
+            if devices.len() < before {
+                tell(&devices, connection.device, false);
+            }
         }
         self.users.remove_if(&connection.user, |_, devices| devices.is_empty());
+    }
+
+    /// Tells a connection anew which other devices of the user are there: it may have missed something. Of those that are
+    /// not among them it may believe that they are, so all of `known` are told of.
+    pub(crate) fn retell(&self, connection: &Connection, known: &[DeviceId]) {
+        let Some(devices) = self.users.get(&connection.user) else { return };
+        let is_live = |device: DeviceId| devices.iter().any(|live| live.device == device);
+        let told = known.iter().filter(|device| **device != connection.device);
+        let told: Box<[_]> = told.map(|&device| DeviceOnline { device, online: is_live(device) }).collect();
+        if !told.is_empty() {
+            let _gone = connection.mailbox.answer(Notice::Devices(told));
+        }
     }
 
     fn count_down(&self) {
@@ -182,4 +202,19 @@ impl Connections {
             changed.await;
         }
     }
+}
+
+/// Tells connections of a user that another device has come or gone. Within the guard of their place in the map, so that
+/// all hear it in the order in which it happened.
+fn tell(connections: &[Arc<Connection>], device: DeviceId, online: bool) {
+    for connection in connections {
+        connection.mailbox.signal(Notice::Devices([DeviceOnline { device, online }].into()));
+    }
+}
+
+/// The other devices that are there, if any is.
+fn others(devices: &[Arc<Connection>], connection: &Connection) -> Option<Box<[DeviceOnline]>> {
+    let others = devices.iter().filter(|other| other.device != connection.device);
+    let others: Box<[_]> = others.map(|other| DeviceOnline { device: other.device, online: true }).collect();
+    (!others.is_empty()).then_some(others)
 }

@@ -1,20 +1,12 @@
-//! Users and devices: made, listed, removed.
+//! Users and devices: made, listed, renamed.
 
 use crate::Engine;
 use crate::api::store_failed;
+use crate::removals::refused as refused_removal;
 use lockstep_model::{
     Code, Device, DeviceChange, DeviceId, DeviceKind, Event, EventKind, UnixMs, User, UserId, limits,
 };
-use lockstep_ports::{ChannelDeletion, Committed, DirectoryRefusal, NewDevice, StoreError};
-
-/// A device that was removed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Removal {
-    /// The device.
-    pub device: Device,
-    /// What became of its channels.
-    pub channels: ChannelDeletion,
-}
+use lockstep_ports::{Committed, DeviceRename, DirectoryRefusal, NewDevice, StoreError};
 
 impl Engine {
     /// Makes a user, or finds the one that is there.
@@ -71,46 +63,16 @@ impl Engine {
         self.0.ports.directory.devices_of(user.clone()).await.map_err(failed)
     }
 
-    /// Removes a device: its tokens are refused from now on, its connection is closed with `device_removed`, and its
-    /// channels are deleted, for which servers are waited for some seconds. Removing it again changes nothing but deletes
-    /// channels that were left.
+    /// Gives a device another name, for a device of its user: each may name itself, a main device all of them.
     ///
     /// # Errors
     ///
-    /// `no_such_device`, `try_again`.
-    pub async fn remove_device(&self, device: DeviceId) -> Result<Removal, Code> {
-        let engine = self.clone();
-        self.to_the_end(async move { engine.remove(device).await }).await
-    }
-
-    async fn remove(&self, device: DeviceId) -> Result<Removal, Code> {
-        let removed = self.0.ports.directory.remove_device(device, UnixMs::now()).await;
-        let removed = removed.map_err(failed)?.map_err(refused)?;
-        // After the commit: whoever is let in from here on is refused by the store.
-        self.0.connections.close_device(&removed.value.user, device, Code::DeviceRemoved);
-        self.tell(&removed, DeviceChange::Removed);
-        self.forget_sign_ins(&removed.value);
-        self.forget_filling(&removed.value.user, device);
-        let removed = self.announce(removed).await;
-        let channels = self.delete_channels(&removed).await;
-        Ok(Removal { device: removed, channels })
-    }
-
-    /// Deletes the channels of a device that is closed and will not be let in again.
-    pub(crate) async fn delete_channels(&self, removed: &Device) -> ChannelDeletion {
-        let topics = match self.0.ports.directory.followed(removed.user.clone(), removed.id).await {
-            Ok(followed) => followed.into_iter().map(|row| row.conversation).collect(),
-            Err(error) => {
-                // The transport's servers know most of them.
-                store_failed(&error);
-                vec![]
-            }
-        };
-        let channels = self.0.ports.broker.delete_channels(removed.id, &topics).await;
-        if let ChannelDeletion::Pending { servers } = &channels {
-            tracing::warn!(device = %removed.id, ?servers, "a removed device may have channels left; they are deleted later");
-        }
-        channels
+    /// `bad_request` (a name that is empty or too long), `no_such_device`, `forbidden`, `device_removed`, `try_again`.
+    pub async fn rename_device(&self, device: DeviceId, by: DeviceId, name: &str) -> Result<Device, Code> {
+        check_name(name)?;
+        let rename = DeviceRename { device, by, name: name.to_owned(), now: UnixMs::now() };
+        let renamed = self.0.ports.directory.rename_device(rename).await.map_err(failed)?.map_err(refused_removal)?;
+        Ok(self.announce(renamed).await)
     }
 
     /// Tells services of a change, unless the command only found it done: then it wrote nothing.
@@ -130,10 +92,13 @@ impl Engine {
     }
 }
 
-/// What people call a device.
 pub(crate) fn check_name(name: &str) -> Result<(), Code> {
-    let fits = (1..=limits::NAME_CHARS_MAX).contains(&name.chars().count());
-    if fits && !name.chars().any(char::is_control) { Ok(()) } else { Err(Code::BadRequest) }
+    if is_device_name(name) { Ok(()) } else { Err(Code::BadRequest) }
+}
+
+/// Whether a device may be called so.
+pub fn is_device_name(name: &str) -> bool {
+    (1..=limits::NAME_CHARS_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control)
 }
 
 fn failed(error: StoreError) -> Code {

@@ -33,12 +33,14 @@ mod questions;
 mod reader;
 mod reads;
 mod receipts;
+mod removals;
 mod resume;
 mod retention;
 mod ring;
 mod services;
 mod sign_ins;
 mod signals;
+mod teardowns;
 mod trace;
 
 pub use accounts::{DeviceWanted, Refresh, SignInOutcome, SignInRequest};
@@ -48,11 +50,12 @@ pub use api::{Engine, Ports};
 pub use bootstrap::BootstrapConfig;
 pub use config::EngineConfig;
 pub use connections::{Connection, Origin};
-pub use devices::Removal;
+pub use devices::is_device_name;
 pub use groups::{GroupDraft, is_avatar, is_title};
 pub use history::{HistoryPage, Slice};
 pub use ingest::Ingested;
 pub use links::{LinkDraft, LinkPolled, LinkWaiter, Replaced};
+pub use removals::Removal;
 // What doors need of the ports: they know the engine only.
 pub use lockstep_ports::{
     ChannelDeletion, LinkBounds, LinkSecret, ListedConversation, Mailbox, PasswordHash, PeopleRefusal, Proof,

@@ -284,6 +284,9 @@ impl Engine {
                 });
                 let _gone = connection.mailbox.answer(Notice::Heads(heads.collect()));
                 self.0.presence.retell(&self.0.connections, &connection);
+                let devices = self.0.ports.directory.devices_of(connection.user.clone()).await?;
+                let known: Vec<_> = devices.into_iter().map(|device| device.id).collect();
+                self.0.connections.retell(&connection, &known);
             }
             self.tell_offsets(&connection, offsets_version).await
         };

@@ -90,6 +90,7 @@ async fn signing_in_again_ends_what_was_before() {
         let refused = sign_in(&house, &request("ana", wrong), token()).await;
         assert_eq!(refused.unwrap_err(), Code::NoSuchDevice);
     }
+    house.device("ana").await;
     house.engine.remove_device(device.id).await.unwrap();
     assert_eq!(sign_in(&house, &request("ana", known(&device)), token()).await.unwrap_err(), Code::NoSuchDevice);
 }

@@ -318,7 +318,7 @@ async fn without_a_main_device() {
     let wakes = Arc::new(Wakes::default());
     let events = Arc::clone(&wakes);
     let house = House::made(EngineConfig::default(), |ports, _| ports.events = Some(events)).await;
-    let (phone, bens) = (house.device("ana").await, house.device("ben").await);
+    let phone = house.device("ana").await;
     let laptop = unfilled(&house, &phone, DeviceKind::Sub).await;
     assert_eq!(house.try_connect(&laptop).await.unwrap_err(), Code::MainOffline);
     assert_eq!(*wakes.0.lock().unwrap(), [laptop.id]);
@@ -330,8 +330,9 @@ async fn without_a_main_device() {
     assert!(house.try_connect(&laptop).await.unwrap().unfilled);
     drop((main, waiting));
     // One who has no other main device at all goes on from the log.
-    let bens_only = unfilled(&house, &bens, DeviceKind::Sub).await;
-    house.store.remove_device(bens.id, UnixMs::now()).await.unwrap().unwrap();
+    house.engine.ensure_user(user("ben")).await.unwrap();
+    let watch = house.engine.create_device(&user("ben"), "watch", DeviceKind::Sub).await.unwrap();
+    let bens_only = unfilled(&house, &watch, DeviceKind::Sub).await;
     assert!(!house.try_connect(&bens_only).await.unwrap().unfilled);
 }
 

@@ -23,6 +23,7 @@ async fn a_newer_connection_replaces_the_older() {
 #[tokio::test]
 async fn a_removed_device_is_closed_and_stays_out() {
     let house = House::new().await;
+    house.device("ana").await;
     let phone = house.device("ana").await;
     let mut live = house.resume(&phone).await;
     house.engine.remove_device(phone.id).await.unwrap();
@@ -51,6 +52,7 @@ async fn a_removal_deletes_the_channels_of_the_device() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_removal_leaves_no_connection_that_was_coming_in() {
     let house = House::new().await;
+    house.device("ana").await;
     for _ in 0..50 {
         let phone = house.device("ana").await;
         let (engine, device, before) = (house.engine.clone(), phone.clone(), house.engine.connections());

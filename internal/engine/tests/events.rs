@@ -49,6 +49,8 @@ async fn read(live: &mut Live, conversation: lockstep_model::ConversationId, seq
 #[tokio::test]
 async fn devices_come_and_go() {
     let (house, heard) = house(&EventKind::ALL).await;
+    house.device("ana").await;
+    heard.take();
     let phone = house.device("ana").await;
     let Device { id, user: ana, .. } = phone.clone();
     let of_device =
@@ -65,7 +67,7 @@ async fn devices_come_and_go() {
 #[tokio::test]
 async fn connections_come_and_go() {
     let (house, heard) = house(&EventKind::ALL).await;
-    let phone = house.device("ana").await;
+    let (phone, _other) = (house.device("ana").await, house.device("ana").await);
     heard.take();
     let mut first = house.resume(&phone).await;
     let second = house.resume(&phone).await;

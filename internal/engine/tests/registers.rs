@@ -82,7 +82,9 @@ impl Register for Own {
             Some(FeedChange::ConversationRemoved { conversation }) => {
                 self.conversations.remove(&conversation);
             }
-            Some(FeedChange::DeviceLinked { .. } | FeedChange::DeviceRemoved { .. }) => {}
+            Some(
+                FeedChange::DeviceLinked { .. } | FeedChange::DeviceRenamed { .. } | FeedChange::DeviceRemoved { .. },
+            ) => {}
             None => self.take_personal(&entry.body),
         }
     }

@@ -25,8 +25,8 @@ pub use origins::Origins;
 pub use problem::Problem;
 pub use rest::admin::{
     Bucket, ClosingInfo, CommitTimes, ConnectionInfo, ConnectionPage, ConsumerPage, ConversationInfo, DeviceInfo,
-    DeviceList, FollowingInfo, MemberInfo, MemberPage, NsqdCount, RemovalInfo, Stats, TopicChannelInfo, TopicInfo,
-    TopicServer, Totals, UserPage, UserRow,
+    DeviceList, FollowingInfo, MemberInfo, MemberPage, NsqdCount, RemovalInfo, RemovedDevices, Stats, TeardownInfo,
+    TeardownPage, TopicChannelInfo, TopicInfo, TopicServer, Totals, UserPage, UserRow,
 };
 pub use rest::{Rate, RequestRates, no_such_route, wrong_method};
 pub use state::{GatewayConfig, GatewayState};

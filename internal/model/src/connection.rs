@@ -2,8 +2,8 @@
 
 use crate::{SharedEntry, SharedSignal, TopicState};
 use lockstep_protocol::{
-    Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, EntryId, Kind, Offset, OffsetsVersion,
-    Online, Receipt, Ref, Seq, Shown, SkipReason, StateChange, Target, UnixMs, Unread, UserId,
+    Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, DeviceOnline, EntryId, Kind, Offset,
+    OffsetsVersion, Online, Receipt, Ref, Seq, Shown, SkipReason, StateChange, Target, UnixMs, Unread, UserId,
 };
 
 /// What a session asks of the engine. Each is answered by one [`Notice`], except where it says otherwise.
@@ -165,6 +165,8 @@ pub enum Notice {
     },
     /// What is so now of users that the connection watches.
     Presence(Box<[Online]>),
+    /// What is so now of the user's other devices.
+    Devices(Box<[DeviceOnline]>),
     /// The answer to [`Ask::Unread`].
     Unread {
         /// The request's ref.

@@ -24,6 +24,11 @@ pub enum FeedChange {
         /// Which.
         device: DeviceId,
     },
+    /// A device of the user is called otherwise.
+    DeviceRenamed {
+        /// Which.
+        device: DeviceId,
+    },
     /// A device of the user is gone.
     DeviceRemoved {
         /// Which.
@@ -42,6 +47,7 @@ impl FeedChange {
                 format!(r#"{{"type":"conversation_removed","conversation":"{conversation}"}}"#)
             }
             Self::DeviceLinked { device } => format!(r#"{{"type":"device_linked","device":"{device}"}}"#),
+            Self::DeviceRenamed { device } => format!(r#"{{"type":"device_renamed","device":"{device}"}}"#),
             Self::DeviceRemoved { device } => format!(r#"{{"type":"device_removed","device":"{device}"}}"#),
         };
         Body::parse(&json).expect("ids and kinds need no escaping")
@@ -62,6 +68,7 @@ impl FeedChange {
                 Some(Self::ConversationRemoved { conversation: field("conversation")?.parse().ok()? })
             }
             "device_linked" => Some(Self::DeviceLinked { device: field("device")?.parse().ok()? }),
+            "device_renamed" => Some(Self::DeviceRenamed { device: field("device")?.parse().ok()? }),
             "device_removed" => Some(Self::DeviceRemoved { device: field("device")?.parse().ok()? }),
             _ => None,
         }

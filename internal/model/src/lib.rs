@@ -20,6 +20,7 @@ mod retention;
 mod service;
 mod shared_entry;
 mod signal;
+mod teardown;
 mod topic;
 mod utc;
 
@@ -35,10 +36,10 @@ pub use group::{CustomObject, Details, DetailsChange, History, Role};
 pub use link::{Link, SecretHash};
 pub use lockstep_protocol::{
     About, AboutState, Body, BodyError, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck,
-    ClientMsgId, Code, Content, ContentError, ConversationId, Coverage, Cursor, DeviceId, Entry, EntryId, Epoch, Fill,
-    FillRefuse, Filled, Held, IdError, Kind, LinkId, Offset, OffsetsVersion, Online, Progress, Receipt, Ref, Sender,
-    Seq, ServiceName, Shown, SignInId, SkipReason, Source, Start, StateChange, Target, UnixMs, Unread, UserId,
-    WaitReason, limits,
+    ClientMsgId, Code, Content, ContentError, ConversationId, Coverage, Cursor, DeviceId, DeviceOnline, Entry, EntryId,
+    Epoch, Fill, FillRefuse, Filled, Held, IdError, Kind, LinkId, Offset, OffsetsVersion, Online, Progress, Receipt,
+    Ref, Sender, Seq, ServiceName, Shown, SignInId, SkipReason, Source, Start, StateChange, Target, UnixMs, Unread,
+    UserId, WaitReason, limits,
 };
 pub use log_change::LogChange;
 pub use people::{
@@ -50,5 +51,6 @@ pub use retention::{Retention, RetentionRule};
 pub use service::{Scope, ScopeError, Service};
 pub use shared_entry::SharedEntry;
 pub use signal::{SharedSignal, Signal};
+pub use teardown::{Teardown, TeardownReason, TeardownState, TeardownTotals};
 pub use topic::{TopicPrefix, TopicPrefixError, is_topic_name};
 pub use utc::Utc;

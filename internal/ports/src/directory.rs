@@ -1,6 +1,6 @@
 //! Users, devices, conversations and who is in them.
 
-use crate::{Accounts, Admin, Groups, Links, Messages, People, Reads, Services, StoreError};
+use crate::{Accounts, Admin, DeviceRefusal, Groups, Links, Messages, People, Reads, Services, StoreError, Teardowns};
 use async_trait::async_trait;
 use lockstep_model::{
     Bounds, ConnectionGeneration, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry,
@@ -8,13 +8,13 @@ use lockstep_model::{
 };
 
 /// Who is there, and who is in which conversation. [`Services`], [`Accounts`], [`Links`], [`Admin`], [`Groups`], [`Messages`],
-/// [`People`] and [`Reads`] are parts of it.
+/// [`People`], [`Reads`] and [`Teardowns`] are parts of it.
 ///
 /// Every command is one commit, durable on return. Commands that members have to hear of write system entries into the
 /// users' feeds in the same commit and return them in [`Committed::entries`], in the order to publish. **Cancellation**:
 /// a dropped future may or may not have taken effect; every command may be given again.
 #[async_trait]
-pub trait Directory: Services + Accounts + Links + Admin + Groups + Messages + People + Reads {
+pub trait Directory: Services + Accounts + Links + Admin + Groups + Messages + People + Reads + Teardowns {
     /// Makes a user and the user's feed, or finds the one that is there.
     async fn ensure_user(&self, user: UserId, now: UnixMs) -> Result<User, StoreError>;
 
@@ -61,13 +61,10 @@ pub trait Directory: Services + Accounts + Links + Admin + Groups + Messages + P
         token_generation: TokenGeneration,
     ) -> Result<Result<Device, DirectoryRefusal>, StoreError>;
 
-    /// Removes a device: raises both generations, marks it removed, deletes its cursors. Feed: `device_removed`.
-    /// Removing it again changes nothing and returns no entries.
-    async fn remove_device(
-        &self,
-        device: DeviceId,
-        now: UnixMs,
-    ) -> Result<Result<Committed<Device>, DirectoryRefusal>, StoreError>;
+    /// Gives a device another name, for a device of its user: each may name itself, a main device all of them. Feed:
+    /// `device_renamed`. The name that it has changes nothing and returns no entries.
+    async fn rename_device(&self, rename: DeviceRename)
+    -> Result<Result<Committed<Device>, DeviceRefusal>, StoreError>;
 
     /// Makes a conversation with its members, all of whom must exist, in which nobody has a role: a direct one. Groups
     /// and rooms are made by [`Groups::create_group`]. One that exists is returned as it is, without entries; a new one is
@@ -174,6 +171,19 @@ pub struct NewDevice {
     pub kind: DeviceKind,
     /// Whether another device of the user is to give it its history.
     pub unfilled: bool,
+    /// The time.
+    pub now: UnixMs,
+}
+
+/// Another name of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceRename {
+    /// The device.
+    pub device: DeviceId,
+    /// The device that wants it.
+    pub by: DeviceId,
+    /// The name.
+    pub name: String,
     /// The time.
     pub now: UnixMs,
 }

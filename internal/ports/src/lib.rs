@@ -24,6 +24,7 @@ mod offsets;
 mod people;
 mod reads;
 mod services;
+mod teardowns;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -34,8 +35,8 @@ pub use accounts::{
 pub use admin::{Admin, UserRecord};
 pub use broker::{Broker, ChannelDeletion, TopicAt, TopicChannel};
 pub use directory::{
-    Committed, Connected, CursorRow, Directory, DirectoryRefusal, ENDED_STAYS_MAX, Followed, ListedConversation,
-    NewConversation, NewDevice, STAYS_MAX,
+    Committed, Connected, CursorRow, DeviceRename, Directory, DirectoryRefusal, ENDED_STAYS_MAX, Followed,
+    ListedConversation, NewConversation, NewDevice, STAYS_MAX,
 };
 pub use error::StoreError;
 pub use events::Events;
@@ -48,3 +49,4 @@ pub use offsets::{Advanced, Offsets, OffsetsChange};
 pub use people::{People, PeopleRefusal};
 pub use reads::{Reads, SCANNED_MAX, TOTALLED_MAX};
 pub use services::{ServiceRefusal, Services};
+pub use teardowns::{DeviceRefusal, DeviceRemoval, Remover, TeardownAttempt, TeardownLeft, Teardowns};

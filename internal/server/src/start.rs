@@ -227,6 +227,11 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
             async move { expire(&engine, &retention).await }
         });
     }
+    let (unseen, kept, upkept) = (config.devices.unseen(), config.devices.teardowns_kept(), engine.clone());
+    tasks.spawn_periodic("device upkeep", MAINTENANCE_PERIOD, ending.stopping.clone(), move || {
+        let engine = upkept.clone();
+        async move { keep_devices(&engine, unseen, kept, UnixMs::now()).await }
+    });
     tasks.spawn_periodic("metrics upkeep", METRICS_PERIOD, ending.stopping.clone(), move || {
         metrics.run_upkeep();
         std::future::ready(())
@@ -265,6 +270,21 @@ async fn expire(engine: &Engine, retention: &Retention) {
         Ok(0) => {}
         Ok(entries) => tracing::info!(entries, "old entries were given up"),
         Err(code) => tracing::warn!(%code, "old entries could not be given up; it is tried again later"),
+    }
+}
+
+/// Removes sub devices that have not been seen for so long, if that is set, and forgets removals that were done so long ago.
+async fn keep_devices(engine: &Engine, unseen: Option<Duration>, kept: Duration, now: UnixMs) {
+    if let Some(unseen) = unseen {
+        let seen_before = UnixMs::new(now.get().saturating_sub(unseen.as_millis() as u64));
+        match engine.remove_unseen(seen_before).await {
+            Ok(0) => {}
+            Ok(devices) => tracing::info!(devices, "sub devices that were not seen for long were removed"),
+            Err(code) => tracing::warn!(%code, "unseen devices could not be removed; it is tried again later"),
+        }
+    }
+    if let Err(code) = engine.purge_teardowns(kept, now).await {
+        tracing::warn!(%code, "removals that are done could not be forgotten; it is tried again later");
     }
 }
 

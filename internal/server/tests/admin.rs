@@ -31,15 +31,49 @@ async fn a_device_is_made_once_per_name_and_again_after_its_removal() {
     assert_ne!(first.device, other.device);
     assert_eq!(house.ask(&first.token, "GET", "/v1/devices", None).await.status, 200);
 
+    let (code, _) = refusal(house.admin.remove_device(&first.device).await);
+    assert_eq!(code, "last_main");
+    let pad = house.grant("ana", "pad", "main").await;
     for _ in 0..2 {
         assert_eq!(house.admin.remove_device(&first.device).await.unwrap(), RemovalInfo::Done);
     }
     house.ask(&again.token, "GET", "/v1/devices", None).await.problem(401, "device_removed");
-    assert!(house.admin.devices("ana").await.unwrap().devices.is_empty());
     let new = house.grant("ana", "phone", "sub").await;
     assert_ne!(first.device, new.device);
     let listed = house.admin.devices("ana").await.unwrap().devices;
-    assert_eq!(listed.iter().map(|d| (d.id.to_string(), &*d.kind)).collect::<Vec<_>>(), [(new.device, "sub")]);
+    let expected = [(pad.device, "main".to_owned()), (new.device, "sub".to_owned())];
+    assert_eq!(listed.iter().map(|d| (d.id.to_string(), d.kind.to_string())).collect::<Vec<_>>(), expected);
+    house.running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn removals_are_listed_with_what_became_of_them() {
+    let house = House::start().await;
+    house.grant("ana", "phone", "main").await;
+    let mut removed = Vec::new();
+    for name in ["pad", "desk"] {
+        let grant = house.grant("ana", name, "sub").await;
+        house.admin.remove_device(&grant.device).await.unwrap();
+        removed.push(grant.device);
+    }
+    assert_eq!(house.admin.teardowns(false, None).await.unwrap().teardowns, []);
+    let all = house.admin.teardowns(true, None).await.unwrap();
+    let mut listed: Vec<_> = all.teardowns.iter().map(|one| one.device.to_string()).collect();
+    listed.sort();
+    removed.sort();
+    assert_eq!((listed, all.next), (removed, None));
+    for one in &all.teardowns {
+        assert_eq!((one.user.as_str(), &*one.reason, one.attempts), ("ana", "administrator", 1));
+        assert!(one.done_at >= Some(one.requested_at) && one.next_try_at.is_none() && one.pending.is_empty());
+    }
+    let newest = &all.teardowns[0];
+    let after = format!("{}-{}", newest.requested_at, newest.device);
+    let second = house.admin.teardowns(true, Some(&after)).await.unwrap();
+    assert_eq!(second.teardowns, all.teardowns[1..]);
+    for wrong in ["", "x", "1-x", "-1-0190c5a1-7d2e-7cc3-9f0e-3f1d5c1f0a11"] {
+        let (code, sentence) = refusal(house.admin.teardowns(true, Some(wrong)).await);
+        assert!(code == "bad_request" && sentence.contains("another page"), "{wrong}: {code} {sentence}");
+    }
     house.running.stop().await.unwrap();
 }
 

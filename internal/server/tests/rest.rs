@@ -115,7 +115,40 @@ async fn a_main_device_removes_any_of_its_user_and_a_sub_only_itself() {
         assert_eq!(remove(&scene.ana, laptop).await.json(), json!({"state": "done"}));
     }
     remove(&scene.laptop, laptop).await.problem(401, "device_removed");
-    assert_eq!(remove(&scene.ana, phone).await.status, 200);
+    // The last main device stays, another one may go.
+    remove(&scene.ana, phone).await.problem(409, "last_main");
+    let pad = scene.house.grant("ana", "pad", "main").await;
+    remove(&scene.laptop, &pad.device).await.problem(401, "device_removed");
+    assert_eq!(remove(&pad.token, phone).await.status, 200);
+    remove(&pad.token, &pad.device).await.problem(409, "last_main");
+    scene.end().await;
+}
+
+#[tokio::test]
+async fn a_main_device_names_any_of_its_user_and_a_sub_only_itself() {
+    let scene = Scene::set().await;
+    let devices = scene.get(&scene.laptop, "/v1/devices").await["devices"].clone();
+    let (phone, laptop) = (devices[0]["id"].as_str().unwrap(), devices[1]["id"].as_str().unwrap());
+    let change = async |token: &str, id: &str, body: &Value| {
+        scene.house.ask(token, "PATCH", &format!("/v1/devices/{id}"), Some(&body.to_string())).await
+    };
+    let named = |name: &str| json!({"name": name});
+    change(&scene.laptop, phone, &named("mine")).await.problem(403, "forbidden");
+    change(&scene.ben, laptop, &named("mine")).await.problem(404, "no_such_device");
+    change(&scene.ana, "0190c5a1-7d2e-7cc3-9f0e-3f1d5c1f0a11", &named("x")).await.problem(404, "no_such_device");
+    for body in [json!({}), named(""), named("a\u{7}b"), named(&"x".repeat(200)), json!({"name": 1})] {
+        change(&scene.ana, laptop, &body).await.problem(400, "bad_request");
+    }
+    for (token, id, name) in [(&scene.laptop, laptop, "desk"), (&scene.ana, laptop, "bed"), (&scene.ana, phone, "hand")]
+    {
+        let answer = change(token, id, &json!({"name": name, "kind": "main"})).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let device = answer.json();
+        assert_eq!((&device["id"], &device["name"]), (&json!(id), &json!(name)));
+        assert_eq!(device["kind"], if id == phone { "main" } else { "sub" });
+    }
+    let after = scene.get(&scene.laptop, "/v1/devices").await["devices"].clone();
+    assert_eq!((&after[0]["name"], &after[1]["name"]), (&json!("hand"), &json!("bed")));
     scene.end().await;
 }
 

@@ -1,9 +1,9 @@
 //! What goes into a session and what comes out of it.
 
 use lockstep_model::{
-    Ask, Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, Cursor, DeviceId, Epoch, Kind, Offset,
-    OffsetsVersion, Online, ReceiptSettings, Receipts, Ref, Sent, Seq, SharedEntry, SharedSignal, Shown, Skip,
-    StateChange, Target, Unread, UserId,
+    Ask, Body, BootstrapFrame, BootstrapNews, ClientMsgId, Code, ConversationId, Cursor, DeviceId, DeviceOnline, Epoch,
+    Kind, Offset, OffsetsVersion, Online, ReceiptSettings, Receipts, Ref, Sent, Seq, SharedEntry, SharedSignal, Shown,
+    Skip, StateChange, Target, Unread, UserId,
 };
 
 /// What a device asks, whatever its door's frames look like.
@@ -194,6 +194,8 @@ pub enum Event {
         /// The users.
         users: Vec<Online>,
     },
+    /// Which other devices of the user are connected: all that are, or what has changed.
+    Devices(Box<[DeviceOnline]>),
     /// How much is unread.
     Unread {
         /// From the request.

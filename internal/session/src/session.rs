@@ -145,6 +145,7 @@ impl Session {
                     Err(code) => self.fail(reference, code),
                 }
             }
+            Notice::Devices(devices) => self.emit(Event::Devices(devices)),
             Notice::Presence(users) => self.emit(Event::Presence { reference: None, users: users.into_vec() }),
             Notice::Unread { reference, outcome } => {
                 self.answers_waiting = self.answers_waiting.saturating_sub(1);

@@ -177,3 +177,9 @@ fn renewals_count_as_sends_and_need_a_device_that_is_let_in() {
          > renew 1\nrenew t 1\n> renew 2\nfailed 2 rate_limited retry after 1001 ms",
     );
 }
+
+/// Other devices of the user come and go from the welcome on, whatever else is still to be opened.
+#[test]
+fn a_device_hears_of_its_users_others() {
+    check(&format!("{OPEN}> device_came\ndevices 1\n> watch 1\nask watch 1 1\n> device_came\ndevices 1"));
+}

@@ -5,7 +5,7 @@ use crate::row::{Columns, conversation_columns, device_columns};
 use crate::sql::{RowsSql, Values};
 use crate::store::SqliteStore;
 use crate::write::{
-    ConnectDevice, CreateConversation, CreateDevice, EnsureUser, FillDevice, LowerCursors, Queued, RemoveDevice,
+    ConnectDevice, CreateConversation, CreateDevice, EnsureUser, FillDevice, LowerCursors, Queued, RenameDevice,
 };
 use async_trait::async_trait;
 use lockstep_model::{
@@ -13,8 +13,8 @@ use lockstep_model::{
     UnixMs, User, UserId,
 };
 use lockstep_ports::{
-    Committed, Connected, CursorRow, Directory, DirectoryRefusal, Followed, ListedConversation, NewConversation,
-    NewDevice, StoreError,
+    Committed, Connected, CursorRow, DeviceRefusal, DeviceRename, Directory, DirectoryRefusal, Followed,
+    ListedConversation, NewConversation, NewDevice, StoreError,
 };
 use sqlx::sqlite::SqliteRow;
 use std::sync::LazyLock;
@@ -139,8 +139,11 @@ impl Directory for SqliteStore {
         })
     }
 
-    async fn remove_device(&self, device: DeviceId, now: UnixMs) -> Refusable<Committed<Device>> {
-        self.command(RemoveDevice { device, now }).await
+    async fn rename_device(
+        &self,
+        rename: DeviceRename,
+    ) -> Result<Result<Committed<Device>, DeviceRefusal>, StoreError> {
+        self.command(RenameDevice(rename)).await
     }
 
     async fn create_conversation(&self, conversation: NewConversation) -> Refusable<Committed<Conversation>> {

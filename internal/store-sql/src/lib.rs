@@ -30,6 +30,7 @@ mod services;
 mod sql;
 mod stats;
 mod store;
+mod teardowns;
 mod write;
 
 pub use open::OpenError;

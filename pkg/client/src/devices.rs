@@ -5,7 +5,7 @@ use crate::{RestError, TokenSource};
 use hyper::Method;
 use lockstep_protocol::{DeviceId, SignInId, UnixMs};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The devices of a user. Another one comes by [`crate::Accounts::sign_in`], which gives one that is there another name
@@ -99,12 +99,21 @@ impl Devices {
         self.requests.part("/v1/devices", "devices").await
     }
 
-    /// Removes a device: its tokens and its connection end. A main device removes any, a sub device only itself; one that
-    /// was removed stays so.
+    /// Gives a device another name, and returns it. A main device names any, a sub device only itself.
     ///
     /// # Errors
     ///
-    /// [`RestError`] with `no_such_device`, or `forbidden` to a sub device.
+    /// [`RestError`] with `bad_request`, `no_such_device`, or `forbidden` to a sub device.
+    pub async fn rename(&self, device: DeviceId, name: &str) -> Result<Device, RestError> {
+        self.requests.ask(Method::PATCH, &format!("/v1/devices/{device}"), &json!({"name": name})).await
+    }
+
+    /// Removes a device: its tokens and its connection end. A main device removes any, as long as a main device stays, a sub
+    /// device only itself; one that was removed stays so.
+    ///
+    /// # Errors
+    ///
+    /// [`RestError`] with `no_such_device`, `last_main`, or `forbidden` to a sub device.
     pub async fn remove(&self, device: DeviceId) -> Result<Removal, RestError> {
         self.requests.ask(Method::DELETE, &format!("/v1/devices/{device}"), &Value::Null).await
     }

@@ -2,8 +2,8 @@
 
 use crate::{ChunkFault, Filling, TokenError};
 use lockstep_protocol::{
-    ClientMsgId, Code, ConversationId, DeviceId, Entry, EntryId, Epoch, Offset, Online, Receipt, Seq, SignalFrame,
-    SkipReason, UnixMs, UserId,
+    ClientMsgId, Code, ConversationId, DeviceId, DeviceOnline, Entry, EntryId, Epoch, Offset, Online, Receipt, Seq,
+    SignalFrame, SkipReason, UnixMs, UserId,
 };
 use std::time::Duration;
 
@@ -52,6 +52,9 @@ pub enum Event {
     /// Who is there: of the users that [`crate::Client::watch`] has named, as far as the server tells. First of all of them,
     /// later of those that come or go. After a [`Event::Disconnected`] nobody knows until it is told anew.
     Presence(Vec<Online>),
+    /// Which other devices of the user are connected. After [`Event::Connected`] of all that are, if any is; later of those
+    /// that come or go. After a [`Event::Disconnected`] nobody knows until it is told anew.
+    Devices(Vec<DeviceOnline>),
     /// How far others have got in a conversation. It may be lost and is not kept: the largest of each that was told counts.
     Receipts {
         /// The conversation.

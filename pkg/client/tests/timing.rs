@@ -6,8 +6,8 @@ mod frames;
 use frames::{conversation, entry, welcome, welcome_of};
 use lockstep_client::machine::{Effect, Machine, Settings};
 use lockstep_client::protocol::{
-    Ack, Body, BootstrapFrame, ClientFrame, ClientMsgId, Code, Cursor, Entry, Epoch, ErrorFrame, Kind, Offset, Online,
-    Receipt, Seq, ServerFrame, Shown, Source, Start, Target, UserId,
+    Ack, Body, BootstrapFrame, ClientFrame, ClientMsgId, Code, Cursor, DeviceId, DeviceOnline, Entry, Epoch,
+    ErrorFrame, Kind, Offset, Online, Receipt, Seq, ServerFrame, Shown, Source, Start, Target, UserId,
 };
 use lockstep_client::{Change, Event, Filling, OutboxItem, State, TokenReason};
 use std::time::{Duration, Instant};
@@ -118,6 +118,9 @@ fn signals_and_receipts_are_not_kept_and_who_is_watched_is_asked_again_after_a_r
     let online = vec![Online { user: users[0].clone(), online: true }];
     let told = it.take(ServerFrame::Presence { reference: None, users: online.clone() });
     assert_eq!(told.events, [Event::Presence(online)]);
+    let devices = vec![DeviceOnline { device: DeviceId::generate(), online: true }];
+    let told = it.take(ServerFrame::Devices { devices: devices.clone() });
+    assert_eq!((told.events, told.stored), (vec![Event::Devices(devices)], vec![]));
     let receipts = vec![Receipt { user: users[0].clone(), delivered: Some(Seq::new(2)), read: None }];
     let told = it.take(ServerFrame::Receipts { conversation: conversation(1), receipts: receipts.clone() });
     let event = Event::Receipts { conversation: conversation(1), receipts };

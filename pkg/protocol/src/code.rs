@@ -107,6 +107,7 @@ codes! {
     NoSuchLink "no_such_link" 0 404 Keep, "There is no such link: it has ended, was used or answered already, or what was shown for it is wrong.";
     LinkRefused "link_refused" 0 403 Keep, "A main device has refused to link this device.";
     TooManyDevices "too_many_devices" 0 409 Keep, "The user has as many devices as the server allows.";
+    LastMain "last_main" 0 409 Keep, "It is the user's last main device: it goes only with the account.";
     RenewalRefused "renewal_refused" 0 401 Keep, "The token is no good one of this device; the connection goes on as it was.";
     TooManyMembers "too_many_members" 0 409 Keep, "The conversation has as many members as the server allows.";
     NoSuchMember "no_such_member" 0 404 Keep, "The user is not a member of the conversation.";

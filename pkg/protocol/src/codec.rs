@@ -377,8 +377,8 @@ pub fn decode_server(text: &str) -> Result<Option<ServerFrame>, DecodeError> {
         "bootstrap_started" | "bootstrap_conversation" | "chunk" | "fill" | "chunk_acked" | "bootstrap_progress" => {
             ServerFrame::Bootstrap(fields(text, None)?)
         }
-        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "presence" | "unread"
-        | "receipts" | "heartbeat" | "error" => fields(text, None)?,
+        "welcome" | "offsets" | "caught_up" | "skip" | "reset" | "sent" | "done" | "presence" | "devices"
+        | "unread" | "receipts" | "heartbeat" | "error" => fields(text, None)?,
         _ => return Ok(None),
     };
     Ok(Some(frame))

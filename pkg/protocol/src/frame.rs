@@ -326,6 +326,11 @@ pub enum ServerFrame {
         /// The users.
         users: Vec<Online>,
     },
+    /// Which other devices of the user are connected: those that are after `welcome`, later what has changed.
+    Devices {
+        /// The devices.
+        devices: Vec<DeviceOnline>,
+    },
     /// The answer to `unread`.
     Unread {
         /// From the request.
@@ -373,6 +378,17 @@ pub struct Online {
     pub online: bool,
 }
 object_only!(Online, "an object with user and online");
+
+/// Whether a device of the user is connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
+pub struct DeviceOnline {
+    /// The device.
+    pub device: DeviceId,
+    /// Whether it is.
+    pub online: bool,
+}
+object_only!(DeviceOnline, "an object with device and online");
 
 /// Why entries are left out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -34,8 +34,8 @@ pub use content::{Content, ContentError};
 pub use encode_entry::{push_entries, push_entry};
 pub use entry::{Entry, Kind, Sender};
 pub use frame::{
-    Ack, ClientFrame, ClientLimits, Cursor, ErrorFrame, Hello, Offset, Online, Ref, Renew, Resume, Send, ServerFrame,
-    Shown, SignalFrame, SkipReason, Target, Welcome,
+    Ack, ClientFrame, ClientLimits, Cursor, DeviceOnline, ErrorFrame, Hello, Offset, Online, Ref, Renew, Resume, Send,
+    ServerFrame, Shown, SignalFrame, SkipReason, Target, Welcome,
 };
 pub use ids::{
     BootstrapId, ClientMsgId, ConversationId, DeviceId, EntryId, Epoch, IdError, LinkId, OffsetsVersion, Seq, SignInId,

@@ -42,6 +42,9 @@ impl Screen {
                 .iter()
                 .try_for_each(|it| self.note(&format!("{} is {}", it.user, if it.online { "there" } else { "away" }))),
             Event::Filling(filling) => super::fill::words(filling).map_or(Ok(()), |words| self.note(&words)),
+            Event::Devices(devices) => devices.iter().try_for_each(|it| {
+                self.note(&format!("your device {} is {}", it.device, if it.online { "there" } else { "away" }))
+            }),
             Event::Receipts { .. }
             | Event::Signal(_)
             | Event::Entry(_)

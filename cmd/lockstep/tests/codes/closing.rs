@@ -85,6 +85,7 @@ async fn what_others_do_ends_a_connection() -> Result<()> {
     let headers = [&*format!("Authorization: Bearer {}", house.ben)];
     let devices = ask(house.server.address(), "GET", "/v1/devices", &headers, None).await?.json();
     let phone = devices["devices"][0]["id"].as_str().context("ben has a device")?;
+    house.server.token("ben", "spare", "main").await?;
     let removed = ask(house.server.address(), "DELETE", &format!("/v1/devices/{phone}"), &headers, None).await?;
     ensure!(removed.status == 200 && removed.json()["state"] == "done", "{removed:?}");
     ensure!(ben.closed().await? == Code::DeviceRemoved);

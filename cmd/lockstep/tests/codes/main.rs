@@ -55,7 +55,14 @@ const HERE: &[(&str, &str, &[Code])] = &[
     (
         "rest.rs",
         "requests_are_answered_with_problems",
-        &[Code::NoSuchRoute, Code::MethodNotAllowed, Code::BadRequest, Code::NoSuchDevice, Code::Forbidden],
+        &[
+            Code::NoSuchRoute,
+            Code::MethodNotAllowed,
+            Code::BadRequest,
+            Code::NoSuchDevice,
+            Code::Forbidden,
+            Code::LastMain,
+        ],
     ),
     ("rest.rs", "what_a_services_token_is_not_good_for", &[Code::OutOfScope, Code::ServiceToken]),
 ];

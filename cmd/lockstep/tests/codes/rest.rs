@@ -22,6 +22,7 @@ async fn requests_are_answered_with_problems() -> Result<()> {
         ("GET", &messages, &ana, Code::BadRequest),
         ("DELETE", &nobodys, &ana, Code::NoSuchDevice),
         ("DELETE", &phone, &laptop, Code::Forbidden),
+        ("DELETE", &phone, &ana, Code::LastMain),
     ];
     for (method, path, authorization, code) in cases {
         let answer = ask(house.server.address(), method, path, &[authorization], None).await?;

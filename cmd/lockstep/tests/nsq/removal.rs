@@ -1,6 +1,6 @@
 //! A device that is removed loses its channels on all nsqds.
 
-use crate::house::{House, topic};
+use crate::house::{House, PATIENCE, topic};
 use anyhow::{Context, Result, ensure};
 use lockstep_protocol::ConversationId;
 use lockstep_server::admin::{AdminClient, GroupRequest, RemovalInfo};
@@ -112,6 +112,12 @@ async fn an_nsqd_that_is_down_is_named_and_finished_when_it_is_back() -> Result<
     ensure!(answer.status == 200 && answer.json() == json!({"state": "fenced", "pending": 1}), "{answer:?}");
     let fenced = RemovalInfo::Fenced { pending: vec![down.to_string()] };
     ensure!(scene.admin.remove_device(&scene.tablet_id).await? == fenced);
+    // The job is there as long as the nsqd is not.
+    let waiting = scene.admin.teardowns(false, None).await?.teardowns;
+    ensure!(waiting.len() == 1 && waiting[0].device.to_string() == scene.tablet_id, "{waiting:?}");
+    ensure!(waiting[0].pending == [down.to_string()] && waiting[0].attempts >= 2, "{waiting:?}");
+    ensure!(waiting[0].last_error.as_ref().is_some_and(|error| error.contains(&down.to_string())), "{waiting:?}");
+    scene.house.server.until_metric("lockstep_teardowns_waiting", PATIENCE, |waiting| waiting == 1.0).await?;
     ensure!(of(&[scene.house.nsqds.channels(0)?], &scene.tablet_id).count() == 0, "on the one that is reached");
     scene.only_the_tablet_is_out().await?;
     // It has them on its disk.
@@ -121,6 +127,7 @@ async fn an_nsqd_that_is_down_is_named_and_finished_when_it_is_back() -> Result<
     let tablet = scene.tablet_id.clone();
     scene.house.nsqds.until("the janitor has deleted them", |all| of(all, &tablet).count() == 0).await?;
     ensure!(scene.admin.remove_device(&scene.tablet_id).await? == RemovalInfo::Done);
+    scene.house.server.until_metric("lockstep_teardowns_waiting", PATIENCE, |waiting| waiting == 0.0).await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use lockstep_model::{ConversationId, ConversationKind, DeviceId, DeviceKind, Epo
 use lockstep_nsq_client::http::{HttpSettings, NsqdHttp, Stats, StatsQuery};
 use lockstep_nsq_client::{Address, EPHEMERAL_SUFFIX};
 use lockstep_nsq_servers::{NsqLookupd, Nsqd, NsqdOptions};
-use lockstep_ports::{Directory, NewConversation, NewDevice};
+use lockstep_ports::{DeviceRemoval, Directory, NewConversation, NewDevice, Remover};
 use lockstep_store_sql::{SqliteOptions, SqliteStore};
 use serde_json::Value;
 use std::io::{Read, Write};
@@ -71,7 +71,8 @@ impl World {
     }
 
     pub(crate) async fn remove(&self, device: DeviceId) {
-        let _removed = self.directory.remove_device(device, UnixMs::new(3)).await.unwrap().unwrap();
+        let removal = DeviceRemoval { device, by: Remover::Administrator, now: UnixMs::new(3) };
+        let _removed = self.directory.remove_device(removal).await.unwrap().unwrap();
     }
 
     pub(crate) fn janitor(&self) -> Janitor {

@@ -1,13 +1,13 @@
 //! The caller's own devices.
 
 use super::caller::Caller;
-use crate::http::PathId;
+use crate::http::{JsonBody, PathId, bad_request};
 use crate::{GatewayState, Problem};
 use axum::Json;
 use axum::extract::State;
-use lockstep_engine::ChannelDeletion;
-use lockstep_model::{Code, DeviceId, DeviceKind, UnixMs};
-use serde::Serialize;
+use lockstep_engine::{ChannelDeletion, is_device_name};
+use lockstep_model::{Code, Device, DeviceId, UnixMs, limits};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 #[derive(Serialize, ToSchema)]
@@ -38,7 +38,11 @@ pub(super) async fn list(
     Caller(caller): Caller,
 ) -> Result<Json<DevicesAnswer>, Problem> {
     let devices = state.engine.devices_of(&caller.user).await?;
-    let answer = |device: lockstep_model::Device| DeviceAnswer {
+    Ok(Json(DevicesAnswer { devices: devices.into_iter().map(|device| answer(device, &caller)).collect() }))
+}
+
+fn answer(device: Device, caller: &Device) -> DeviceAnswer {
+    DeviceAnswer {
         current: device.id == caller.id,
         id: device.id,
         name: device.name,
@@ -47,8 +51,38 @@ pub(super) async fn list(
         signed_in: device.signed_out_at.is_none(),
         created_at: device.created_at,
         seen_at: device.seen_at,
-    };
-    Ok(Json(DevicesAnswer { devices: devices.into_iter().map(answer).collect() }))
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+pub(super) struct DeviceChange {
+    /// Another name.
+    #[schema(min_length = 1, max_length = 128)]
+    name: String,
+}
+
+/// `PATCH /v1/devices/{id}`: another name. A main device names any device of its user, a sub device only itself.
+#[utoipa::path(patch, path = "/v1/devices/{id}", security(("device" = [])), params(("id" = DeviceId, Path)),
+    request_body = DeviceChange,
+    responses((status = 200, description = "The device, as it is now.", body = DeviceAnswer)),
+    extensions(("x-codes" = json!(["no_such_device", "forbidden"]))))]
+pub(super) async fn rename(
+    State(state): State<GatewayState>,
+    Caller(caller): Caller,
+    PathId(id): PathId<DeviceId>,
+    JsonBody(DeviceChange { name }): JsonBody<DeviceChange>,
+) -> Result<Json<DeviceAnswer>, Problem> {
+    if !is_device_name(&name) {
+        let max = limits::NAME_CHARS_MAX;
+        return Err(bad_request(&format!(
+            "\"name\" must have from 1 to {max} characters, none of them a control character"
+        )));
+    }
+    let renamed = state.engine.rename_device(id, caller.id, &name).await.map_err(|code| match code {
+        Code::Forbidden => Problem::new(code, "A sub device may name only itself; a main device may name any."),
+        code => code.into(),
+    })?;
+    Ok(Json(answer(renamed, &caller)))
 }
 
 /// The device is out in any case.
@@ -61,28 +95,20 @@ pub(super) enum RemovalAnswer {
     Fenced { pending: usize },
 }
 
-/// `DELETE /v1/devices/{id}`: a main device removes any device of its user, a sub device only itself. Removing one again
-/// changes nothing.
+/// `DELETE /v1/devices/{id}`: a main device removes any device of its user, as long as a main device stays; a sub device
+/// removes only itself. Removing one again changes nothing.
 #[utoipa::path(delete, path = "/v1/devices/{id}", security(("device" = [])), params(("id" = DeviceId, Path)),
     responses((status = 200, description = "It is removed.", body = RemovalAnswer)),
-    extensions(("x-codes" = json!(["no_such_device", "forbidden"]))))]
+    extensions(("x-codes" = json!(["no_such_device", "forbidden", "last_main"]))))]
 pub(super) async fn remove(
     State(state): State<GatewayState>,
     Caller(caller): Caller,
     PathId(id): PathId<DeviceId>,
 ) -> Result<Json<RemovalAnswer>, Problem> {
-    let device = state.engine.device(id).await?;
-    if device.user != caller.user {
-        // Whether another user's device is there is nobody's business.
-        return Err(Code::NoSuchDevice.into());
-    }
-    if caller.kind == DeviceKind::Sub && device.id != caller.id {
-        return Err(Problem::new(
-            Code::Forbidden,
-            "A sub device may remove only itself; a main device may remove any.",
-        ));
-    }
-    let removal = state.engine.remove_device(id).await?;
+    let removal = state.engine.remove_device_for(id, caller.id).await.map_err(|code| match code {
+        Code::Forbidden => Problem::new(code, "A sub device may remove only itself; a main device may remove any."),
+        code => code.into(),
+    })?;
     Ok(Json(match removal.channels {
         ChannelDeletion::Done => RemovalAnswer::Done,
         ChannelDeletion::Pending { servers } => RemovalAnswer::Fenced { pending: servers.len() },

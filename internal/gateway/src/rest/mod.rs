@@ -81,7 +81,7 @@ fn with_token() -> Routes<GatewayState> {
         .route(&format!("{conversation}/join"), measured("join", post(groups::join)))
         .route(&format!("{conversation}/leave"), measured("leave", post(groups::leave)))
         .route("/v1/devices", measured("devices", get(devices::list)))
-        .route("/v1/devices/{id}", measured("devices", delete(devices::remove)))
+        .route("/v1/devices/{id}", measured("devices", delete(devices::remove).patch(devices::rename)))
         .merge(accounts())
         .merge(links_routes())
         .merge(admin::routes())

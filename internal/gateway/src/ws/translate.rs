@@ -46,6 +46,7 @@ pub(crate) fn frames(event: Event, limits: &ClientLimits, mut write: impl FnMut(
     let frame = match event {
         Event::Entry(entry) => return write(entry.native_frame(encode_entry)),
         Event::Signal(signal) => return write(signal.native_frame(encode_signal)),
+        Event::Devices(devices) => ServerFrame::Devices { devices: devices.into_vec() },
         Event::Presence { reference, users } => ServerFrame::Presence { reference, users },
         Event::Entries(entries) => {
             let mut text = String::new();

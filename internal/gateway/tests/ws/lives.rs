@@ -41,6 +41,7 @@ async fn a_removed_device_hears_it_and_gets_nothing_more() {
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);
     let group = house.group(&[&ana, &ben]).await;
     let (mut ana_wire, mut ben_wire) = (house.live(&ana).await, house.live(&ben).await);
+    house.device("ben").await;
     house.engine.remove_device(ben.id).await.unwrap();
     send(&mut ana_wire, group, "m1", "after").await;
     ana_wire.until("sent").await;
@@ -50,6 +51,20 @@ async fn a_removed_device_hears_it_and_gets_nothing_more() {
             Err((close, _)) => break assert_eq!(close, Code::DeviceRemoved.spec().close),
         }
     }
+}
+
+#[tokio::test]
+async fn devices_of_a_user_are_told_of_each_other() {
+    let house = House::new().await;
+    let (phone, tablet) = (house.device("ana").await, house.device("ana").await);
+    let devices = |device: &lockstep_model::Device, online| json!({"type": "devices", "devices": [{"device": device.id, "online": online}]});
+    let mut phone_wire = house.live(&phone).await;
+    let mut tablet_wire = house.hello(&house.token(&tablet)).await;
+    tablet_wire.until("welcome").await;
+    assert_eq!(tablet_wire.next().await.unwrap(), devices(&phone, true));
+    assert_eq!(phone_wire.until("devices").await, devices(&tablet, true));
+    drop(tablet_wire);
+    assert_eq!(phone_wire.until("devices").await, devices(&tablet, false));
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ async fn tokens_of_an_older_generation_and_of_removed_devices() {
     assert_eq!(house.hello(&house.token(&ana)).await.closed().await, Code::TokenRevoked);
     let claim = Claim { user: ana.user.clone(), device: ana.id, token_generation: TokenGeneration(0) };
     assert_eq!(house.engine.authorize(&claim).await, Err(Code::TokenRevoked), "for REST too");
+    house.device("ben").await;
     house.engine.remove_device(ben.id).await.unwrap();
     assert_eq!(house.hello(&house.token(&ben)).await.closed().await, Code::DeviceRemoved);
 }

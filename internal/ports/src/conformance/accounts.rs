@@ -4,7 +4,8 @@ use super::Stores;
 use super::world::{at, nobody};
 use crate::{AccountRefusal, Committed, NEXT_MAX, PasswordHash, Proof, Rotated, Rotation, SignIn};
 use lockstep_model::{
-    Device, DeviceId, DeviceKind, Entry, FeedChange, ProfileChange, RefreshHash, TokenGeneration, User, UserId,
+    Device, DeviceId, DeviceKind, Entry, FeedChange, ProfileChange, RefreshHash, TeardownReason, TokenGeneration, User,
+    UserId,
 };
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::task::JoinSet;
@@ -193,9 +194,8 @@ async fn what_an_issuer_calls_a_user(stores: &Stores) {
     let removed = ProfileChange { name: Some(None), ..ProfileChange::default() };
     let changed = stores.directory.change_profile(new.user.clone(), removed, at(2)).await;
     changed.expect("change_profile").expect("the user is there");
-    for device in [done.value.id, other.value.id] {
-        stores.directory.remove_device(device, at(3)).await.expect("remove_device").expect("it is there");
-    }
+    let all = stores.directory.remove_all_devices(new.user.clone(), TeardownReason::Administrator, at(3));
+    assert_eq!(all.await.expect("remove_all_devices").value.len(), 2);
     signed_in(stores, by(&new.user, "Eve")).await.expect("it may");
     assert_eq!(name_of(stores, &new.user).await, None);
     // One whom somebody made before gets it, and one with a name keeps that.
@@ -228,7 +228,8 @@ async fn signing_in_again(stores: &Stores) {
     assert_eq!(found(stores, first.id).await, done.value);
     assert_eq!(rotate(stores, &first, old, token()).await, Err(AccountRefusal::OldGeneration));
     next_of(stores, &done.value, refresh).await;
-    stores.directory.remove_device(first.id, at(3)).await.expect("remove_device").expect("it is there");
+    device(stores, &user.id).await;
+    stores.remove(first.id, at(3)).await.expect("another main device stays");
     let removed = signed_in(stores, again(TokenGeneration(2), "x")).await;
     assert_eq!(removed, Err(AccountRefusal::DeviceRemoved));
 }
@@ -269,7 +270,7 @@ async fn too_many_devices(stores: &Stores) {
     let one = stores.directory.devices_of(user.id.clone()).await.expect("devices_of").remove(0);
     let again = SignIn { device: one.id, again: Some(one.token_generation), ..sign_in(&user.id) };
     assert!(signed_in(stores, again).await.is_ok(), "no further device");
-    stores.directory.remove_device(one.id, at(3)).await.expect("remove_device").expect("it is there");
+    stores.remove(one.id, at(3)).await.expect("another main device stays");
     assert!(signed_in(stores, sign_in(&user.id)).await.is_ok());
 }
 
@@ -293,7 +294,7 @@ async fn refresh_tokens_follow_each_other(stores: &Stores) {
     reused(stores, &two, other).await;
     let strange = Device { id: DeviceId::generate(), ..two };
     assert_eq!(rotate(stores, &strange, second, token()).await, Err(AccountRefusal::NoSuchDevice));
-    stores.directory.remove_device(one.id, at(3)).await.expect("remove_device").expect("it is there");
+    stores.remove(one.id, at(3)).await.expect("another main device stays");
     assert_eq!(rotate(stores, &one, fourth, token()).await, Err(AccountRefusal::DeviceRemoved));
 }
 

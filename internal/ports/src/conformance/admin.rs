@@ -46,7 +46,7 @@ async fn users_are_listed(stores: &Stores) {
     let owner = stores.make_author().await;
     stores.make_group(&[&owner.user], at(0)).await;
     let gone = stores.make_device(&owner.user).await.id;
-    stores.directory.remove_device(gone, at(1)).await.expect("remove_device").expect("it is there");
+    stores.remove(gone, at(1)).await.expect("it is there");
     let user = stores.directory.user(owner.user.clone()).await.expect("user").expect("it is there");
     let expected = UserRecord {
         id: user.id,
@@ -134,7 +134,7 @@ async fn who_is_disabled_is_refused_everywhere(stores: &Stores) {
     assert_eq!(connect(&back).await.map(|device| device.id), Ok(phone.id));
     let gone = stores.directory.authorize_device(DeviceId::generate(), back.token_generation).await;
     assert_eq!(gone.expect("authorize_device"), Err(DirectoryRefusal::NoSuchDevice));
-    stores.directory.remove_device(back.id, at(30)).await.expect("remove_device").expect("it is there");
+    stores.remove(back.id, at(30)).await.expect("it is there");
     assert_eq!(authorize(&back).await, Err(DirectoryRefusal::DeviceRemoved));
 }
 

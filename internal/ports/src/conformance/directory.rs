@@ -2,7 +2,7 @@
 
 use super::Stores;
 use super::world::{at, nobody, seq};
-use crate::{Actor, CursorRow, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
+use crate::{Actor, CursorRow, DeviceRefusal, DirectoryRefusal, ListedConversation, NewConversation, NewDevice};
 use lockstep_model::{
     Bounds, ConnectionGeneration, ConversationId, ConversationKind, DeviceId, DeviceKind, FeedChange, Interval,
     Intervals, Kind, Member, MemberState, Role, Sender, TokenGeneration, UnixMs, User, UserId,
@@ -33,6 +33,7 @@ pub async fn directory(stores: &Stores) {
     super::accounts::accounts(stores).await;
     super::links::links(stores).await;
     super::passwords::passwords(stores).await;
+    super::teardowns::teardowns(stores).await;
     super::groups::groups(stores).await;
 }
 
@@ -147,7 +148,7 @@ async fn removal(stores: &Stores) {
     for device in [device.id, kept.id] {
         stores.store_cursor(device, group, 7).await;
     }
-    let remove = async |id, ms| stores.directory.remove_device(id, at(ms)).await.expect("remove_device");
+    let remove = async |id, ms| stores.remove(id, at(ms)).await;
     let removed = remove(device.id, 50).await.expect("it is there");
     assert_eq!(removed.value.removed_at, Some(at(50)));
     assert!(removed.value.token_generation > device.token_generation);
@@ -161,7 +162,7 @@ async fn removal(stores: &Stores) {
     // Again: nothing.
     let again = remove(device.id, 60).await.expect("it is known");
     assert_eq!((&again.value, again.entries), (&removed.value, vec![]));
-    assert_eq!(remove(DeviceId::generate(), 60).await, Err(DirectoryRefusal::NoSuchDevice));
+    assert_eq!(remove(DeviceId::generate(), 60).await, Err(DeviceRefusal::NoSuchDevice));
     assert_eq!(stores.directory.device(device.id).await.expect("device"), Some(removed.value.clone()));
     let left = stores.directory.devices_of(user.id.clone()).await.expect("devices_of");
     assert_eq!(left.iter().map(|device| device.id).collect::<Vec<_>>(), [kept.id]);
@@ -180,7 +181,7 @@ async fn which_devices_are_gone(stores: &Stores) {
     let user = stores.make_user().await;
     let (there, removed, unknown) =
         (stores.make_device(&user.id).await.id, stores.make_device(&user.id).await.id, DeviceId::generate());
-    stores.directory.remove_device(removed, at(50)).await.expect("remove_device").expect("it is there");
+    stores.remove(removed, at(50)).await.expect("it may go");
     let gone = async |devices| stores.directory.gone(devices).await.expect("gone");
     assert_eq!(gone(vec![]).await, []);
     assert_eq!(gone(vec![there]).await, []);
@@ -196,7 +197,7 @@ async fn which_devices_are_gone(stores: &Stores) {
 async fn which_devices_are_strays(stores: &Stores) {
     let (owner, user) = (stores.make_author().await, stores.make_user().await);
     let (there, removed) = (stores.make_device(&user.id).await.id, stores.make_device(&user.id).await.id);
-    stores.directory.remove_device(removed, at(50)).await.expect("remove_device").expect("it is there");
+    stores.remove(removed, at(50)).await.expect("it may go");
     let strays = async |places| stores.directory.strays(places).await.expect("strays");
     assert_eq!(strays(vec![]).await, []);
     let group = stores.make_group(&[&owner.user, &user.id], at(0)).await.id;

@@ -237,7 +237,7 @@ async fn who_may_answer(stores: &Stores) {
     let (ben, _) = ana(stores).await;
     let sub = device_of(stores, &user, DeviceKind::Sub).await;
     let removed = device_of(stores, &user, DeviceKind::Main).await;
-    stores.directory.remove_device(removed.id, at(1)).await.expect("remove_device").expect("it is there");
+    stores.remove(removed.id, at(1)).await.expect("it is there");
     let old = Device { token_generation: TokenGeneration(7), ..phone.clone() };
     let foreign = Device { user: ben.id, ..phone.clone() };
     let unknown = Device { id: DeviceId::generate(), ..phone.clone() };
@@ -278,7 +278,7 @@ async fn a_link_ends_with_the_device_that_answered(stores: &Stores) {
         assert_eq!(answer(stores, word(&others, &other, true)).await, Ok(()));
         let directory = &stores.directory;
         match ending {
-            0 => drop(directory.remove_device(phone.id, at(2)).await.expect("remove_device").expect("it is there")),
+            0 => drop(stores.remove(phone.id, at(2)).await.expect("it is there")),
             1 => drop(directory.sign_out(phone.id, at(2)).await.expect("sign_out").expect("it is there")),
             // It is signed in again: whoever had it before may have approved the link.
             _ => {
@@ -354,6 +354,6 @@ async fn too_many_devices(stores: &Stores) {
     let last = device_of(stores, &user, DeviceKind::Sub).await;
     assert_eq!(answer(stores, word(&late, &phone, true)).await, Err(LinkRefusal::TooManyDevices));
     assert_eq!(claim(stores, claim_of(&early, 1)).await, Err(LinkRefusal::TooManyDevices));
-    stores.directory.remove_device(last.id, at(2)).await.expect("remove_device").expect("it is there");
+    stores.remove(last.id, at(2)).await.expect("it is there");
     assert!(claim(stores, claim_of(&early, 3)).await.is_ok());
 }

@@ -16,6 +16,7 @@ mod passwords;
 mod people;
 mod reads;
 mod services;
+mod teardowns;
 mod world;
 
 pub use broker::{broker, broker_in_order_and_once};

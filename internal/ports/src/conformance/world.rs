@@ -1,7 +1,10 @@
 //! What the suites make before they look.
 
 use super::Stores;
-use crate::{Append, AppendRefusal, Appended, Author, CursorRow, NewConversation, NewDevice, Range};
+use crate::{
+    Append, AppendRefusal, Appended, Author, Committed, CursorRow, DeviceRefusal, DeviceRemoval, NewConversation,
+    NewDevice, Range, Remover,
+};
 use lockstep_model::{
     Body, ClientMsgId, Conversation, ConversationId, ConversationKind, Device, DeviceId, DeviceKind, Entry, EntryId,
     Kind, Seq, UnixMs, User, UserId,
@@ -77,6 +80,12 @@ impl Stores {
             now: at(0),
         };
         self.directory.create_device(device).await.expect("create_device").expect("the user exists").value
+    }
+
+    /// Removes a device as an administrator.
+    pub(super) async fn remove(&self, device: DeviceId, now: UnixMs) -> Result<Committed<Device>, DeviceRefusal> {
+        let removal = DeviceRemoval { device, by: Remover::Administrator, now };
+        self.directory.remove_device(removal).await.expect("remove_device")
     }
 
     /// A user with a device.

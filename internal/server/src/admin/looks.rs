@@ -4,7 +4,7 @@ use super::client::{AdminClient, AdminError};
 use super::transport::percent_encoded;
 use super::{
     ClosingInfo, ConnectionPage, ConsumerPage, ConversationInfo, DeviceInfo, DeviceList, MemberPage, RemovalInfo,
-    Stats, TopicInfo, UserPage, UserRow,
+    RemovedDevices, Stats, TeardownPage, TopicInfo, UserPage, UserRow,
 };
 use hyper::Method;
 use serde::de::DeserializeOwned;
@@ -73,6 +73,27 @@ impl AdminClient {
     /// See [`stats`](Self::stats).
     pub async fn device(&self, device: &str) -> Result<DeviceInfo, AdminError> {
         self.get(&format!("/v1/admin/devices/{}", percent_encoded(device))).await
+    }
+
+    /// A page of the jobs of removals, newest first; `all`: those that are done too. `cursor` is the `next` of the page
+    /// before.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn teardowns(&self, all: bool, cursor: Option<&str>) -> Result<TeardownPage, AdminError> {
+        let cursor = cursor.map(|cursor| format!("&cursor={}", percent_encoded(cursor))).unwrap_or_default();
+        self.ask(Method::GET, &format!("/v1/admin/teardowns?all={all}{cursor}"), None::<&()>).await
+    }
+
+    /// Removes all devices of a user, the last main device too.
+    ///
+    /// # Errors
+    ///
+    /// See [`token`](Self::token).
+    pub async fn remove_all_devices(&self, user: &str) -> Result<RemovedDevices, AdminError> {
+        let path = format!("/v1/admin/users/{}/devices", percent_encoded(user));
+        self.ask(Method::DELETE, &path, None::<&()>).await
     }
 
     /// Removes a device. Removing it again changes nothing but deletes what was left of it.

@@ -18,8 +18,8 @@ pub(crate) use api::{AdminState, router};
 pub use client::{AdminClient, AdminError};
 pub use lockstep_gateway::{
     Bucket, ClosingInfo, CommitTimes, ConnectionInfo, ConnectionPage, ConsumerPage, ConversationInfo, DeviceInfo,
-    DeviceList, FollowingInfo, MemberInfo, MemberPage, NsqdCount, RemovalInfo, Stats, TopicChannelInfo, TopicInfo,
-    TopicServer, Totals, UserPage, UserRow,
+    DeviceList, FollowingInfo, MemberInfo, MemberPage, NsqdCount, RemovalInfo, RemovedDevices, Stats, TeardownInfo,
+    TeardownPage, TopicChannelInfo, TopicInfo, TopicServer, Totals, UserPage, UserRow,
 };
 pub use socket::SocketError;
 pub(crate) use socket::{AdminListener, AdminSocket};

@@ -1,8 +1,8 @@
 //! Why a configuration is refused: each error names the key, the value, where it came from, and the fix.
 
 use super::{
-    AccountsConfig, BootstrapConfig, HttpConfig, Limits, LinksConfig, NsqConfig, RetentionConfig, TOKEN_TTL_S_MAX,
-    TraceConfig,
+    AccountsConfig, BootstrapConfig, DevicesConfig, HttpConfig, Limits, LinksConfig, NsqConfig, RetentionConfig,
+    TOKEN_TTL_S_MAX, TraceConfig,
 };
 use figment::error::Kind;
 use figment::value::Value;
@@ -102,6 +102,7 @@ fn requirement(key: &str) -> String {
         "log.level" => "a level such as \"info\", or directives such as \"info,lockstep_engine=debug\"".to_owned(),
         key if let Some(requirement) = HttpConfig::requirement(key) => requirement.to_owned(),
         key if let Some(requirement) = NsqConfig::requirement(key) => requirement.to_owned(),
+        key if let Some(requirement) = DevicesConfig::requirement(key) => requirement,
         key if let Some(requirement) = RetentionConfig::requirement(key) => requirement,
         key if let Some(requirement) = BootstrapConfig::requirement(key) => requirement,
         key if let Some(requirement) = AccountsConfig::requirement(key) => requirement,

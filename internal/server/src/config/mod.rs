@@ -2,6 +2,7 @@
 
 mod accounts;
 mod bootstrap;
+mod devices;
 mod error;
 mod http;
 mod limits;
@@ -12,6 +13,7 @@ mod trace;
 
 pub use accounts::{AccountsConfig, IssuerAlgorithm, IssuerConfig, NewMain, SignUp};
 pub use bootstrap::{BootstrapConfig, Fallback, SubNeedsMain};
+pub use devices::DevicesConfig;
 pub use error::ConfigError;
 pub use http::HttpConfig;
 pub use limits::Limits;
@@ -58,6 +60,8 @@ pub struct Config {
     pub nsq: NsqConfig,
     /// The door for services that publish as to nsqd.
     pub nsq_http: NsqHttpConfig,
+    /// When devices go by themselves.
+    pub devices: DevicesConfig,
     /// How long conversations keep their entries.
     pub retention: RetentionConfig,
     /// What is remembered of entries on their way.
@@ -144,6 +148,7 @@ impl Default for Config {
             links: LinksConfig::default(),
             nsq: NsqConfig::default(),
             nsq_http: NsqHttpConfig::default(),
+            devices: DevicesConfig::default(),
             retention: RetentionConfig::default(),
             trace: TraceConfig::default(),
             bootstrap: BootstrapConfig::default(),
@@ -191,6 +196,7 @@ impl Config {
             .chain(self.nsq.checks())
             .chain(self.accounts.checks())
             .chain(self.links.checks())
+            .chain(self.devices.checks())
             .chain(self.retention.checks())
             .chain(self.trace.checks())
             .chain(self.bootstrap.checks())

@@ -51,6 +51,15 @@ fn later_sources_win() {
 }
 
 #[test]
+fn unseen_devices_stay_unless_it_is_set() {
+    let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+    let devices = file("").load().unwrap().devices;
+    assert_eq!((devices.unseen(), devices.teardowns_kept()), (None, days(7)));
+    let devices = file("[devices]\nunseen_days = 90\nteardowns_kept_days = 1").load().unwrap().devices;
+    assert_eq!((devices.unseen(), devices.teardowns_kept()), (Some(days(90)), days(1)));
+}
+
+#[test]
 fn retention_is_set_for_each_kind() {
     let variables = [("LOCKSTEP_RETENTION__ROOM__AGE_MAX_S", "86400"), ("LOCKSTEP_RETENTION__DIRECT__COUNT_MAX", "7")];
     let config = Sources { file: "[retention.room]\ncount_max = 9", environment: &variables, ..Sources::default() };
@@ -213,6 +222,14 @@ fn wrong_configurations_name_key_value_and_fix() {
         (
             file("[retention.group]\nage_max_s = 59"),
             "test.toml sets retention.group.age_max_s to 59: it must be a whole number from 60 to 3153600000",
+        ),
+        (
+            file("[devices]\nunseen_days = 3651"),
+            "test.toml sets devices.unseen_days to 3651: it must be a whole number from 0 to 3650; 0 removes none",
+        ),
+        (
+            file("[devices]\nteardowns_kept_days = 0"),
+            "test.toml sets devices.teardowns_kept_days to 0: it must be a whole number from 1 to 365",
         ),
         (
             file("[retention]\nperiod_s = 0"),

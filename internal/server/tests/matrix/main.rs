@@ -127,3 +127,33 @@ async fn who_may_is_answered_as_documented() {
     assert!(answered >= 8 && changed >= 3, "{answered} were answered, {changed} changed something");
     world.scene.end().await;
 }
+
+/// What a device is to its user stays as it was made: whatever a sub device asks for, it makes no main device of itself, or of
+/// any other.
+#[tokio::test]
+async fn nobody_promotes_a_device() {
+    let mut world = World::make().await;
+    let document = document(&world).await;
+    let mut asked = 0;
+    for operation in document.operations().iter().filter(|operation| operation.bearers().contains("device")) {
+        world.renew_conversation().await;
+        let name = format!("{} {}", operation.method, operation.path);
+        let sub = world.scene.house.grant("ana", &name, "sub").await;
+        let kinds = world.kinds().await;
+        let mut sample = operation.sample(&world);
+        for path in [sample.path.clone(), sample.path.replace(world.laptop(), &sub.device)] {
+            sample.path = path;
+            // As if there were such a field.
+            let body = sample.body.as_deref().map(|body| serde_json::from_str::<serde_json::Value>(body).unwrap());
+            if let Some(mut body) = body.filter(|body| body.is_object() && body.get("kind").is_none()) {
+                body["kind"] = "main".into();
+                sample.body = Some(body.to_string());
+            }
+            ask(&world, operation, &sample, Some(&sub.token)).await;
+            assert_eq!(world.kinds().await, kinds, "{name} by a sub device");
+            asked += 1;
+        }
+    }
+    assert!(asked >= 40, "{asked}");
+    world.scene.end().await;
+}

@@ -102,6 +102,20 @@ impl World {
         self.conversation = group(&self.scene).await;
     }
 
+    pub(crate) fn laptop(&self) -> &str {
+        &self.laptop
+    }
+
+    /// What each device is to its user.
+    pub(crate) async fn kinds(&self) -> Vec<(Vec<u8>, String)> {
+        let path = self.scene.house.running.data().join("lockstep.db");
+        let mut store = SqliteConnectOptions::new().filename(path).read_only(true).connect().await.unwrap();
+        let kinds = "SELECT id, kind FROM devices ORDER BY id";
+        let kinds = sqlx::query_as(kinds).fetch_all(&mut store).await.unwrap();
+        store.close().await.unwrap();
+        kinds
+    }
+
     /// All rows of all tables, with the table's name.
     pub(crate) async fn stored(&self) -> Vec<String> {
         let path = self.scene.house.running.data().join("lockstep.db");

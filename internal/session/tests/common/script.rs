@@ -2,10 +2,10 @@
 
 use super::{Driver, admitted, conversation, entry, epoch, offset, point, show, with_body};
 use lockstep_model::{
-    Body, BootstrapFrame, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, DeviceId, EntryId, FeedChange,
-    FillNotice, Kind, LogChange, Notice, OffsetsVersion, Online, Page, PersonalChange, Receipt, ReceiptSettings,
-    Receipts, ResumePoint, Sent, Seq, SharedEntry, SharedSignal, Shown, Signal, Skip, SkipReason, Source, Start,
-    StateChange, Target, UnixMs, UserId, unread,
+    Body, BootstrapFrame, ClientMsgId, Code, ConversationId, ConversationKind, Cursor, DeviceId, DeviceOnline, EntryId,
+    FeedChange, FillNotice, Kind, LogChange, Notice, OffsetsVersion, Online, Page, PersonalChange, Receipt,
+    ReceiptSettings, Receipts, ResumePoint, Sent, Seq, SharedEntry, SharedSignal, Shown, Signal, Skip, SkipReason,
+    Source, Start, StateChange, Target, UnixMs, UserId, unread,
 };
 use lockstep_session::{Hello, Request};
 use std::time::Duration;
@@ -103,6 +103,7 @@ fn notice(verb: &str, words: &mut Words) -> Option<Notice> {
         "unwatched" => {
             Notice::Watched { reference: Some(Seq::new(number(words))), outcome: Box::new(Err(code(words))) }
         }
+        "device_came" => Notice::Devices([DeviceOnline { device: DeviceId::generate(), online: true }].into()),
         "came" => Notice::Presence(online().into()),
         "offsets" => {
             let (since, version) = span(words);

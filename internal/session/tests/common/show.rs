@@ -81,6 +81,7 @@ fn event(event: &Event) -> String {
         Event::Sent { reference, .. } => format!("sent{}", number(*reference)),
         Event::Done { reference } => format!("done{}", number(*reference)),
         Event::Signal(signal) => format!("signal {}", letter(signal.conversation)),
+        Event::Devices(devices) => format!("devices {}", devices.len()),
         Event::Presence { reference, users } => format!("presence{} {}", number(*reference), users.len()),
         Event::Unread { reference, conversations } => {
             let all: String =

@@ -90,7 +90,7 @@ impl Device {
                 self.epoch = Some(admitted.epoch);
                 self.take_offsets(&admitted.offsets);
             }
-            Event::Signal(_) | Event::Presence { .. } | Event::Bootstrap(_) => {}
+            Event::Signal(_) | Event::Presence { .. } | Event::Devices(_) | Event::Bootstrap(_) => {}
             Event::Offsets { offsets, .. } => self.take_offsets(&offsets),
             Event::CaughtUp => {
                 assert!(!std::mem::replace(&mut self.caught_up, true), "caught up twice");

@@ -7,8 +7,10 @@ use super::users::{self, feed_of};
 use super::work::Work;
 use crate::row::{Columns, device_columns};
 use crate::sql::{self, RowsSql, Values};
-use lockstep_model::{ConnectionGeneration, Device, DeviceId, Entry, FeedChange, TokenGeneration, UnixMs, UserId};
-use lockstep_ports::{Committed, Connected, DirectoryRefusal, NewDevice};
+use lockstep_model::{
+    ConnectionGeneration, Device, DeviceId, DeviceKind, Entry, FeedChange, TokenGeneration, UnixMs, UserId,
+};
+use lockstep_ports::{Committed, Connected, DeviceRefusal, DeviceRename, DirectoryRefusal, NewDevice};
 use std::sync::LazyLock;
 
 static FORGET_CURSORS: LazyLock<RowsSql> =
@@ -30,11 +32,8 @@ pub(crate) struct ConnectDevice {
 /// [`fill_device`](lockstep_ports::Directory::fill_device).
 pub(crate) struct FillDevice(pub(crate) DeviceId);
 
-/// [`remove_device`](lockstep_ports::Directory::remove_device).
-pub(crate) struct RemoveDevice {
-    pub(crate) device: DeviceId,
-    pub(crate) now: UnixMs,
-}
+/// [`rename_device`](lockstep_ports::Directory::rename_device).
+pub(crate) struct RenameDevice(pub(crate) DeviceRename);
 
 impl Command for CreateDevice {
     const OPERATION: &'static str = "create_device";
@@ -117,29 +116,45 @@ impl Command for FillDevice {
     }
 }
 
-impl Command for RemoveDevice {
-    const OPERATION: &'static str = "remove_device";
-    type Output = Result<Committed<Device>, DirectoryRefusal>;
+impl Command for RenameDevice {
+    const OPERATION: &'static str = "rename_device";
+    type Output = Result<Committed<Device>, DeviceRefusal>;
 
     async fn run(&self, work: &mut Work<'_>) -> Result<Self::Output, sqlx::Error> {
-        const REMOVE: &str = concat!(
-            "UPDATE devices SET token_generation = token_generation + 1, \
-             connection_generation = connection_generation + 1, removed_at = ? \
-             WHERE id = ? AND removed_at IS NULL RETURNING ",
-            device_columns!()
-        );
+        let DeviceRename { device, by, name, now } = &self.0;
+        let found = find(work, *device).await?;
+        let Some(device) = found else { return Ok(Err(DeviceRefusal::NoSuchDevice)) };
+        if let Err(refusal) = may_change(work, &device, *by).await? {
+            return Ok(Err(refusal));
+        }
+        if device.removed_at.is_some() {
+            return Ok(Err(DeviceRefusal::NoSuchDevice));
+        }
+        if device.name == *name {
+            return Ok(Ok(Committed { value: device, entries: vec![] }));
+        }
+        const RENAME: &str = "UPDATE devices SET name = ? WHERE id = ?";
         let mut values = Values::new();
-        values.int(self.now.get()).blob(self.device.as_bytes());
-        let rows = sql::fetch(work.connection().await?, REMOVE, &mut values).await?;
-        let Some(row) = rows.first() else {
-            let removed = find(work, self.device).await?;
-            return Ok(removed.map(|value| Committed { value, entries: vec![] }).ok_or(DirectoryRefusal::NoSuchDevice));
-        };
-        let device = Columns::of(row).device()?;
-        forget(work, &[device.id]).await?;
-        let entries = tell(work, &device.user, &[FeedChange::DeviceRemoved { device: device.id }], self.now).await?;
-        Ok(Ok(Committed { value: device, entries }))
+        values.text(name).blob(device.id.as_bytes());
+        sql::execute(work.connection().await?, RENAME, &mut values).await?;
+        let entries = tell(work, &device.user, &[FeedChange::DeviceRenamed { device: device.id }], *now).await?;
+        Ok(Ok(Committed { value: Device { name: name.clone(), ..device }, entries }))
     }
+}
+
+/// Whether a device may change another: it is there itself, of the same user, and a main device or the same one.
+pub(super) async fn may_change(
+    work: &mut Work<'_>,
+    device: &Device,
+    caller: DeviceId,
+) -> Result<Result<(), DeviceRefusal>, sqlx::Error> {
+    Ok(match find(work, caller).await? {
+        None => Err(DeviceRefusal::CallerRemoved),
+        Some(caller) if caller.removed_at.is_some() => Err(DeviceRefusal::CallerRemoved),
+        Some(caller) if caller.user != device.user => Err(DeviceRefusal::NoSuchDevice),
+        Some(caller) if caller.kind != DeviceKind::Main && caller.id != device.id => Err(DeviceRefusal::Forbidden),
+        Some(_) => Ok(()),
+    })
 }
 
 pub(super) async fn find(work: &mut Work<'_>, device: DeviceId) -> Result<Option<Device>, sqlx::Error> {
@@ -148,7 +163,7 @@ pub(super) async fn find(work: &mut Work<'_>, device: DeviceId) -> Result<Option
     rows.first().map(|row| Columns::of(row).device()).transpose()
 }
 
-/// Deletes what belongs to devices that are removed.
+/// Deletes what belongs to devices that are removed: the one place that knows every table with such rows.
 pub(super) async fn forget(work: &mut Work<'_>, devices: &[DeviceId]) -> Result<(), sqlx::Error> {
     for table in [&*FORGET_CURSORS, &*FORGET_TOKENS, &*FORGET_LINKS] {
         let bind = |values: &mut Values, device: &DeviceId| {
@@ -174,4 +189,31 @@ pub(super) async fn tell(
     }
     entries::insert(work, &told).await?;
     Ok(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{SqliteOptions, SqliteStore};
+    use sqlx::sqlite::SqliteConnectOptions;
+    use sqlx::{ConnectOptions, Row};
+
+    /// The tables that [`forget`](super::forget) knows, and those that keep what they have of a removed device.
+    const FORGOTTEN: [&str; 2] = ["cursors", "refresh_tokens"];
+    const KEPT: [&str; 1] = ["teardowns"];
+
+    /// A table that is made later has to be put into one of the lists, and [`forget`](super::forget) has to be taught.
+    #[tokio::test]
+    async fn every_table_with_a_device_is_known() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = SqliteStore::open(folder.path(), SqliteOptions::default()).await.expect("the store opens");
+        let options = SqliteConnectOptions::new().filename(folder.path().join("lockstep.db"));
+        let mut connection = options.connect().await.expect("the database opens");
+        const TABLES: &str = "SELECT t.name FROM sqlite_schema t, pragma_table_info(t.name) c \
+             WHERE t.type = 'table' AND c.name LIKE '%device' AND c.name <> 'sender_device' ORDER BY t.name";
+        let rows = sqlx::query(TABLES).fetch_all(&mut connection).await.expect("the schema can be read");
+        let mut known = [&FORGOTTEN[..], &KEPT[..]].concat();
+        known.sort_unstable();
+        assert_eq!(rows.iter().map(|row| row.get::<String, _>("name")).collect::<Vec<_>>(), known);
+        store.close().await;
+    }
 }

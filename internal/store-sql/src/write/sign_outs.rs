@@ -3,10 +3,13 @@
 use super::devices;
 use super::job::Command;
 use super::links::{self, FORGET_LINKS};
+use super::teardowns;
 use super::work::Work;
 use crate::row::{Columns, device_columns};
 use crate::sql::{self, RowsSql, Values};
-use lockstep_model::{ConnectionGeneration, Device, DeviceId, DeviceKind, FeedChange, TokenGeneration, UnixMs, UserId};
+use lockstep_model::{
+    ConnectionGeneration, Device, DeviceId, DeviceKind, TeardownReason, TokenGeneration, UnixMs, UserId,
+};
 use lockstep_ports::{AccountRefusal, Committed};
 use std::sync::LazyLock;
 
@@ -49,7 +52,7 @@ impl Command for SignOut {
         let all = devices_of(work, &user).await?;
         let is_last_main = all.iter().filter(|one| one.kind == DeviceKind::Main).all(|main| main.id == device.id);
         let removed = !(device.kind == DeviceKind::Main && is_last_main);
-        let mut ended = end(work, &user, vec![(device, removed)], self.now).await?;
+        let mut ended = end(work, &user, vec![(device, removed)], TeardownReason::Itself, self.now).await?;
         let value = ended.value.pop().ok_or(sqlx::Error::RowNotFound)?;
         Ok(Ok(Committed { value, entries: ended.entries }))
     }
@@ -85,19 +88,19 @@ pub(super) async fn all_but(
         let removed = Some(device.id) != spared;
         (device, removed)
     });
-    end(work, user, ending.collect(), now).await
+    end(work, user, ending.collect(), TeardownReason::SignedOut, now).await
 }
 
 /// Revokes all tokens of a user's devices, all of which stay.
 pub(super) async fn tokens_of_all(work: &mut Work<'_>, user: &UserId, now: UnixMs) -> Result<Vec<Device>, sqlx::Error> {
     let ending = devices_of(work, user).await?.into_iter().map(|device| (device, false)).collect();
-    Ok(end(work, user, ending, now).await?.value)
+    Ok(end(work, user, ending, TeardownReason::SignedOut, now).await?.value)
 }
 
 /// Revokes all tokens of a device that stays.
 pub(super) async fn tokens_of(work: &mut Work<'_>, device: Device, now: UnixMs) -> Result<Device, sqlx::Error> {
     let user = device.user.clone();
-    let mut ended = end(work, &user, vec![(device, false)], now).await?;
+    let mut ended = end(work, &user, vec![(device, false)], TeardownReason::SignedOut, now).await?;
     ended.value.pop().ok_or(sqlx::Error::RowNotFound)
 }
 
@@ -106,6 +109,7 @@ async fn end(
     work: &mut Work<'_>,
     user: &UserId,
     ending: Vec<(Device, bool)>,
+    reason: TeardownReason,
     now: UnixMs,
 ) -> Result<Committed<Vec<Device>>, sqlx::Error> {
     if ending.is_empty() {
@@ -119,15 +123,13 @@ async fn end(
     let (removed, stay): (Vec<_>, Vec<_>) = ending.iter().partition(|(_, removed)| *removed);
     let removed: Vec<DeviceId> = removed.into_iter().map(|(device, _)| device.id).collect();
     let stay: Vec<DeviceId> = stay.into_iter().map(|(device, _)| device.id).collect();
-    devices::forget(work, &removed).await?;
     for table in [&*devices::FORGET_TOKENS, &*FORGET_LINKS] {
         let bind = |values: &mut Values, device: &DeviceId| {
             values.blob(device.as_bytes());
         };
         table.execute(work.connection().await?, &stay, bind).await?;
     }
-    let changes: Vec<FeedChange> = removed.into_iter().map(|device| FeedChange::DeviceRemoved { device }).collect();
-    let entries = devices::tell(work, user, &changes, now).await?;
+    let entries = teardowns::gone(work, user, &removed, reason, now).await?;
     let value = ending.into_iter().map(|(device, removed)| ended(device, removed, now)).collect();
     Ok(Committed { value, entries })
 }

@@ -2,7 +2,7 @@
 
 use super::Machine;
 use crate::Event;
-use lockstep_protocol::{Body, ClientFrame, ConversationId, Online, SignalFrame, UserId};
+use lockstep_protocol::{Body, ClientFrame, ConversationId, DeviceOnline, Online, SignalFrame, UserId};
 
 impl Machine {
     /// The application signals to whoever follows a conversation now. Without a connection it is lost.
@@ -29,6 +29,10 @@ impl Machine {
 
     pub(super) fn handle_signalled(&mut self, signal: SignalFrame) {
         self.event(Event::Signal(signal));
+    }
+
+    pub(super) fn handle_devices(&mut self, devices: Vec<DeviceOnline>) {
+        self.event(Event::Devices(devices));
     }
 
     pub(super) fn handle_presence(&mut self, users: Vec<Online>) {

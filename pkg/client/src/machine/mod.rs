@@ -165,10 +165,9 @@ impl Machine {
             ServerFrame::Done { reference } => self.handle_done(now, reference),
             ServerFrame::Error(error) => self.handle_error(now, error),
             ServerFrame::Signal(signal) => self.handle_signalled(signal),
+            ServerFrame::Devices { devices } => self.handle_devices(devices),
             ServerFrame::Presence { users, .. } => self.handle_presence(users),
-            ServerFrame::Receipts { conversation, receipts } => {
-                self.event(Event::Receipts { conversation, receipts });
-            }
+            ServerFrame::Receipts { conversation, receipts } => self.event(Event::Receipts { conversation, receipts }),
             ServerFrame::Unread { reference, conversations } => self.handle_unread(reference, conversations),
             ServerFrame::Bootstrap(news) => self.handle_bootstrap_news(now, news),
             ServerFrame::Welcome(_) => {}

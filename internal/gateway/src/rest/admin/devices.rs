@@ -47,7 +47,7 @@ pub(crate) async fn admin_device(
 #[utoipa::path(delete, path = "/v1/admin/devices/{id}", tag = "admin", params(("id" = DeviceId, Path)),
     security(("service" = ["admin"])),
     responses((status = 200, description = "It is out.", body = RemovalInfo)),
-    extensions(("x-codes" = json!(["no_such_device"]))))]
+    extensions(("x-codes" = json!(["no_such_device", "last_main"]))))]
 pub(crate) async fn tear_down(
     State(state): State<GatewayState>,
     Administrator: Administrator,

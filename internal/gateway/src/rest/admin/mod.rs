@@ -7,6 +7,7 @@ mod devices;
 mod explain;
 mod exposition;
 mod stats;
+mod teardowns;
 mod users;
 mod wire;
 
@@ -20,13 +21,14 @@ pub(super) use devices::{
 };
 pub(super) use explain::{__path_explain, explain};
 pub(super) use stats::{__path_stats, stats};
+pub(super) use teardowns::{__path_tear_down_all, __path_teardowns, tear_down_all, teardowns};
 pub(super) use users::{
     __path_admin_user, __path_admin_users, __path_disable, __path_enable, admin_user, admin_users, disable, enable,
 };
 pub use wire::{
     Bucket, ClosingInfo, CommitTimes, ConnectionInfo, ConnectionPage, ConsumerPage, ConversationInfo, DeviceInfo,
-    DeviceList, FollowingInfo, MemberInfo, MemberPage, NsqdCount, RemovalInfo, Stats, TopicChannelInfo, TopicInfo,
-    TopicServer, Totals, UserPage, UserRow,
+    DeviceList, FollowingInfo, MemberInfo, MemberPage, NsqdCount, RemovalInfo, RemovedDevices, Stats, TeardownInfo,
+    TeardownPage, TopicChannelInfo, TopicInfo, TopicServer, Totals, UserPage, UserRow,
 };
 
 use super::measure::measured;
@@ -49,8 +51,9 @@ pub(super) fn routes() -> Routes<GatewayState> {
         .route(user, measured("admin", get(admin_user)))
         .route(&format!("{user}/disable"), measured("admin", post(disable)))
         .route(&format!("{user}/enable"), measured("admin", post(enable)))
-        .route(&format!("{user}/devices"), measured("admin", get(admin_devices)))
+        .route(&format!("{user}/devices"), measured("admin", get(admin_devices).delete(tear_down_all)))
         .route("/v1/admin/devices/{id}", measured("admin", get(admin_device).delete(tear_down)))
+        .route("/v1/admin/teardowns", measured("admin", get(teardowns)))
         .route("/v1/admin/connections", measured("admin", get(admin_connections)))
         .route("/v1/admin/connections/{device}", measured("admin", delete(disconnect)))
         .route(conversation, measured("admin", get(admin_conversation)))

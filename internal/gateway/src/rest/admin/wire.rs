@@ -384,3 +384,45 @@ pub struct Bucket {
     /// How many.
     pub count: u64,
 }
+
+/// What is left of removals.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdminTeardowns)]
+pub struct TeardownPage {
+    /// Newest first.
+    pub teardowns: Vec<TeardownInfo>,
+    /// What to give as `cursor` for the next page; null on the last one.
+    pub next: Option<String>,
+}
+
+/// The job of a removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdminTeardown)]
+pub struct TeardownInfo {
+    /// The device.
+    pub device: DeviceId,
+    /// Whose it was.
+    pub user: UserId,
+    /// Why it was removed: `main`, `itself`, `signed_out`, `administrator`, `unseen` or `account_disabled`.
+    pub reason: String,
+    /// When it was removed.
+    pub requested_at: UnixMs,
+    /// How often its channels were tried to be deleted.
+    pub attempts: u64,
+    /// Why the last attempt did not end it.
+    pub last_error: Option<String>,
+    /// The servers that may have channels of it.
+    pub pending: Vec<String>,
+    /// When it is tried again; null if it is done.
+    pub next_try_at: Option<UnixMs>,
+    /// Since when nothing is left.
+    pub done_at: Option<UnixMs>,
+}
+
+/// How many devices were removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AdminRemoved)]
+pub struct RemovedDevices {
+    /// So many.
+    pub removed: u64,
+}
