@@ -7,8 +7,8 @@ use common::{House, soon, user};
 use lockstep_engine::{BootstrapConfig, EngineConfig};
 use lockstep_model::{
     About, BootstrapFrame, BootstrapNews, BootstrapState, Chunk, ChunkAck, Code, ConversationId, ConversationKind,
-    Coverage, Device, DeviceId, DeviceKind, Event, EventKind, Fill, FillRefuse, Filled, Held, History, Offset, Seq,
-    SkipReason, Source, Start, Target, UnixMs,
+    Coverage, DetailsChange, Device, DeviceId, DeviceKind, Event, EventKind, Fill, FillRefuse, Filled, Held, History,
+    Offset, Seq, SkipReason, Source, Start, Target, UnixMs,
 };
 use lockstep_ports::{Directory, Events, Groups, NewDevice};
 use lockstep_session::Request;
@@ -416,4 +416,105 @@ async fn a_silent_main_device_is_replaced() {
     until_state(&mut other, BootstrapState::Stopped).await;
     until_state(&mut sub, BootstrapState::Waiting).await;
     assert_eq!(sub.live.closed().await, Code::MainOffline, "nobody comes");
+}
+
+#[tokio::test]
+async fn one_who_is_removed_in_mid_filling_gets_nothing_of_what_comes_after() {
+    let house = House::new().await;
+    let (phone, bens) = (house.device("ana").await, house.device("ben").await);
+    let club = house.club(ConversationKind::Group, History::All, &[&bens, &phone]).await;
+    send(&house, &bens, club, 3).await;
+    let laptop = unfilled(&house, &phone, DeviceKind::Sub).await;
+    let mut main = SessionDevice::start(&house, &phone).await;
+    say(&mut main, covers(&[(club, 1)]));
+    let mut sub = SessionDevice::start(&house, &laptop).await;
+    house.engine.remove_member(&user("ben"), club, user("ana")).await.unwrap();
+    let title = Some(Some("what we never told ana".to_owned()));
+    let change = DetailsChange { title, avatar: None, history: None, custom: None };
+    house.engine.change_details(&user("ben"), club, change).await.unwrap();
+    say(&mut sub, start(100, vec![]));
+    let about: Box<About> = next!(sub, BootstrapNews::BootstrapConversation(about) => about);
+    assert_eq!((&about.title, about.member_count), (&None, 0), "what it is called now is not told");
+    let fill = next_fill(&mut main).await;
+    // The entry by which she was removed comes from the main device: the log has nothing more for her.
+    let part = chunk(&fill, 1, 1, fill.head.get(), true);
+    give(&mut main, part.clone());
+    next_chunk(&mut sub).await;
+    ack(&mut sub, &part);
+    until_state(&mut sub, BootstrapState::Done).await;
+    send(&house, &bens, club, 1).await;
+    let direct = house.send(&bens, Target::User(user("ana")), "still there?").await.unwrap();
+    sub.until(|sub| !sub.seqs(direct.conversation).is_empty()).await;
+    assert_eq!(sub.seqs(club), Vec::<u64>::new());
+}
+
+#[tokio::test]
+async fn a_main_device_that_has_nothing_itself_decides_nothing() {
+    let bootstrap = BootstrapConfig { stall: Duration::from_millis(400), ..BootstrapConfig::default() };
+    let house = House::with(EngineConfig { bootstrap, ..EngineConfig::default() }).await;
+    let (phone, bens) = (house.device("ana").await, house.device("ben").await);
+    let group = house.silent_group(&[&phone, &bens]).await;
+    send(&house, &bens, group, 20).await;
+    let laptop = unfilled(&house, &phone, DeviceKind::Sub).await;
+    let tablet = unfilled(&house, &phone, DeviceKind::Main).await;
+    // The phone has not told yet what it has; the tablet has nothing.
+    let mut main = SessionDevice::start(&house, &phone).await;
+    let mut other = SessionDevice::start(&house, &tablet).await;
+    say(&mut other, covers(&[]));
+    let mut sub = SessionDevice::start(&house, &laptop).await;
+    say(&mut sub, start(10, vec![]));
+    until_state(&mut sub, BootstrapState::Waiting).await;
+    say(&mut main, covers(&[(group, 1)]));
+    next_fill(&mut main).await;
+    main.leave(&house).await;
+    until_state(&mut sub, BootstrapState::Waiting).await;
+    let mut main = SessionDevice::start(&house, &phone).await;
+    say(&mut main, covers(&[(group, 1)]));
+    next_fill(&mut main).await;
+    // It is silent, and asked again after a while.
+    until_state(&mut main, BootstrapState::Stopped).await;
+    assert_eq!(next_fill(&mut main).await.conversation, group);
+}
+
+#[tokio::test]
+async fn a_main_device_that_comes_again_before_it_is_gone_is_asked_again() {
+    let house = House::new().await;
+    let (phone, bens) = (house.device("ana").await, house.device("ben").await);
+    let group = house.silent_group(&[&phone, &bens]).await;
+    send(&house, &bens, group, 20).await;
+    let laptop = unfilled(&house, &phone, DeviceKind::Sub).await;
+    let mut main = SessionDevice::start(&house, &phone).await;
+    say(&mut main, covers(&[(group, 1)]));
+    let mut sub = SessionDevice::start(&house, &laptop).await;
+    say(&mut sub, start(10, vec![]));
+    next_fill(&mut main).await;
+    let mut again = SessionDevice::start(&house, &phone).await;
+    say(&mut again, covers(&[(group, 1)]));
+    assert_eq!(next_fill(&mut again).await.conversation, group);
+    main.leave(&house).await;
+    // So is a device that is filled: its older connection takes nothing over.
+    let mut newer = SessionDevice::start(&house, &laptop).await;
+    say(&mut newer, start(10, vec![]));
+    let fill = next_fill(&mut again).await;
+    say(&mut sub, start(10, vec![]));
+    sub.leave(&house).await;
+    let part = chunk(&fill, 1, 11, 20, true);
+    give(&mut again, part.clone());
+    assert_eq!(next_chunk(&mut newer).await, part);
+}
+
+#[tokio::test]
+async fn many_conversations_that_nobody_has() {
+    let house = House::new().await;
+    let (phone, bens) = (house.device("ana").await, house.device("ben").await);
+    for _ in 0..40 {
+        let group = house.silent_group(&[&phone, &bens]).await;
+        send(&house, &bens, group, 1).await;
+    }
+    let laptop = unfilled(&house, &phone, DeviceKind::Sub).await;
+    let mut main = SessionDevice::start(&house, &phone).await;
+    say(&mut main, covers(&[]));
+    let mut sub = SessionDevice::start(&house, &laptop).await;
+    say(&mut sub, start(10, vec![]));
+    until_state(&mut sub, BootstrapState::Done).await;
 }

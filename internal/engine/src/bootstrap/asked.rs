@@ -1,14 +1,14 @@
 //! What devices say about filling, and what becomes due.
 
 use super::effect::RelayConfig;
-use super::effects::tell;
+use super::effects::{tell, tell_all};
 use super::plan::Item;
 use super::relay::Relay;
 use super::{Filling, Giver, OfUser};
 use crate::{Connection, Engine};
 use lockstep_model::{
-    BootstrapFrame, BootstrapId, BootstrapNews, Chunk, ChunkAck, Code, ConversationId, Coverage, DeviceId, DeviceKind,
-    FillNotice, Seq, Source, Start, UserId,
+    BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck, Code, ConversationId, Coverage,
+    DeviceId, DeviceKind, FillNotice, Seq, Source, Start, UserId,
 };
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -44,8 +44,8 @@ impl Engine {
             BootstrapFrame::Coverage(coverage) => self.note_coverage(connection, coverage),
             BootstrapFrame::Chunk { chunk, .. } => self.take_chunk(connection, chunk),
             BootstrapFrame::Ack(ack) => self.take_chunk_ack(connection, ack),
-            BootstrapFrame::Refuse(refuse) => self.of_filling(connection, refuse.bootstrap, |relay, _| {
-                relay.handle_refusal(connection.device, refuse.conversation)
+            BootstrapFrame::Refuse(refuse) => self.of_filling(connection, refuse.bootstrap, |relay, now| {
+                relay.handle_refusal(connection.device, refuse.conversation, now)
             }),
         };
         if let Err(code) = outcome {
@@ -76,6 +76,10 @@ impl Engine {
             return Err(Code::TooManyBootstraps);
         }
         let mut of_user = self.0.bootstraps.users.entry(connection.user.clone()).or_default();
+        if connection.mailbox.is_closed() {
+            // Another connection of the device has begun since, or it is gone for good.
+            return Ok(());
+        }
         let before = of_user.fillings.remove(&connection.device);
         let (id, done, givers) = match before {
             Some(mut before) => {
@@ -95,7 +99,14 @@ impl Engine {
         tell(connection, FillNotice::News(started));
         let public_key = connection.unfilled.public_key();
         let away_since = Duration::ZERO;
-        let filling = Filling { relay, connection: Some(Arc::clone(connection)), public_key, givers, away_since };
+        let filling = Filling {
+            relay,
+            connection: Some(Arc::clone(connection)),
+            public_key,
+            to_tell: vec![],
+            givers,
+            away_since,
+        };
         of_user.fillings.insert(connection.device, filling);
         self.drive(&mut of_user, connection.device);
         drop(of_user);
@@ -111,14 +122,13 @@ impl Engine {
         if connection.mailbox.is_closed() {
             return Ok(());
         }
-        let giver = of_user.mains.entry(connection.device).or_insert_with(|| Giver {
-            connection: Arc::clone(connection),
-            is_ready: false,
-            held: HashMap::new(),
-        });
-        if !Arc::ptr_eq(&giver.connection, connection) {
-            *giver = Giver { connection: Arc::clone(connection), is_ready: false, held: HashMap::new() };
+        let before = of_user.mains.get(&connection.device);
+        if before.is_some_and(|giver| !Arc::ptr_eq(&giver.connection, connection)) {
+            // What its earlier connection was asked for, this one never heard of.
+            self.lose_giver(&mut of_user, connection.device);
         }
+        let new = || Giver { connection: Arc::clone(connection), is_ready: false, held: HashMap::new() };
+        let giver = of_user.mains.entry(connection.device).or_insert_with(new);
         let room = self.0.config.conversations_per_user_max + 1;
         for held in coverage.conversations {
             if giver.held.len() < room || giver.held.contains_key(&held.conversation) {
@@ -166,6 +176,7 @@ impl Engine {
         let (device, filling) = named.filter(|_| is_current).ok_or(Code::NoSuchBootstrap)?;
         let device = *device;
         act(&mut filling.relay, now)?;
+        of_user.fillings.values_mut().for_each(|filling| filling.relay.note_heard(connection.device, now));
         self.drive(&mut of_user, device);
         Ok(())
     }
@@ -182,19 +193,24 @@ impl Engine {
         Ok(())
     }
 
+    /// A main device's connection gives nothing more.
+    fn lose_giver(&self, of_user: &mut OfUser, main: DeviceId) {
+        of_user.mains.remove(&main);
+        let devices: Vec<DeviceId> = of_user.fillings.keys().copied().collect();
+        for device in devices {
+            if let Some(filling) = of_user.fillings.get_mut(&device) {
+                filling.relay.handle_main_gone(main);
+            }
+            self.drive(of_user, device);
+        }
+    }
+
     /// A connection is over: what it gave is asked of others, what it was given waits for it.
     pub(crate) fn leave_fillings(&self, connection: &Arc<Connection>) {
         let Some(mut of_user) = self.0.bootstraps.users.get_mut(&connection.user) else { return };
         let now = self.0.bootstraps.now();
         if of_user.mains.get(&connection.device).is_some_and(|main| Arc::ptr_eq(&main.connection, connection)) {
-            of_user.mains.remove(&connection.device);
-            let devices: Vec<DeviceId> = of_user.fillings.keys().copied().collect();
-            for device in devices {
-                if let Some(filling) = of_user.fillings.get_mut(&device) {
-                    filling.relay.handle_main_gone(connection.device);
-                }
-                self.drive(&mut of_user, device);
-            }
+            self.lose_giver(&mut of_user, connection.device);
         }
         let filling = of_user.fillings.get_mut(&connection.device);
         let is_filled = |filling: &&mut Filling| {
@@ -226,6 +242,7 @@ impl Engine {
         if let Some(mut filling) = of_user.fillings.remove(&device) {
             filling.relay.handle_device_gone();
             self.act_on(of_user, device, &mut filling);
+            tell_all(of_user, &filling, BootstrapState::Stopped, None, None);
             self.0.bootstraps.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -240,6 +257,7 @@ impl Engine {
             let devices: Vec<DeviceId> = of_user.fillings.keys().copied().collect();
             for device in devices {
                 let Some(filling) = of_user.fillings.get_mut(&device) else { continue };
+                self.tell_more(filling);
                 if filling.connection.is_none() && filling.away_since + wait <= now {
                     self.end_filling(&mut of_user, device);
                 } else if filling.relay.poll_timeout().is_some_and(|at| at <= now) {

@@ -2,13 +2,13 @@
 
 use super::effect::Effect;
 use super::relay::Relay;
-use super::source::Main;
+use super::source::{Main, Mains};
 use super::{Filling, OfUser};
 use crate::api::store_failed;
 use crate::{Connection, Engine};
 use lockstep_model::{
-    BootstrapId, BootstrapNews, BootstrapState, Code, DeviceId, Event, EventKind, Fill, FillNotice, Filled, Notice,
-    Offset, Progress, UnixMs, UserId, WaitReason, limits,
+    BootstrapId, BootstrapNews, BootstrapState, Code, DeviceId, DeviceKind, Event, EventKind, Fill, FillNotice, Filled,
+    Notice, Offset, Progress, UnixMs, UserId, WaitReason, limits,
 };
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,12 +19,27 @@ impl Engine {
         // Out of the map meanwhile, since its effects reach the main devices beside it.
         let Some(mut filling) = of_user.fillings.remove(&device) else { return };
         let now = self.0.bootstraps.now();
-        let others = of_user.mains.iter().filter(|(main, _)| **main != device);
-        let mains: Vec<Main<'_>> =
-            others.map(|(main, giver)| Main { device: *main, is_ready: giver.is_ready, held: &giver.held }).collect();
+        let ready = of_user.mains.iter().filter(|(main, giver)| **main != device && giver.is_ready);
+        let ready = ready.map(|(main, giver)| Main {
+            device: *main,
+            is_filled: !giver.connection.unfilled.any(),
+            held: &giver.held,
+        });
+        let mains = Mains { ready: ready.collect(), more: self.may_tell_more(of_user, &filling, device) };
         filling.relay.pump(&mains, now);
         self.act_on(of_user, device, &mut filling);
         of_user.fillings.insert(device, filling);
+    }
+
+    /// Whether a main device came so lately that it may still tell what it can give.
+    fn may_tell_more(&self, of_user: &OfUser, filling: &Filling, device: DeviceId) -> bool {
+        let Some(connection) = &filling.connection else { return false };
+        let lately = UnixMs::now().get().saturating_sub(self.0.config.bootstrap.stall.as_millis() as u64);
+        self.0.connections.of(&connection.user).iter().any(|other| {
+            let has_told = of_user.mains.get(&other.device).is_some_and(|giver| giver.is_ready);
+            let may_tell = other.kind == DeviceKind::Main && other.device != device && !other.unfilled.any();
+            may_tell && !has_told && other.connected_at.get() > lately
+        })
     }
 
     pub(super) fn act_on(&self, of_user: &mut OfUser, device: DeviceId, filling: &mut Filling) {
@@ -32,7 +47,10 @@ impl Engine {
             let id = filling.relay.id;
             let giver = |main: DeviceId| of_user.mains.get(&main).map(|giver| &giver.connection);
             match effect {
-                Effect::Tell(conversations) => self.tell_of_conversations(filling, conversations),
+                Effect::Tell(conversations) => {
+                    filling.to_tell.extend(conversations);
+                    self.tell_more(filling);
+                }
                 Effect::Ask { main, conversation, from_seq, head } => {
                     filling.givers.insert(main);
                     let (entries, window) = (filling.relay.entries(), limits::CHUNKS_WINDOW);
@@ -83,13 +101,18 @@ impl Engine {
 
     /// All is filled: that is stored, and then told.
     async fn finish_filling(&self, connection: Arc<Connection>, id: BootstrapId) {
+        // The cursors of what is filled first: without one, a conversation would begin anew from the log.
+        self.0.cursors.flush().await;
         if let Err(error) = self.0.ports.directory.fill_device(connection.device).await {
             store_failed(&error);
             return connection.mailbox.close(Code::Unavailable);
         }
         connection.unfilled.note_all();
         if let Some(mut of_user) = self.0.bootstraps.users.get_mut(&connection.user) {
-            let is_it = |filling: &Filling| filling.relay.id == id && filling.connection.is_some();
+            let is_it = |filling: &Filling| {
+                let is_its = |current: &Arc<Connection>| Arc::ptr_eq(current, &connection);
+                filling.relay.id == id && filling.connection.as_ref().is_some_and(is_its)
+            };
             if of_user.fillings.get(&connection.device).is_some_and(is_it)
                 && let Some(filling) = of_user.fillings.remove(&connection.device)
             {
@@ -111,7 +134,7 @@ impl Engine {
 }
 
 /// Both sides hear how far it is.
-fn tell_all(
+pub(super) fn tell_all(
     of_user: &OfUser,
     filling: &Filling,
     state: BootstrapState,

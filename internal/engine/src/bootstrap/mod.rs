@@ -63,6 +63,8 @@ struct Filling {
     /// The device's; absent while it is away.
     connection: Option<Arc<Connection>>,
     public_key: Option<String>,
+    /// What the device is to be told of next, as soon as it has room.
+    to_tell: Vec<ConversationId>,
     /// The main devices that were asked for something.
     givers: BTreeSet<DeviceId>,
     /// Since when the device is away.

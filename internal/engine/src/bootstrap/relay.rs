@@ -6,7 +6,7 @@
 
 use super::effect::{Effect, RelayConfig};
 use super::plan::{Item, Plan};
-use super::source::{Main, choose};
+use super::source::{Excluded, Mains, choose};
 use lockstep_model::{
     BootstrapId, BootstrapState, Chunk, ChunkAck, Code, ConversationId, DeviceId, Filled, Seq, Skip, SkipReason,
     Source, WaitReason, limits,
@@ -27,14 +27,24 @@ pub(crate) struct Relay {
     plan: Plan,
     asked: HashMap<ConversationId, Asked>,
     /// Main devices that have refused all, or were silent.
-    excluded: HashMap<DeviceId, WaitReason>,
-    waiting: Option<(Duration, WaitReason)>,
+    excluded: Excluded,
+    /// Since when nobody can be asked, why, and when that is looked at again.
+    waiting: Option<Waiting>,
+    /// Since when it has waited without getting anything in between.
+    idle_since: Option<Duration>,
     /// Chunks that were passed and are not acknowledged, and since when the oldest is.
     passed: VecDeque<(ConversationId, Seq, Duration)>,
     effects: VecDeque<Effect>,
     done: u32,
     total: u32,
     is_over: bool,
+}
+
+/// Nobody can be asked.
+#[derive(Debug, Clone, Copy)]
+struct Waiting {
+    reason: WaitReason,
+    again_at: Duration,
 }
 
 /// A conversation that a main device was asked for.
@@ -65,6 +75,7 @@ impl Relay {
             asked: HashMap::new(),
             excluded: HashMap::new(),
             waiting: None,
+            idle_since: None,
             passed: VecDeque::new(),
             effects: VecDeque::new(),
             done: 0,
@@ -110,7 +121,7 @@ impl Relay {
         let stalled =
             self.asked.values().filter(|asked| self.is_owed(asked)).map(|asked| asked.heard + self.config.stall);
         let unacknowledged = self.passed.front().map(|(_, _, since)| *since + self.config.ack_timeout);
-        let waiting = self.waiting.map(|(since, _)| since + self.config.wait);
+        let waiting = self.waiting.map(|waiting| waiting.again_at);
         stalled.chain(unacknowledged).chain(waiting).min()
     }
 
@@ -126,20 +137,22 @@ impl Relay {
 
     /// Goes on with what can be done now. `mains` are the live main devices of the user, those asked first that are to be
     /// preferred.
-    pub(crate) fn pump(&mut self, mains: &[Main<'_>], now: Duration) {
+    pub(crate) fn pump(&mut self, mains: &Mains<'_>, now: Duration) {
         if self.is_over {
             return;
         }
-        let untold = self.plan.untold();
-        if !untold.is_empty() {
-            self.effects.push_back(Effect::Tell(untold));
-        }
+        self.excluded.retain(|_, (_, until)| *until > now);
         while self.asked.len() < ASKED_MAX && !self.is_full() {
             let Some(item) = self.plan.next_told() else { break };
             if let Err(item) = self.begin(item, mains, now) {
                 self.plan.put_back(item);
                 break;
             }
+        }
+        // After the others are taken out of the plan: what is asked for here is what brings this on again.
+        let untold = self.plan.untold();
+        if !untold.is_empty() {
+            self.effects.push_back(Effect::Tell(untold));
         }
         if self.done == self.total {
             self.is_over = true;
@@ -149,7 +162,7 @@ impl Relay {
     }
 
     /// Asks for a conversation, or fills it with what is there. Gives it back if it has to wait.
-    fn begin(&mut self, item: Item, mains: &[Main<'_>], now: Duration) -> Result<(), Item> {
+    fn begin(&mut self, item: Item, mains: &Mains<'_>, now: Duration) -> Result<(), Item> {
         let conversation = item.conversation;
         // What the device has not stored yet does not count, and may still be on its way.
         let is_settled = !self.passed.iter().any(|row| row.0 == conversation);
@@ -201,8 +214,9 @@ impl Relay {
     }
 
     fn wait(&mut self, reason: WaitReason, now: Duration) {
-        let (since, told) = self.waiting.map_or((now, None), |(since, told)| (since, Some(told)));
-        self.waiting = Some((since, reason));
+        let told = self.waiting.map(|before| before.reason);
+        self.idle_since.get_or_insert(now);
+        self.waiting = Some(Waiting { reason, again_at: now + self.config.stall / 4 });
         if told != Some(reason) {
             self.progress(BootstrapState::Waiting, None, Some(reason));
         }
@@ -260,10 +274,17 @@ impl Relay {
             self.effects.push_back(Effect::Skip { conversation: chunk.conversation, skip });
         }
         (asked.number, asked.next, asked.last) = (asked.number + 1, Some(chunk.to_seq.next()), chunk.last);
-        asked.heard = now;
         self.passed.push_back((chunk.conversation, chunk.to_seq, now));
         self.effects.push_back(Effect::Pass(chunk));
+        self.note_heard(main, now);
+        self.idle_since = None;
         Ok(())
+    }
+
+    /// A main device gives something, here or in another filling: it is busy, not silent.
+    pub(crate) fn note_heard(&mut self, main: DeviceId, now: Duration) {
+        let of_it = self.asked.values_mut().filter(|asked| asked.main == main);
+        of_it.for_each(|asked| asked.heard = asked.heard.max(now));
     }
 
     /// The device has stored a conversation up to here. What is none of its chunks is nothing.
@@ -293,7 +314,12 @@ impl Relay {
     }
 
     /// A main device does not give a conversation, or nothing at all.
-    pub(crate) fn handle_refusal(&mut self, main: DeviceId, conversation: Option<ConversationId>) -> Result<(), Code> {
+    pub(crate) fn handle_refusal(
+        &mut self,
+        main: DeviceId,
+        conversation: Option<ConversationId>,
+        now: Duration,
+    ) -> Result<(), Code> {
         match conversation {
             Some(conversation) => {
                 let asked = self.asked.get(&conversation).filter(|asked| asked.main == main && !asked.last);
@@ -310,15 +336,15 @@ impl Relay {
                 if !self.asked.values().any(|asked| asked.main == main) {
                     return Err(Code::NoSuchBootstrap);
                 }
-                self.exclude(main, WaitReason::MainRefused);
+                self.exclude(main, WaitReason::MainRefused, now);
             }
         }
         Ok(())
     }
 
-    /// A main device is not asked any more.
-    fn exclude(&mut self, main: DeviceId, reason: WaitReason) {
-        self.excluded.insert(main, reason);
+    /// A main device is not asked for a while.
+    fn exclude(&mut self, main: DeviceId, reason: WaitReason, now: Duration) {
+        self.excluded.insert(main, (reason, now + 2 * self.config.stall));
         self.withdraw(main);
         self.effects.push_back(Effect::Stop(main));
     }
@@ -363,7 +389,8 @@ impl Relay {
         if self.passed.front().is_some_and(|(_, _, since)| *since + self.config.ack_timeout <= now) {
             return self.effects.push_back(Effect::Close(Code::AckTimeout));
         }
-        if self.waiting.is_some_and(|(since, _)| since + self.config.wait <= now) {
+        let is_idle = self.idle_since.is_some_and(|since| since + self.config.wait <= now);
+        if self.waiting.is_some() && is_idle {
             return self.effects.push_back(Effect::Close(Code::MainOffline));
         }
         let is_stalled = |asked: &&Asked| self.is_owed(asked) && asked.heard + self.config.stall <= now;
@@ -371,7 +398,7 @@ impl Relay {
         stalled.sort_unstable();
         stalled.dedup();
         for main in stalled {
-            self.exclude(main, WaitReason::MainStalled);
+            self.exclude(main, WaitReason::MainStalled, now);
         }
     }
 }

@@ -4,7 +4,7 @@
 use super::effect::{Effect, RelayConfig};
 use super::plan::Item;
 use super::relay::Relay;
-use super::source::Main;
+use super::source::{Main, Mains};
 use lockstep_model::{
     BootstrapId, BootstrapState, Chunk, Code, ConversationId, DeviceId, Seq, SkipReason, Source, WaitReason, limits,
 };
@@ -109,8 +109,9 @@ impl World {
 
     fn drive(&mut self) {
         let live = self.givers.iter().enumerate().filter(|(_, giver)| giver.is_live);
-        let mains: Vec<Main<'_>> =
-            live.map(|(index, giver)| Main { device: device(index), is_ready: true, held: &giver.held }).collect();
+        let ready =
+            live.map(|(index, giver)| Main { device: device(index), is_filled: true, held: &giver.held }).collect();
+        let mains = Mains { ready, more: false };
         self.relay.pump(&mains, self.now);
         while let Some(effect) = self.relay.poll_effect() {
             match effect {
@@ -154,7 +155,7 @@ impl World {
         if from > last {
             giver.asked.pop_front();
             // It may have been asked of another one since.
-            let _ = self.relay.handle_refusal(device(index), Some(id));
+            let _ = self.relay.handle_refusal(device(index), Some(id), self.now);
             return self.drive();
         }
         let to = (from + size - 1).min(last);
@@ -385,4 +386,25 @@ fn what_is_refused_changes_nothing() {
     assert_eq!(world.relay.handle_ack(conversation(0), Seq::new(44), Duration::ZERO), Err(Code::AckBeyond));
     assert_eq!(world.relay.handle_ack(conversation(0), Seq::new(50), Duration::ZERO), Ok(()));
     assert_eq!(world.relay.handle_ack(conversation(0), Seq::new(50), Duration::ZERO), Err(Code::AckBeyond), "again");
+}
+
+#[test]
+fn a_main_device_that_is_busy_is_not_silent() {
+    let mut world = World::new(vec![20, 20, 20], vec![1, 1, 1], vec![0]);
+    assert_eq!(world.givers[0].asked.len(), 3);
+    for _ in 0..10 {
+        world.pass_time(10);
+        world.give(0, 1);
+        while !world.coming.is_empty() {
+            world.take();
+        }
+    }
+    assert_eq!(world.relay.mains(), [device(0)], "it gave all the time");
+    world.pass_time(15);
+    assert_eq!(world.relay.mains(), []);
+    // After a while it is asked again.
+    for _ in 0..8 {
+        world.pass_time(4);
+    }
+    assert_eq!(world.relay.mains(), [device(0)]);
 }
