@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<()> {
     let asked = links.ask(&device).await.with_context(|| format!("no link from {server}"))?;
     let (first, last) = asked.code.split_at(asked.code.len() / 2);
     answer(&format!("{}\ncode {first}-{last}", drawn(&asked.qr)?))?;
-    eprintln!("scan it with a main device, or type there: /link {first}-{last}");
+    eprintln!("scan it with a main device; or type in its chat: /link {first}-{last}, then /approve");
     match links.wait(&asked).await? {
         LinkOutcome::Approved(session) => {
             let (user, device, refresh_token) = (session.user, session.device, session.refresh_token);
@@ -49,10 +49,11 @@ pub(crate) async fn run(args: Args) -> Result<()> {
             kept.write(&path).with_context(|| format!("the credentials cannot be kept in {}", path.display()))?;
             answer(&format!("linked {user} {device}"))?;
             eprintln!("go on with: lockstep chat --credentials {}", path.display());
+            eprintln!("its history comes from a main device, which has to be connected at first");
             Ok(())
         }
         LinkOutcome::Refused { code, message } => bail!("{message} ({code})"),
-        LinkOutcome::Expired => bail!("nobody has approved in time; ask again"),
+        LinkOutcome::Expired => bail!("nobody has approved in time: `lockstep device link` shows another code"),
     }
 }
 

@@ -79,6 +79,9 @@ async fn a_terminal_is_linked_by_a_chat_and_goes_on_as_a_device() -> Result<()> 
     phone.wait_for("which device?").await?;
     phone.say("/link AAAA-AAAA").await?;
     phone.wait_for("no_such_link").await?;
+    server.token("ben", "phone", "main").await?;
+    phone.say("said before there was a kitchen").await?;
+    phone.wait_for("#1 ana: said before").await?;
 
     let refused = linked_by(&mut phone, folder.path(), &link, "/refuse", "refused").await?;
     ensure!(!refused.ended().await? && !folder.path().join("kitchen.json").exists());
@@ -91,8 +94,7 @@ async fn a_terminal_is_linked_by_a_chat_and_goes_on_as_a_device() -> Result<()> 
     phone.wait_for(&format!("device_linked {device}")).await?;
     ensure!(!Terminal::start(folder.path(), &link)?.ended().await?, "what is linked is not linked again");
 
-    // Twice: the second time with the refresh token that the first one left.
-    server.token("ben", "phone", "main").await?;
+    // Twice: the second time with the refresh token that the first one left. It is filled the first time.
     for word in ["one", "two"] {
         let mut kitchen = Terminal::start(
             folder.path(),
@@ -100,6 +102,10 @@ async fn a_terminal_is_linked_by_a_chat_and_goes_on_as_a_device() -> Result<()> 
         )?;
         let connected = kitchen.wait_for("connected as ana").await?;
         ensure!(connected.contains(&device), "{connected}");
+        if word == "one" {
+            kitchen.wait_for("#1 ana: said before").await?;
+            kitchen.wait_for("* filled").await?;
+        }
         kitchen.say(&format!("word {word} from the kitchen")).await?;
         kitchen.wait_for(&format!("ana: word {word}")).await?;
         phone.wait_for(&format!("ana: word {word}")).await?;

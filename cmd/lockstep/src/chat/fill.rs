@@ -7,12 +7,12 @@ use lockstep_client::protocol::{BootstrapState, Filled, Progress, Source, WaitRe
 /// What is to be said of it, if anything.
 pub(super) fn words(filling: &Filling) -> Option<String> {
     Some(match filling {
-        Filling::Started { done, total, .. } => format!("being filled: {done} of {total} conversations are"),
+        Filling::Started { done, total, .. } => format!("being filled: {done} of {total} conversations are there"),
         Filling::Progress(progress) => progress_words(progress)?,
-        Filling::Done { .. } => "filled: from here on the log goes on".to_owned(),
+        Filling::Done { .. } => "filled: what is new comes as to any device".to_owned(),
         Filling::Dropped(conversation) => format!("{}: begins anew", short(*conversation)),
         Filling::Refused { code, message } => format!("not filled: {code}: {message}"),
-        Filling::Asked { device, .. } => format!("device {device} is filled from this one"),
+        Filling::Asked { device, .. } => format!("your new device {device} is filled from this one"),
         Filling::Conversation(_) | Filling::Entries { .. } => return None,
     })
 }
@@ -35,7 +35,7 @@ fn progress_words(progress: &Progress) -> Option<String> {
             Some(format!("{done} of {total} filled: {} up to #{seq}{from}", short(*conversation)))
         }
         (BootstrapState::Waiting, _) => Some(format!("filling waits {why}")),
-        (BootstrapState::Stopped, _) => Some("this device is not asked any more".to_owned()),
+        (BootstrapState::Stopped, _) => Some("the new device is not filled from this one any more".to_owned()),
         (BootstrapState::Filling | BootstrapState::Done, _) => None,
     }
 }

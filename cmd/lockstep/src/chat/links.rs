@@ -41,6 +41,10 @@ impl Chat {
             if approve { approver.approve(found.link, proof).await } else { approver.refuse(found.link, proof).await };
         let Some(()) = self.heard(answer)? else { return Ok(()) };
         self.links.found = None;
-        self.screen.note(if approve { "approved: it is your device now" } else { "refused" })
+        self.screen.note(if approve {
+            "approved: it is your device now, and gets its history from here while this chat goes on"
+        } else {
+            "refused"
+        })
     }
 }

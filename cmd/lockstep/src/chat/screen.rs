@@ -1,9 +1,10 @@
 //! What is printed. Nothing that came over the wire may move the cursor or change colours.
 
 use anyhow::Result;
-use lockstep_client::Event;
-use lockstep_client::protocol::{Body, Content, ConversationId, Entry, Kind, UnixMs};
+use lockstep_client::protocol::{Body, Code, Content, ConversationId, Entry, Kind, UnixMs};
+use lockstep_client::{DisconnectReason, Event};
 use std::io::Write;
+use std::time::Duration;
 
 /// The standard output.
 #[derive(Debug)]
@@ -27,9 +28,7 @@ impl Screen {
         match event {
             Event::Connected { user, device, .. } => self.note(&format!("connected as {user}, device {device}")),
             Event::CaughtUp => self.note("caught up"),
-            Event::Disconnected { reason, retry_in } => {
-                self.note(&format!("disconnected: {reason}, again in {:.1} s", retry_in.as_secs_f64()))
-            }
+            Event::Disconnected { reason, retry_in } => self.note(&parted(reason, *retry_in)),
             Event::Skip { conversation, from, to, .. } => {
                 self.note(&format!("{conversation}: {from} to {to} are not there any more, or not for this user"))
             }
@@ -63,6 +62,14 @@ impl Screen {
         writeln!(out, "{}", harmless(text))?;
         Ok(out.flush()?)
     }
+}
+
+/// Why the connection is gone, what a person can do about it, and when there is the next one.
+fn parted(reason: &DisconnectReason, retry_in: Duration) -> String {
+    let needs_main = matches!(reason, DisconnectReason::Server { code, .. } if code == Code::MainOffline.name());
+    let advice = if needs_main { "; start one, such as the chat that approved this one" } else { "" };
+    let reason = reason.to_string();
+    format!("disconnected: {}{advice}; again in {:.1} s", reason.trim_end_matches('.'), retry_in.as_secs_f64())
 }
 
 /// What a sender says, to be written behind the name.
@@ -116,6 +123,17 @@ fn clock(at: UnixMs) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_turned_away_hears_what_to_do() {
+        let code = Code::MainOffline;
+        let reason =
+            |code: Code| DisconnectReason::Server { code: code.name().into(), message: code.spec().sentence.into() };
+        let words = parted(&reason(code), Duration::from_secs(30));
+        assert!(words.contains("none is connected; start one") && words.ends_with("; again in 30.0 s"), "{words}");
+        let words = parted(&DisconnectReason::Broken, Duration::from_millis(500));
+        assert_eq!(words, "disconnected: the connection broke; again in 0.5 s");
+    }
 
     #[test]
     fn times_and_texts() {

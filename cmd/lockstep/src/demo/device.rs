@@ -1,8 +1,12 @@
 //! One device of the demo: the SDK, and a record of everything it handed out.
 
 use anyhow::{Context, Result, bail};
-use lockstep_client::{Client, ClientConfig, Conversations, Event, Events, FixedToken, MemoryStore, Sent};
-use lockstep_protocol::{Body, ClientMsgId, ConversationId, Entry, Offset, Seq, Target};
+use lockstep_client::{
+    Client, ClientConfig, Conversations, DisconnectReason, Event, Events, Filling, FixedToken, LocalStore, MemoryStore,
+    Sent, StopReason, TokenSource,
+};
+use lockstep_protocol::{Body, ClientMsgId, ConversationId, DeviceId, Entry, Offset, Seq, Target};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +14,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a device may take to get what it is waiting for: far longer than it ever should.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A device. What it has got stays when it leaves and comes back, as on a disk.
 pub(super) struct Device {
@@ -24,32 +28,55 @@ pub(super) struct Device {
 
 /// What the SDK has handed out, over all connections.
 #[derive(Default)]
-struct Seen {
-    entries: Vec<Entry>,
+pub(super) struct Seen {
+    /// The device's id, once it was let in.
+    id: Option<DeviceId>,
+    pub(super) entries: Vec<Entry>,
     /// How often the device was let in.
     connects: usize,
     caught_up: usize,
     /// What the user has read, as other devices of the user were told.
     offsets: Vec<Offset>,
-    stopped: Option<String>,
+    /// Which other devices of the user are there, as far as it was told.
+    online: HashMap<DeviceId, bool>,
+    /// What came about filling, this device or another from it.
+    pub(super) fillings: Vec<Filling>,
+    /// The server's word when it closed a connection last, and when the device comes again.
+    pub(super) turned_away: Option<(String, Duration)>,
+    pub(super) stopped: Option<StopReason>,
 }
 
 impl Device {
-    /// A device that has never been connected.
-    pub(super) fn new(name: &'static str, server: SocketAddr, token: String) -> Self {
+    /// A device that has never been connected. A main one gives its history to those that are filled.
+    pub(super) fn new(name: &'static str, server: SocketAddr, token: String, is_main: bool) -> Self {
+        let store = Arc::new(MemoryStore::new());
+        let mut device = Self::on_store(name, server, token, store.clone());
+        if is_main {
+            device.config.gives_history = Some(store);
+        }
+        device
+    }
+
+    /// A device that has never been connected, and keeps what it gets in this store.
+    pub(super) fn on_store(name: &'static str, server: SocketAddr, token: String, store: Arc<dyn LocalStore>) -> Self {
         let token = Arc::new(FixedToken::new(token));
         let rest = Conversations::new(format!("http://{server}"), token.clone());
-        let config = ClientConfig::new(format!("ws://{server}/v1/ws"), token, Arc::new(MemoryStore::new()));
+        let config = ClientConfig::new(format!("ws://{server}/v1/ws"), token, store);
         Self { name, config, rest, seen: Arc::default(), running: None }
     }
 
     /// Connects, and waits until everything that was missed is there.
     pub(super) async fn come(&mut self) -> Result<()> {
         let before = self.seen.borrow().caught_up;
+        self.set_out();
+        self.wait("caught up", |seen| seen.caught_up > before).await
+    }
+
+    /// Begins to connect.
+    pub(super) fn set_out(&mut self) {
         self.seen.send_modify(|seen| seen.stopped = None);
         let (client, events) = Client::start(self.config.clone());
         self.running = Some((client, tokio::spawn(record(events, self.seen.clone()))));
-        self.wait("caught up", |seen| seen.caught_up > before).await
     }
 
     /// Goes away, as if switched off.
@@ -103,6 +130,45 @@ impl Device {
         self.wait("heard of the pin", |seen| seen.entries.iter().rev().any(tells)).await
     }
 
+    /// Waits until its user's feed has told this of a device, such as `device_linked`.
+    pub(super) async fn wait_for_news(&self, news: &str, of: DeviceId) -> Result<()> {
+        let tells = |entry: &Entry| {
+            let body: serde_json::Value = serde_json::from_str(entry.body.as_json()).unwrap_or_default();
+            body["type"] == news && body["device"] == of.to_string()
+        };
+        self.wait(&format!("heard {news}"), |seen| seen.entries.iter().rev().any(tells)).await
+    }
+
+    /// Waits until it has heard that another device of its user has gone.
+    pub(super) async fn wait_for_parting(&self, of: &Self) -> Result<()> {
+        let id = of.id()?;
+        self.wait(&format!("heard that {} has gone", of.name), |seen| seen.online.get(&id) == Some(&false)).await
+    }
+
+    /// Waits until the server has closed its connection with this code, for good.
+    pub(super) async fn wait_for_stop(&self, code: &str) -> Result<()> {
+        let is_it = |seen: &Seen| match &seen.stopped {
+            Some(StopReason::Refused { code: Some(found), .. }) => found.name() == code,
+            _ => false,
+        };
+        self.wait(&format!("stopped with {code}"), is_it).await
+    }
+
+    /// Its id.
+    pub(super) fn id(&self) -> Result<DeviceId> {
+        self.seen.borrow().id.with_context(|| format!("{} was never let in", self.name))
+    }
+
+    /// What it opens with.
+    pub(super) fn tokens(&self) -> Arc<dyn TokenSource> {
+        self.config.tokens.clone()
+    }
+
+    /// What it was given or told so far that a reader looks for.
+    pub(super) fn find<T>(&self, found: impl FnOnce(&Seen) -> T) -> T {
+        found(&self.seen.borrow())
+    }
+
     /// How often the server has let it in.
     pub(super) fn connects(&self) -> usize {
         self.seen.borrow().connects
@@ -113,7 +179,12 @@ impl Device {
         self.seen.borrow().entries.iter().filter(|entry| entry.conversation == conversation).cloned().collect()
     }
 
-    async fn wait(&self, what: &str, condition: impl Fn(&Seen) -> bool) -> Result<()> {
+    /// Waits until this holds of what the SDK has handed out.
+    ///
+    /// # Errors
+    ///
+    /// If it takes too long, or the device has stopped without it.
+    pub(super) async fn wait(&self, what: &str, condition: impl Fn(&Seen) -> bool) -> Result<()> {
         let mut seen = self.seen.subscribe();
         let waiting = seen.wait_for(|seen| seen.stopped.is_some() || condition(seen));
         let found = tokio::time::timeout(PATIENCE, waiting).await;
@@ -129,11 +200,24 @@ impl Device {
 async fn record(mut events: Events, seen: Arc<watch::Sender<Seen>>) {
     while let Some(event) = events.next().await {
         seen.send_modify(|seen| match event {
-            Event::Connected { .. } => seen.connects += 1,
+            Event::Connected { device, .. } => {
+                seen.connects += 1;
+                seen.id = Some(device);
+            }
             Event::CaughtUp => seen.caught_up += 1,
             Event::Entry(entry) => seen.entries.push(entry),
             Event::Offsets(offsets) => seen.offsets.extend(offsets),
-            Event::Stopped(reason) => seen.stopped = Some(reason.to_string()),
+            Event::Devices(devices) => seen.online.extend(devices.iter().map(|it| (it.device, it.online))),
+            Event::Filling(filling) => {
+                if let Filling::Entries { entries, .. } = &filling {
+                    seen.entries.extend(entries.iter().cloned());
+                }
+                seen.fillings.push(filling);
+            }
+            Event::Disconnected { reason: DisconnectReason::Server { code, .. }, retry_in } => {
+                seen.turned_away = Some((code, retry_in));
+            }
+            Event::Stopped(reason) => seen.stopped = Some(reason),
             _ => {}
         });
     }

@@ -77,7 +77,7 @@ pub(super) async fn reads(stage: &mut Stage) -> Result<()> {
     log.note_about(ben.name, &format!("recalled {slip}"), sent);
     for device in [phone, laptop, ben] {
         device.wait_for(log.id, log.head()).await?;
-        show(device, &log, train, coat, slip)?;
+        show(device, &log, [train, coat, slip])?;
     }
     let left = agreed_unread(phone, laptop, &log).await?;
     ensure!(left + 1 == unread, "{unread} were unread, then one was recalled, and it is {left}");
@@ -97,6 +97,7 @@ pub(super) async fn reads(stage: &mut Stage) -> Result<()> {
     let of_ana = receipts.iter().find(|receipt| receipt.user.as_str() == "ana").and_then(|receipt| receipt.read);
     ensure!(of_ana == Some(head), "ben's receipts are {receipts:?}");
     println!("  ben/phone  has ana's receipt: read up to seq {head}");
+    (stage.group, stage.marked) = (Some(log), [train, coat, slip]);
     Ok(())
 }
 
@@ -129,8 +130,8 @@ fn thread(device: &Device, log: &Log) -> Thread {
     thread
 }
 
-/// Shows what a device makes of the log, and checks it.
-fn show(device: &Device, log: &Log, edited: Seq, liked: Seq, recalled: Seq) -> Result<()> {
+/// Shows what a device makes of these three messages, and checks it.
+pub(super) fn show(device: &Device, log: &Log, [edited, liked, recalled]: [Seq; 3]) -> Result<()> {
     let thread = thread(device, log);
     let message = |seq| thread.message(seq).with_context(|| format!("{} has no message at {seq}", device.name));
     let train = message(edited)?;

@@ -3,7 +3,7 @@
 use super::device::Device;
 use anyhow::{Result, ensure};
 use lockstep_client::Sent;
-use lockstep_protocol::{ConversationId, Seq};
+use lockstep_protocol::{ConversationId, Entry, Seq};
 
 /// What the server has told of a conversation.
 pub(super) struct Log {
@@ -65,6 +65,26 @@ impl Log {
             }
             println!("  {:<10} has {}", device.name, stretch(&seqs));
         }
+        Ok(())
+    }
+
+    /// Waits until a device that was filled has everything up to the end, and checks that it has what another one got from
+    /// `first` on, each once and in order, and nothing else.
+    pub(super) async fn check_filled(&self, device: &Device, like: &Device, first: Seq) -> Result<()> {
+        device.wait_for(self.id, self.head()).await?;
+        like.wait_for(self.id, self.head()).await?;
+        let entries = device.entries(self.id);
+        let latest: Vec<Entry> = like.entries(self.id).into_iter().filter(|entry| entry.seq >= first).collect();
+        let seqs: Vec<u64> = entries.iter().map(|entry| entry.seq.get()).collect();
+        let whole: Vec<u64> = (first.get()..=self.head().get()).collect();
+        ensure!(seqs == whole, "{} got {seqs:?}: not each once and in order", device.name);
+        // What was recalled is not given on.
+        let is_same = |(one, other): (&Entry, &Entry)| {
+            one == other || (one.seq, one.id) == (other.seq, other.id) && one.body.is_recalled()
+        };
+        let all_same = entries.len() == latest.len() && entries.iter().zip(&latest).all(is_same);
+        ensure!(all_same, "{} and {} have different entries", device.name, like.name);
+        println!("  {:<10} has {}", device.name, stretch(&seqs));
         Ok(())
     }
 }

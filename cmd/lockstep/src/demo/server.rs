@@ -75,6 +75,11 @@ impl Server {
         Ok(status?)
     }
 
+    /// The folder whose owner is its operator.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// Where it listens.
     pub(super) fn address(&self) -> SocketAddr {
         self.address

@@ -1,6 +1,7 @@
 //! The demo's stage: the server, the devices of Ana, Ben and Cid, and what has been said so far.
 
 use super::device::Device;
+use super::linked::Linked;
 use super::log::Log;
 use super::nsqds::Nsqds;
 use super::server::Server;
@@ -24,6 +25,12 @@ pub(super) struct Stage {
     pub(super) direct: Log,
     /// The group, once it is made.
     pub(super) group: Option<Log>,
+    /// The messages of the group that were edited, reacted to and recalled.
+    pub(super) marked: [Seq; 3],
+    /// The group of the pictures, once it is made.
+    pub(super) album: Option<Log>,
+    /// The device that Ana links.
+    pub(super) tablet: Option<Linked>,
     // Gone last.
     _folder: TempDir,
 }
@@ -41,7 +48,7 @@ impl Stage {
         {
             let (user, device_name) = name.split_once('/').context("a device's name is user/device")?;
             let token = admin::user_token(&data, user, device_name, kind).await?;
-            let mut device = Device::new(name, server.address(), token);
+            let mut device = Device::new(name, server.address(), token, kind == "main");
             device.come().await?;
             println!("  {name:<10} is connected.");
             devices.push(device);
@@ -49,8 +56,21 @@ impl Stage {
         let [ana_phone, ana_laptop, ben_phone, cid_phone] =
             devices.try_into().ok().context("there are four devices")?;
         let direct = Log::new(ConversationId::direct(&UserId::new("ana")?, &UserId::new("ben")?), Seq::ZERO);
-        let group = None;
-        Ok(Self { server, nsqds, ana_phone, ana_laptop, ben_phone, cid_phone, direct, group, _folder: folder })
+        let (group, album, tablet) = (None, None, None);
+        Ok(Self {
+            server,
+            nsqds,
+            ana_phone,
+            ana_laptop,
+            ben_phone,
+            cid_phone,
+            direct,
+            group,
+            marked: [Seq::ZERO; 3],
+            album,
+            tablet,
+            _folder: folder,
+        })
     }
 
     /// The nsqds of a demo that has them.
@@ -62,6 +82,11 @@ impl Stage {
     pub(super) fn device(&self, name: &str) -> Result<&Device> {
         let all = [&self.ana_phone, &self.ana_laptop, &self.ben_phone, &self.cid_phone];
         all.into_iter().find(|device| device.name == name).with_context(|| format!("there is no device {name}"))
+    }
+
+    /// Where the server takes REST requests.
+    pub(super) fn url(&self) -> String {
+        format!("http://{}", self.server.address())
     }
 
     /// The devices of Ana and Ben.

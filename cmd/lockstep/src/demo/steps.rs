@@ -1,7 +1,7 @@
 //! The steps, in order. Each says what it does and fails if what was promised did not hold.
 
-use super::group_steps;
 use super::stage::Stage;
+use super::{fill_steps, group_steps, life_steps};
 use anyhow::{Context, Result, ensure};
 use lockstep_client::{Client, Sent};
 use lockstep_protocol::{Body, ClientMsgId, Target, UserId};
@@ -24,6 +24,15 @@ pub(super) const STEPS: &[(&str, Step)] = &[
     }),
     ("Ben edits and recalls; Ana reads on her phone: her laptop hears it, and Ben has the receipt.", |stage| {
         Box::pin(group_steps::reads(stage))
+    }),
+    ("A tablet shows a code: Ana's phone sees who asks, and lets it in.", |stage| Box::pin(life_steps::link(stage))),
+    ("Ana's desktop fills the tablet and is killed midway: her phone goes on where it was.", |stage| {
+        Box::pin(fill_steps::fill(stage))
+    }),
+    ("The tablet is live: what comes now follows what it was filled with.", |stage| Box::pin(fill_steps::live(stage))),
+    ("Ana's phone removes the tablet: it is out at once, and stays out.", |stage| Box::pin(life_steps::remove(stage))),
+    ("What became of a message is explained: for the tablet, and for a device that is there.", |stage| {
+        Box::pin(life_steps::explain(stage))
     }),
 ];
 

@@ -19,6 +19,8 @@ pub(crate) struct Item {
     /// Main devices that do not give it.
     pub(crate) refused: Vec<DeviceId>,
     told: Told,
+    /// Its place in the plan, which it keeps when it has to be asked for again.
+    rank: usize,
 }
 
 /// Whether the device knows what the server knows of a conversation.
@@ -32,7 +34,7 @@ enum Told {
 impl Item {
     /// A conversation of which the device has everything before `start`, if that is there.
     pub(crate) fn new(conversation: ConversationId, start: Option<Seq>) -> Self {
-        Self { conversation, start, head: Seq::ZERO, refused: vec![], told: Told::No }
+        Self { conversation, start, head: Seq::ZERO, refused: vec![], told: Told::No, rank: 0 }
     }
 
     /// The first entry that the device lacks.
@@ -53,7 +55,7 @@ pub(crate) struct Plan(VecDeque<Item>);
 
 impl Plan {
     pub(crate) fn new(items: Vec<Item>) -> Self {
-        Self(items.into())
+        Self(items.into_iter().enumerate().map(|(rank, item)| Item { rank, ..item }).collect())
     }
 
     /// Those of which the device is to be told next. Each is named once.
@@ -86,13 +88,34 @@ impl Plan {
         if self.0.front()?.told == Told::Yes { self.0.pop_front() } else { None }
     }
 
-    /// Puts one back that has to wait: it is the next one.
+    /// Puts one back that has to wait, where it was: in whichever order they come back, the most recently active is next.
     pub(crate) fn put_back(&mut self, item: Item) {
-        self.0.push_front(item);
+        let place = self.0.partition_point(|other| other.rank < item.rank);
+        self.0.insert(place, item);
     }
 
     /// A main device may be asked again.
     pub(crate) fn forgive(&mut self, main: DeviceId) {
         self.0.iter_mut().for_each(|item| item.refused.retain(|refused| *refused != main));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_comes_back_is_asked_for_in_the_same_order() {
+        let ids: Vec<ConversationId> = (1..=4).map(|byte| ConversationId::from_bytes([byte; 16])).collect();
+        for returns in [[0, 1, 2], [2, 0, 1], [1, 2, 0], [2, 1, 0]] {
+            let mut plan = Plan::new(ids.iter().map(|id| Item::new(*id, None)).collect());
+            for id in plan.untold() {
+                assert!(plan.note_told(id, Some(Seq::new(1))));
+            }
+            let mut asked: Vec<Option<Item>> = (0..3).map(|_| plan.next_told()).collect();
+            returns.into_iter().filter_map(|index: usize| asked[index].take()).for_each(|item| plan.put_back(item));
+            let next: Vec<_> = std::iter::from_fn(|| plan.next_told()).map(|item| item.conversation).collect();
+            assert_eq!(next, ids, "{returns:?}");
+        }
     }
 }
