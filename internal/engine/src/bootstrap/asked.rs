@@ -1,7 +1,7 @@
 //! What devices say about filling, and what becomes due.
 
 use super::effect::RelayConfig;
-use super::effects::tell;
+use super::effects::{stop_all, tell};
 use super::plan::Item;
 use super::relay::Relay;
 use super::{Filling, Giver, OfUser};
@@ -76,6 +76,10 @@ impl Engine {
             return Err(Code::TooManyBootstraps);
         }
         let mut of_user = self.0.bootstraps.users.entry(connection.user.clone()).or_default();
+        if connection.mailbox.is_closed() {
+            // Whoever closed it may have forgotten the filling already, as a removal does: none must begin behind it.
+            return Ok(());
+        }
         let before = of_user.fillings.remove(&connection.device);
         let (id, done, givers) = match before {
             Some(mut before) => {
@@ -226,6 +230,8 @@ impl Engine {
         if let Some(mut filling) = of_user.fillings.remove(&device) {
             filling.relay.handle_device_gone();
             self.act_on(of_user, device, &mut filling);
+            // The others that gave something too, whose word was just waited for.
+            stop_all(of_user, &filling);
             self.0.bootstraps.count.fetch_sub(1, Ordering::Relaxed);
         }
     }

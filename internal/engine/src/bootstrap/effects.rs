@@ -89,7 +89,10 @@ impl Engine {
         }
         connection.unfilled.note_all();
         if let Some(mut of_user) = self.0.bootstraps.users.get_mut(&connection.user) {
-            let is_it = |filling: &Filling| filling.relay.id == id && filling.connection.is_some();
+            // Another connection of the device has asked anew.
+            let is_others = |current: &Arc<Connection>| !Arc::ptr_eq(current, &connection);
+            let is_it =
+                |filling: &Filling| filling.relay.id == id && !filling.connection.as_ref().is_some_and(is_others);
             if of_user.fillings.get(&connection.device).is_some_and(is_it)
                 && let Some(filling) = of_user.fillings.remove(&connection.device)
             {
@@ -121,6 +124,13 @@ fn tell_all(
     let givers = filling.givers.iter().filter_map(|main| of_user.mains.get(main)).map(|giver| &giver.connection);
     let news = progress(&filling.relay, state, filled, reason);
     givers.chain(&filling.connection).for_each(|to| send(Some(to), news.clone()));
+}
+
+/// The main devices that gave something hear that it is over.
+pub(super) fn stop_all(of_user: &OfUser, filling: &Filling) {
+    for main in filling.givers.iter().filter_map(|main| of_user.mains.get(main)) {
+        send(Some(&main.connection), progress(&filling.relay, BootstrapState::Stopped, None, None));
+    }
 }
 
 fn progress(relay: &Relay, state: BootstrapState, filled: Option<Filled>, reason: Option<WaitReason>) -> BootstrapNews {
