@@ -52,10 +52,8 @@ impl Phone {
                         self.asked += 1;
                         self.open.insert(bootstrap);
                     }
-                    Event::Filling(Filling::Progress(progress)) => {
-                        if [BootstrapState::Stopped, BootstrapState::Done].contains(&progress.state) {
-                            self.open.remove(&progress.bootstrap);
-                        }
+                    Event::Filling(Filling::Progress(progress)) if is_end(progress.state) => {
+                        self.open.remove(&progress.bootstrap);
                     }
                     Event::Entry(entry) => self.words += usize::from(entry.body.as_json().contains(AFTER)),
                     _ => {}
@@ -66,6 +64,10 @@ impl Phone {
         let heard = tokio::time::timeout(PATIENCE, hearing).await;
         heard.with_context(|| format!("asked {}, open {:?}, {} words", self.asked, self.open, self.words))?
     }
+}
+
+fn is_end(state: BootstrapState) -> bool {
+    matches!(state, BootstrapState::Stopped | BootstrapState::Done)
 }
 
 /// Is filled until it is out. Counts its steps: the request and each acknowledgement, of which the last one is the [`LAST`].
