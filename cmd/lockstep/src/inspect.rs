@@ -77,7 +77,7 @@ pub(crate) async fn enable_user(user: &str, target: &Target) -> Result<()> {
 /// See [`list_users`].
 pub(crate) async fn device(command: DeviceCommand) -> Result<()> {
     match command {
-        DeviceCommand::Link(args) => return crate::link::run(args).await,
+        DeviceCommand::Link(args) => crate::link::run(args).await,
         DeviceCommand::List { user, target } => {
             let to = target.administration()?;
             let list = to.explain(to.client.devices(&user).await)?;

@@ -348,3 +348,28 @@ async fn a_device_may_choose_when_and_how_much() -> Result<()> {
     ensure!(seqs(&*store, ben.groups[0]).await? == places(18, 22));
     Ok(())
 }
+
+#[tokio::test]
+async fn several_devices_are_filled_at_once() -> Result<()> {
+    let server = server().await?;
+    let ben = Ben::new(&server, &[(30, 10), (12, 50_000), (5, 10)]).await?;
+    let _phone = main_device(&server, "phone", 1_000).await?;
+    let mut laptops = Vec::new();
+    for name in ["laptop", "tablet", "browser"] {
+        let store = Arc::new(MemoryStore::new());
+        let config = ClientConfig::new(server.door(), sub_token(&server, "ana", name).await?, store.clone());
+        laptops.push((Client::start(config), store));
+    }
+    for ((_client, events), store) in &mut laptops {
+        filled(events).await?;
+        for (group, last) in [(0, 32), (1, 14), (2, 7)] {
+            let found = seqs(&**store, ben.groups[group]).await?;
+            ensure!(found == places(1, last), "group {group}: {found:?}");
+        }
+    }
+    let seq = ben.write(ben.groups[1], 10).await?;
+    for ((_client, events), _) in &mut laptops {
+        reaches(events, ben.groups[1], seq).await?;
+    }
+    Ok(())
+}

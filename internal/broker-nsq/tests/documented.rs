@@ -58,6 +58,11 @@ fn documented_events() -> Vec<Event> {
         Event::Read { user: user("ana"), conversation, seq: Seq::new(4_712), at: at(10_000) },
         device(DeviceChange::Added, at(0)),
         device(DeviceChange::Removed, at(20_000)),
+        Event::PushWanted {
+            user: user("ana"),
+            device: "019a2b1d-99cc-7c10-9f3e-5d1c2b3a4f62".parse().unwrap(),
+            at: at(30_000),
+        },
     ]
 }
 

@@ -5,10 +5,10 @@ mod common;
 use common::{House, Live, soon, user};
 use lockstep_engine::EngineConfig;
 use lockstep_model::{
-    Ask, Body, ClientMsgId, Code, Device, DeviceChange, DeviceKind, Event, EventKind, Kind, Notice, Sender, Seq,
-    ServiceName, Target,
+    Ask, Body, ClientMsgId, Code, Device, DeviceChange, DeviceId, DeviceKind, Event, EventKind, Kind, Notice, Sender,
+    Seq, ServiceName, Target, UnixMs,
 };
-use lockstep_ports::Events;
+use lockstep_ports::{Directory, Events, NewDevice};
 use std::sync::{Arc, Mutex};
 
 /// Keeps what it is told.
@@ -199,6 +199,10 @@ async fn kinds_that_nobody_wants_are_not_told() {
         let mut live = house.resume(&ana).await;
         read(&mut live, group, 1).await;
         house.engine.disconnect(&live.connection, vec![], None).await;
+        let (id, user, kind_of, now) = (DeviceId::generate(), ana.user.clone(), DeviceKind::Sub, UnixMs::now());
+        let tablet = NewDevice { id, user, name: "tablet".into(), kind: kind_of, unfilled: true, now };
+        let tablet = house.store.create_device(tablet).await.unwrap().unwrap().value;
+        assert_eq!(house.try_connect(&tablet).await.unwrap_err(), Code::MainOffline);
         let kinds: Vec<_> = heard.take().iter().map(Event::kind).collect();
         // Ana's and Ben's device.
         let count = if kind == EventKind::Device { 2 } else { 1 };

@@ -121,6 +121,8 @@ async fn a_device_that_is_away() {
     assert!(gone.sentence.contains("no connection since 2"), "{}", gone.sentence);
     assert_eq!(gone.cursor, Some(Seq::new(1)));
 
+    // He has another one: the last main device is not removed.
+    house.device("ben").await;
     house.engine.remove_device(ben.id).await.unwrap();
     let removed = explain(&house, &ben, at(room, 2)).await;
     assert_eq!((removed.verdict, stages(&removed).last()), (Verdict::DeviceRemoved, Some(&Removed)));
@@ -141,15 +143,19 @@ async fn a_conversation_in_log_mode() {
     let slow = slow.unwrap();
     let (ana, ben) = (house.device("ana").await, house.device("ben").await);
     let room = house.silent_group(&[&ana, &ben]).await;
+    // It has all of its feed: the one read is the room's.
+    let mut device = SessionDevice::with(&house, &ben, narrow(), true).await;
+    device.leave(&house).await;
+    device.acks = false;
     fill(&house, &ana, room, 10).await;
-    let mut device = SessionDevice::with(&house, &ben, narrow(), false).await;
+    device.reconnect(&house, &ben).await;
     slow.is_slow.store(true, Ordering::SeqCst);
     device.turn().await;
     soon(slow.read.acquire()).await.unwrap().forget();
     slow.is_slow.store(false, Ordering::SeqCst);
     let reading = device.beside(explain(&house, &ben, at(room, 10))).await;
     assert_eq!((reading.verdict, stages(&reading)), (Verdict::Reading, vec![Committed, Behind]));
-    slow.go_on.add_permits(2);
+    slow.go_on.add_permits(1);
 
     device.until(|device| device.seqs(room).len() == 4).await;
     let full = device.beside(explain(&house, &ben, at(room, 10))).await;

@@ -86,6 +86,8 @@ async fn house_with(change: impl FnOnce(&mut EngineConfig, &mut GatewayConfig)) 
 async fn a_device_that_is_approved_gets_its_tokens_once() {
     let house = house_with(|_, _| {}).await;
     let phone = house.device("ana").await;
+    // Who is linked is let in to be filled.
+    let _main = house.live(&phone).await;
     for waits_before in [true, false] {
         let link = ask(&house).await;
         let mut wire = if waits_before {

@@ -198,7 +198,7 @@ mod tests {
     use sqlx::{ConnectOptions, Row};
 
     /// The tables that [`forget`](super::forget) knows, and those that keep what they have of a removed device.
-    const FORGOTTEN: [&str; 2] = ["cursors", "refresh_tokens"];
+    const FORGOTTEN: [&str; 3] = ["cursors", "links", "refresh_tokens"];
     const KEPT: [&str; 1] = ["teardowns"];
 
     /// A table that is made later has to be put into one of the lists, and [`forget`](super::forget) has to be taught.

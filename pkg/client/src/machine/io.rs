@@ -21,14 +21,14 @@ pub struct Settings {
 /// What is to be done, in this order.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Get a token and open a connection. Answer with [`Machine::handle_connected`] or
-    /// [`Machine::handle_not_connected`].
+    /// Get a token and open a connection. Answer with [`super::Machine::handle_connected`] or
+    /// [`super::Machine::handle_not_connected`].
     Connect(TokenReason),
     /// Write a frame.
     Write(ClientFrame),
     /// Close the connection, or give up opening it. Not answered.
     Close,
-    /// Make these changes. Answer with [`Machine::handle_stored`] or [`Machine::handle_store_failed`].
+    /// Make these changes. Answer with [`super::Machine::handle_stored`] or [`super::Machine::handle_store_failed`].
     Store(Vec<Change>),
     /// Read what can be given to others. Answer with what the query names.
     ReadHistory(HistoryQuery),
@@ -45,14 +45,14 @@ pub enum Effect {
     },
     /// A fresh token was taken, or not.
     Renewed {
-        /// What [`Machine::handle_renew`] gave.
+        /// What [`super::Machine::handle_renew`] gave.
         reference: Ref,
         /// What became of it.
         outcome: Result<(), RenewError>,
     },
     /// A question has its answer.
     Told {
-        /// What [`Machine::handle_question`] gave.
+        /// What [`super::Machine::handle_question`] gave.
         reference: Ref,
         /// The counts that were asked for; none if a change was asked for.
         outcome: Result<Vec<Unread>, AskError>,
