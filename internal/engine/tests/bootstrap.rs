@@ -390,6 +390,8 @@ async fn who_may_say_what() {
     until_state(&mut main, BootstrapState::Stopped).await;
     give(&mut main, part);
     assert_eq!(next_refusal(&mut main).await, Code::NoSuchBootstrap);
+    // What it has just said begins nothing behind its removal.
+    say(&mut sub, start(5, vec![]));
     say(&mut waits, start(5, vec![]));
     assert_eq!(next_fill(&mut main).await.device, tablet.id);
 }

@@ -9,6 +9,7 @@
 //!
 //! This crate is for tests alone. It judges by what devices see and never looks into a server.
 
+mod crumbs;
 mod device;
 mod dice;
 mod history;
@@ -22,6 +23,7 @@ mod tcp_proxy;
 mod tmpfs;
 mod wire;
 
+pub use crumbs::Crumbs;
 pub use device::{Device, Outcome, Sender};
 pub use dice::Dice;
 pub use history::{Counts, Delivery, History, Mark, Moment, Verdict};

@@ -185,6 +185,18 @@ fn the_latest_entries_are_given_as_far_as_the_device_has_come() {
 }
 
 #[test]
+fn what_came_in_the_same_burst_and_is_not_stored_yet_is_not_passed_over() {
+    let mut main = Main::new(&talk(1, 3, 0));
+    main.take(ServerFrame::CaughtUp);
+    main.machine.handle_frame(main.now, ServerFrame::Entry(entry(1, 4)));
+    let written = main.news(BootstrapNews::Fill(fill(1, 4)));
+    let [(_, chunk)] = chunks(&written)[..] else { panic!("one chunk: {written:?}") };
+    assert_eq!((seqs(chunk), chunk.to_seq, chunk.last), (vec![1, 2, 3], at(3), true), "the log gives the rest");
+    let written = main.news(BootstrapNews::Fill(Fill { bootstrap: id(2), ..fill(1, 4) }));
+    assert_eq!(seqs(chunks(&written)[0].1), [1, 2, 3, 4]);
+}
+
+#[test]
 fn what_is_not_here_is_refused_or_left_out() {
     let mut changes = vec![Change::Entry(entry(1, 7)), Change::Entry(entry(1, 9))];
     let cursor = Cursor { seq: at(12), entry: None };

@@ -3,6 +3,8 @@
 //!
 //! `RACE_SEEDS=100` runs each race so often, `RACE_SEED=7` begins with that seed.
 
+mod filling;
 mod killed;
+mod linking;
 mod races;
 mod scene;

@@ -1,5 +1,7 @@
 //! A removal against whatever else goes on, in the order that chance wants.
 
+use crate::filling::against_a_filling;
+use crate::linking::against_a_link;
 use crate::scene::{AFTER, Ben, Device, House, allowed, to_the_end};
 use anyhow::{Context, Result, bail, ensure};
 use lockstep_protocol::Code;
@@ -16,7 +18,12 @@ const SEEDS: u64 = 12;
 const WORDS_MAX: usize = 60;
 
 /// What passes between the return of a removal and the look at what is left.
-async fn fenced(house: &House, ben: &Ben, answer: &lockstep_testkit::Answer, groups: &[String]) -> Result<()> {
+pub(crate) async fn fenced(
+    house: &House,
+    ben: &Ben,
+    answer: &lockstep_testkit::Answer,
+    groups: &[String],
+) -> Result<()> {
     ensure!(answer.status == 200 && answer.json() == json!({"state": "done"}), "{answer:?}");
     for group in groups {
         house.say(group, AFTER).await?;
@@ -219,10 +226,10 @@ async fn race(house: &House) -> Result<()> {
     };
     let (first, seeds): (u64, u64) = (number("RACE_SEED", 1)?, number("RACE_SEEDS", SEEDS)?);
     for seed in first..first + seeds {
-        for name in ["reconnects", "deliveries", "joins", "removal", "main", "sessions"] {
+        for name in ["reconnects", "deliveries", "joins", "removal", "main", "sessions", "filling", "link"] {
             let mut dice = Dice::new(seed);
-            // Only a main device has sessions.
-            let main = ["main", "sessions"].contains(&name) || dice.below(2) == 0;
+            // Only a main device has sessions, and approves.
+            let main = ["main", "sessions", "link"].contains(&name) || dice.below(2) == 0;
             let ben = Ben::make(house, format!("ben-{name}-{seed}"), main).await?;
             let began = Instant::now();
             let outcome = match name {
@@ -231,6 +238,8 @@ async fn race(house: &House) -> Result<()> {
                 "joins" => against_joins(house, ben, &mut dice).await,
                 "removal" => against_another_removal(house, ben, &mut dice).await,
                 "main" => against_the_other_main(house, ben, &mut dice).await,
+                "filling" => against_a_filling(house, ben, &mut dice).await,
+                "link" => against_a_link(house, ben, &mut dice).await,
                 _ => against_sessions(house, ben, &mut dice).await,
             };
             outcome.with_context(|| {

@@ -46,6 +46,10 @@ impl House {
             ("accounts.password_memory_kib", "7168"),
             ("accounts.password_passes", "1"),
             ("accounts.address_attempts", "1000000"),
+            ("links.address_waiting_max", "100000"),
+            ("links.address_attempts", "1000000"),
+            // One that is left over keeps the next one out.
+            ("bootstrap.fillings_max", "1"),
             ("nsq.channels", "durable"),
             // Whoever deletes channels here, the janitor is not the one.
             ("nsq.janitor_period_s", "3600"),

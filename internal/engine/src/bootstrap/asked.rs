@@ -1,14 +1,14 @@
 //! What devices say about filling, and what becomes due.
 
 use super::effect::RelayConfig;
-use super::effects::{tell, tell_all};
+use super::effects::{stop_all, tell};
 use super::plan::Item;
 use super::relay::Relay;
 use super::{Filling, Giver, OfUser};
 use crate::{Connection, Engine};
 use lockstep_model::{
-    BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck, Code, ConversationId, Coverage,
-    DeviceId, DeviceKind, FillNotice, Seq, Source, Start, UserId,
+    BootstrapFrame, BootstrapId, BootstrapNews, Chunk, ChunkAck, Code, ConversationId, Coverage, DeviceId, DeviceKind,
+    FillNotice, Seq, Source, Start, UserId,
 };
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -77,7 +77,8 @@ impl Engine {
         }
         let mut of_user = self.0.bootstraps.users.entry(connection.user.clone()).or_default();
         if connection.mailbox.is_closed() {
-            // Another connection of the device has begun since, or it is gone for good.
+            // Another connection has begun since, or whoever closed it has forgotten the filling, as a removal does: none must
+            // begin behind it.
             return Ok(());
         }
         let before = of_user.fillings.remove(&connection.device);
@@ -242,7 +243,8 @@ impl Engine {
         if let Some(mut filling) = of_user.fillings.remove(&device) {
             filling.relay.handle_device_gone();
             self.act_on(of_user, device, &mut filling);
-            tell_all(of_user, &filling, BootstrapState::Stopped, None, None);
+            // The others that gave something too, whose word was just waited for.
+            stop_all(of_user, &filling);
             self.0.bootstraps.count.fetch_sub(1, Ordering::Relaxed);
         }
     }

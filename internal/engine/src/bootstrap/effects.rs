@@ -109,10 +109,10 @@ impl Engine {
         }
         connection.unfilled.note_all();
         if let Some(mut of_user) = self.0.bootstraps.users.get_mut(&connection.user) {
-            let is_it = |filling: &Filling| {
-                let is_its = |current: &Arc<Connection>| Arc::ptr_eq(current, &connection);
-                filling.relay.id == id && filling.connection.as_ref().is_some_and(is_its)
-            };
+            // Another connection of the device has asked anew.
+            let is_others = |current: &Arc<Connection>| !Arc::ptr_eq(current, &connection);
+            let is_it =
+                |filling: &Filling| filling.relay.id == id && !filling.connection.as_ref().is_some_and(is_others);
             if of_user.fillings.get(&connection.device).is_some_and(is_it)
                 && let Some(filling) = of_user.fillings.remove(&connection.device)
             {
@@ -134,7 +134,7 @@ impl Engine {
 }
 
 /// Both sides hear how far it is.
-pub(super) fn tell_all(
+fn tell_all(
     of_user: &OfUser,
     filling: &Filling,
     state: BootstrapState,
@@ -144,6 +144,13 @@ pub(super) fn tell_all(
     let givers = filling.givers.iter().filter_map(|main| of_user.mains.get(main)).map(|giver| &giver.connection);
     let news = progress(&filling.relay, state, filled, reason);
     givers.chain(&filling.connection).for_each(|to| send(Some(to), news.clone()));
+}
+
+/// The main devices that gave something hear that it is over.
+pub(super) fn stop_all(of_user: &OfUser, filling: &Filling) {
+    for main in filling.givers.iter().filter_map(|main| of_user.mains.get(main)) {
+        send(Some(&main.connection), progress(&filling.relay, BootstrapState::Stopped, None, None));
+    }
 }
 
 fn progress(relay: &Relay, state: BootstrapState, filled: Option<Filled>, reason: Option<WaitReason>) -> BootstrapNews {

@@ -6,6 +6,7 @@ pub mod faulty;
 pub mod register;
 pub mod watched;
 
+use futures_util::FutureExt;
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::{Admission, Claim, Connection, Engine, EngineConfig, GroupDraft, Ports};
 use lockstep_model::{
@@ -33,6 +34,12 @@ pub fn user(name: &str) -> UserId {
 /// Waits no longer than a broken test may take.
 pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(10), what).await.expect("it did not happen in time")
+}
+
+/// Asks for something and hangs up before there can be an answer: it is polled once and dropped. What goes on by itself then
+/// is the engine's.
+pub fn asked_and_given_up(command: impl Future) {
+    assert!(command.now_or_never().is_none(), "it was answered at once");
 }
 
 impl House {

@@ -200,7 +200,8 @@ impl Machine {
 
     pub(super) fn handle_fill(&mut self, now: Instant, fill: Fill) {
         let Fill { bootstrap, device, conversation, entries, from_seq, head, window, .. } = fill;
-        let cursor = self.replica.cursors.get(&conversation).map(|cursor| cursor.seq);
+        // What it has and cannot read yet would be a hole in what it gives.
+        let cursor = self.replica.stored(conversation);
         let is_new = !self.giver.fillings.contains_key(&bootstrap);
         if is_new && self.giver.fillings.len() >= FILLINGS_MAX {
             // Not every end is told to those who had nothing to give any more.

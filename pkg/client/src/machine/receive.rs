@@ -67,6 +67,15 @@ impl Replica {
         self.undo.cursors.entry(conversation).or_insert(before);
     }
 
+    /// Up to where a conversation is in the store. What is staged is not there yet.
+    pub(super) fn stored(&self, conversation: ConversationId) -> Option<Seq> {
+        let cursor = self.cursors.get(&conversation).map(|cursor| cursor.seq);
+        match self.undo.cursors.get(&conversation) {
+            Some(before) => before.map(|before| before.seq).min(cursor),
+            None => cursor,
+        }
+    }
+
     pub(super) fn set_partial(&mut self, conversation: ConversationId, seq: Option<Seq>) {
         let before = match seq {
             Some(seq) => self.partial.insert(conversation, seq),
