@@ -144,6 +144,11 @@ impl Machine {
 
     fn handle_chunk(&mut self, now: Instant, chunk: Chunk) {
         let Chunk { bootstrap, conversation, from_seq, to_seq, last, .. } = chunk;
+        let ack = ChunkAck { bootstrap, conversation, seq: to_seq };
+        if self.replica.cursors.get(&conversation).is_some_and(|cursor| to_seq <= cursor.seq) {
+            // It is here already. Without a word of it, the filling would not go on.
+            return self.staged.push(Output::ChunkAck { connection: self.connection, ack });
+        }
         let entries = match self.open_chunk(&chunk) {
             Ok(entries) => entries,
             Err(fault) => return self.disconnect(now, DisconnectReason::Chunk { conversation, fault }),
@@ -161,7 +166,6 @@ impl Machine {
             self.staged.change(Change::Partial(place));
         }
         self.event(Event::Filling(Filling::Entries { conversation, from: from_seq, to: to_seq, entries, last }));
-        let ack = ChunkAck { bootstrap, conversation, seq: to_seq };
         self.staged.push(Output::ChunkAck { connection: self.connection, ack });
     }
 
