@@ -282,3 +282,17 @@ fn several_devices_are_given_to_at_once_each_with_its_own_window() {
     let refuse = FillRefuse { reference: None, bootstrap: id(17), conversation: Some(conversation(1)) };
     assert_eq!(written, [BootstrapFrame::Refuse(refuse)], "that is enough");
 }
+
+#[test]
+fn fillings_and_their_conversations_take_turns() {
+    let mut main = Main::new(&[talk(1, 30, 30_000), talk(2, 30, 30_000)].concat());
+    main.take(ServerFrame::CaughtUp);
+    for (bootstrap, n) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let fill = Fill { bootstrap: id(bootstrap), ..fill(n, 30) };
+        main.machine.handle_frame(main.now, ServerFrame::Bootstrap(BootstrapNews::Fill(fill)));
+    }
+    let written = main.drain();
+    let turns: Vec<_> = chunks(&written).iter().map(|(_, it)| (it.bootstrap, it.conversation, it.number)).collect();
+    let expected = (1..=4).flat_map(|number| [(1, 1), (2, 1), (1, 2), (2, 2)].map(|(b, n)| (b, n, number)));
+    assert_eq!(turns, expected.map(|(b, n, number)| (id(b), conversation(n), number)).collect::<Vec<_>>());
+}
