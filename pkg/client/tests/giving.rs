@@ -296,3 +296,19 @@ fn fillings_and_their_conversations_take_turns() {
     let expected = (1..=4).flat_map(|number| [(1, 1), (2, 1), (1, 2), (2, 2)].map(|(b, n)| (b, n, number)));
     assert_eq!(turns, expected.map(|(b, n, number)| (id(b), conversation(n), number)).collect::<Vec<_>>());
 }
+
+#[test]
+fn a_chunk_that_waits_for_room_makes_nothing_due() {
+    let mut main = Main::new(&[talk(1, 30, 30_000), talk(2, 30, 30_000)].concat());
+    main.take(ServerFrame::CaughtUp);
+    let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+    let sent: Vec<(Ref, Seq)> = chunks(&written).iter().map(|(reference, it)| (*reference, it.to_seq)).collect();
+    main.news(BootstrapNews::Fill(fill(2, 30)));
+    // The other conversation takes the room that this one had.
+    assert_eq!(main.take(ServerFrame::Error(ErrorFrame::of(Code::ChunkWindow, Some(sent[4].0)))), []);
+    assert_eq!(main.acked(1, sent[0].1.get()).len(), 5);
+    assert_eq!(main.pass(1_000), []);
+    assert!(main.machine.poll_timeout().is_none_or(|at| at > main.now), "nothing can be done now");
+    let again = main.acked(1, sent[1].1.get());
+    assert_eq!(chunks(&again)[0].1.number, 5);
+}

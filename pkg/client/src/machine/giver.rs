@@ -72,9 +72,10 @@ impl Giver {
         reference.is_some_and(|reference| passed.any(|passed| passed.reference == reference))
     }
 
-    /// When a chunk that waits may go again.
+    /// When a chunk that waits may go again, if there is room for it.
     pub(super) fn due(&self) -> Option<Instant> {
-        let jobs = self.fillings.values().flat_map(|given| &given.jobs);
+        let may_go = self.fillings.values().filter(|given| self.reading.is_none() && given.has_room());
+        let jobs = may_go.flat_map(|given| &given.jobs).filter(|job| !job.is_sent);
         jobs.filter_map(|job| job.not_before).min()
     }
 
