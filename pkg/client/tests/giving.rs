@@ -11,7 +11,7 @@ use lockstep_client::protocol::{
     Cursor, DeviceId, Entry, ErrorFrame, Fill, FillRefuse, Held, Progress, Ref, Seq, ServerFrame, encode_client,
     limits,
 };
-use lockstep_client::{Change, Event, Filling, HistorySource, LocalStore, MemoryStore};
+use lockstep_client::{Change, Event, Filling, HistorySource, LocalStore, MemoryStore, StoreError};
 use std::time::{Duration, Instant};
 
 fn done<T>(future: impl Future<Output = T>) -> T {
@@ -24,6 +24,8 @@ struct Main {
     machine: Machine,
     now: Instant,
     events: Vec<Event>,
+    /// The store answers nothing.
+    store_fails: bool,
     /// The most entries that one answer of the store had.
     read_max: usize,
 }
@@ -39,7 +41,7 @@ impl Main {
             gives_history: true,
         };
         let machine = Machine::new(settings, done(store.load()).expect("a state"), 1, now);
-        let mut main = Self { store, machine, now, events: Vec::new(), read_max: 0 };
+        let mut main = Self { store, machine, now, events: Vec::new(), store_fails: false, read_max: 0 };
         main.pass(0);
         main.machine.handle_connected(main.now, "token");
         main.take(welcome(25_000));
@@ -73,12 +75,16 @@ impl Main {
                     done(self.store.apply(&changes)).expect("the store takes it");
                     self.machine.handle_stored(self.now);
                 }
-                Effect::ReadHistory(HistoryQuery::Held) => self.machine.handle_held(done(self.store.held())),
+                Effect::ReadHistory(HistoryQuery::Held) => {
+                    let held = self.answer(done(self.store.held()));
+                    self.machine.handle_held(self.now, held);
+                }
                 Effect::ReadHistory(HistoryQuery::Latest { conversation, entries, to }) => {
-                    self.machine.handle_latest(self.now, done(self.store.latest(conversation, entries, to)));
+                    let latest = self.answer(done(self.store.latest(conversation, entries, to)));
+                    self.machine.handle_latest(self.now, latest);
                 }
                 Effect::ReadHistory(HistoryQuery::Stretch { conversation, from, to, bytes_max }) => {
-                    let stretch = done(self.store.stretch(conversation, from, to, bytes_max));
+                    let stretch = self.answer(done(self.store.stretch(conversation, from, to, bytes_max)));
                     self.read_max = self.read_max.max(stretch.as_ref().map_or(0, Vec::len));
                     self.machine.handle_stretch(self.now, stretch);
                 }
@@ -87,6 +93,10 @@ impl Main {
             }
         }
         written
+    }
+
+    fn answer<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.store_fails { Err(StoreError("broken".to_owned())) } else { answer }
     }
 
     fn news(&mut self, news: BootstrapNews) -> Vec<BootstrapFrame> {
@@ -143,6 +153,11 @@ fn refusal(n: u8) -> BootstrapFrame {
     BootstrapFrame::Refuse(FillRefuse { reference: None, bootstrap: id(1), conversation: Some(conversation(n)) })
 }
 
+/// Nothing can be given now.
+fn refusal_of_all(n: u8) -> BootstrapFrame {
+    BootstrapFrame::Refuse(FillRefuse { reference: None, bootstrap: id(n), conversation: None })
+}
+
 fn covers(held: &[(u8, u64)]) -> BootstrapFrame {
     let held = held.iter().map(|(n, seq)| Held { conversation: conversation(*n), from_seq: at(*seq) });
     BootstrapFrame::Coverage(Coverage { conversations: held.collect(), more: false })
@@ -167,6 +182,11 @@ fn what_is_here_is_told_after_catching_up_and_when_more_comes() {
     assert_eq!(main.take(reset), []);
     assert_eq!(main.take(ServerFrame::Entry(entry(4, 3))), [covers(&[(4, 3)])], "the later word counts");
     assert_eq!(Main::new(&[]).take(ServerFrame::CaughtUp), [covers(&[])], "that is a word too");
+    let mut main = Main::new(&changes);
+    main.store_fails = true;
+    assert_eq!(main.take(ServerFrame::CaughtUp), []);
+    main.store_fails = false;
+    assert_eq!(main.pass(30_000), [covers(&[(1, 1), (2, 7)])], "what could not be read is read again");
 }
 
 #[test]
@@ -279,8 +299,35 @@ fn several_devices_are_given_to_at_once_each_with_its_own_window() {
         assert_eq!(written.len(), 2, "filling {n}");
     }
     let written = main.news(BootstrapNews::Fill(Fill { bootstrap: id(17), ..fill(1, 30) }));
-    let refuse = FillRefuse { reference: None, bootstrap: id(17), conversation: Some(conversation(1)) };
-    assert_eq!(written, [BootstrapFrame::Refuse(refuse)], "that is enough");
+    assert_eq!(written, [refusal_of_all(17)], "that is enough");
+    // The server asks again once it hears what is here.
+    assert_eq!(main.pass(29_000), []);
+    assert_eq!(main.pass(1_000), [covers(&[(1, 1)])]);
+    let progress =
+        Progress { bootstrap: id(3), state: BootstrapState::Done, done: 1, total: 1, filled: None, reason: None };
+    main.news(BootstrapNews::BootstrapProgress(progress));
+    let written = main.news(BootstrapNews::Fill(Fill { bootstrap: id(17), window: 2, ..fill(1, 30) }));
+    assert_eq!(chunks(&written).len(), 2);
+}
+
+#[test]
+fn what_cannot_be_read_now_is_not_refused_for_good() {
+    for from_seq in [None, Some(at(2))] {
+        let mut main = Main::new(&[talk(1, 30, 30_000), talk(2, 30, 30_000)].concat());
+        main.take(ServerFrame::CaughtUp);
+        let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+        let first = chunks(&written)[0].1.to_seq.get();
+        main.store_fails = true;
+        main.news(BootstrapNews::Fill(Fill { from_seq, ..fill(2, 30) }));
+        assert_eq!(main.acked(1, first), [refusal_of_all(1)]);
+        assert_eq!(main.acked(1, first + 1), [], "nothing goes on");
+        main.store_fails = false;
+        assert_eq!(main.pass(15_000), []);
+        assert_eq!(main.take(ServerFrame::Heartbeat), []);
+        assert_eq!(main.pass(15_000), [covers(&[(1, 1), (2, 1)])]);
+        let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+        assert_eq!(chunks(&written)[0].1.number, 1);
+    }
 }
 
 #[test]

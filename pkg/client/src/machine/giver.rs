@@ -19,6 +19,8 @@ pub(super) struct Giver {
     pub(super) fillings: BTreeMap<BootstrapId, Given>,
     /// The filling whose turn was the last.
     turn: Option<BootstrapId>,
+    /// When the server is to hear anew what is here: it asks no more before that.
+    pub(super) report_at: Option<Instant>,
     /// Whose piece is being read.
     pub(super) reading: Option<(BootstrapId, ConversationId)>,
 }
@@ -72,11 +74,11 @@ impl Giver {
         reference.is_some_and(|reference| passed.any(|passed| passed.reference == reference))
     }
 
-    /// When a chunk that waits may go again, if there is room for it.
+    /// When a chunk that waits may go again, if there is room for it, or the server is to hear anew what is here.
     pub(super) fn due(&self) -> Option<Instant> {
         let may_go = self.fillings.values().filter(|given| self.reading.is_none() && given.has_room());
         let jobs = may_go.flat_map(|given| &given.jobs).filter(|job| !job.is_sent);
-        jobs.filter_map(|job| job.not_before).min()
+        jobs.filter_map(|job| job.not_before).chain(self.report_at).min()
     }
 
     /// The next conversation that may go on. All fillings take turns, and in each all of its conversations.
@@ -120,6 +122,11 @@ impl Given {
             self.jobs.make_contiguous()[index..].rotate_left(1);
         }
         self.passed.push(passed);
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.jobs.clear();
+        self.passed.clear();
     }
 
     pub(super) fn forget(&mut self, conversation: ConversationId) {

@@ -13,12 +13,15 @@ use lockstep_protocol::{
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Devices that are given to at once. One more is refused: another main device, or the log, gives.
+/// Devices that are given to at once. One more is refused for now: another main device gives, or it waits.
 const FILLINGS_MAX: usize = 16;
-/// Conversations that one filling may wait for. One more is refused.
+/// Conversations that one filling may wait for. One more, and the filling is refused for now.
 const CONVERSATIONS_MAX: usize = 64;
 /// How long a chunk waits that was refused because others fill the window.
 const WINDOW_RETRY: Duration = Duration::from_millis(200);
+
+/// What could not be given now can perhaps be given after this time.
+const REPORT_RETRY: Duration = Duration::from_secs(30);
 
 /// What is read of the history. Answer with [`Machine::handle_held`], [`Machine::handle_latest`] or
 /// [`Machine::handle_stretch`].
@@ -57,11 +60,17 @@ impl Machine {
     }
 
     /// What the history holds.
-    pub fn handle_held(&mut self, held: Result<Vec<Held>, StoreError>) {
+    pub fn handle_held(&mut self, now: Instant, held: Result<Vec<Held>, StoreError>) {
+        if !self.has_caught_up() {
+            return;
+        }
         let held = match held {
-            Ok(held) if self.has_caught_up() => held,
-            Ok(_) => return,
-            Err(error) => return tracing::warn!(%error, "cannot tell what could be given to other devices"),
+            Ok(held) => held,
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell what could be given to other devices");
+                self.giver.report_at = Some(now + REPORT_RETRY);
+                return;
+            }
         };
         let (cursors, feed) = (&self.replica.cursors, self.replica.feed);
         // Of a conversation that is not complete itself nothing is given.
@@ -108,9 +117,12 @@ impl Machine {
             self.giver.fillings.retain(|_, given| !given.jobs.is_empty());
         }
         let is_full = is_new && self.giver.fillings.len() >= FILLINGS_MAX;
-        let Some(cursor) = cursor.filter(|_| self.giver.is_on && !is_full) else {
+        let Some(cursor) = cursor.filter(|_| self.giver.is_on) else {
             return self.refuse_to_fill(bootstrap, conversation);
         };
+        if is_full {
+            return self.refuse_all(now, bootstrap);
+        }
         let window = window.max(1) as usize;
         let given =
             self.giver.fillings.entry(bootstrap).or_insert(Given { window, jobs: VecDeque::new(), passed: Vec::new() });
@@ -120,8 +132,11 @@ impl Machine {
         let to = cursor.min(head);
         let job = Job { conversation, entries, next: from_seq, to, number: 1, is_sent: false, not_before: None };
         let has_nothing = from_seq.is_some_and(|from| from > to) || to == Seq::ZERO;
-        if has_nothing || given.jobs.len() >= CONVERSATIONS_MAX {
+        if has_nothing {
             return self.refuse_to_fill(bootstrap, conversation);
+        }
+        if given.jobs.len() >= CONVERSATIONS_MAX {
+            return self.refuse_all(now, bootstrap);
         }
         given.jobs.push_back(job);
         if is_new {
@@ -137,6 +152,10 @@ impl Machine {
             for chunk in fresh.chunks(self.cursors_per_frame()) {
                 self.write(coverage(chunk.to_vec(), false));
             }
+        }
+        if self.giver.report_at.is_some_and(|at| at <= now) {
+            self.giver.report_at = None;
+            self.report_again();
         }
         if self.giver.reading.is_some() {
             return;
@@ -163,10 +182,11 @@ impl Machine {
         if let Some((bootstrap, job)) = self.giver.read() {
             match latest {
                 Ok(Some(first)) => job.next = Some(first),
-                outcome => {
+                Ok(None) => {
                     let conversation = job.conversation;
-                    self.cannot_read(bootstrap, conversation, outcome.err());
+                    self.refuse_to_fill(bootstrap, conversation);
                 }
+                Err(error) => self.cannot_read(now, bootstrap, &error),
             }
         }
         self.pump_giving(now);
@@ -179,18 +199,16 @@ impl Machine {
             let conversation = job.conversation;
             match stretch.map(|entries| job.pack(entries, body_bytes, frame_bytes)) {
                 Ok(Some((from_seq, to_seq, body))) => self.give(bootstrap, conversation, from_seq, to_seq, body),
-                Ok(None) => self.cannot_read(bootstrap, conversation, None),
-                Err(error) => self.cannot_read(bootstrap, conversation, Some(error)),
+                Ok(None) => self.refuse_to_fill(bootstrap, conversation),
+                Err(error) => self.cannot_read(now, bootstrap, &error),
             }
         }
         self.pump_giving(now);
     }
 
-    fn cannot_read(&mut self, bootstrap: BootstrapId, conversation: ConversationId, error: Option<StoreError>) {
-        if let Some(error) = error {
-            tracing::warn!(%error, "cannot read what another device is to be given");
-        }
-        self.refuse_to_fill(bootstrap, conversation);
+    fn cannot_read(&mut self, now: Instant, bootstrap: BootstrapId, error: &StoreError) {
+        tracing::warn!(%error, "cannot read what another device is to be given");
+        self.refuse_all(now, bootstrap);
     }
 
     fn give(&mut self, bootstrap: BootstrapId, conversation: ConversationId, from_seq: Seq, to_seq: Seq, body: String) {
@@ -248,11 +266,25 @@ impl Machine {
         }
     }
 
+    /// Nothing of this conversation is here.
     fn refuse_to_fill(&mut self, bootstrap: BootstrapId, conversation: ConversationId) {
         if let Some(given) = self.giver.fillings.get_mut(&bootstrap) {
             given.forget(conversation);
         }
-        let refuse = FillRefuse { reference: None, bootstrap, conversation: Some(conversation) };
+        self.refuse(bootstrap, Some(conversation));
+    }
+
+    /// Nothing can be given now, though it may be here: the server asks others, or waits for the next report.
+    fn refuse_all(&mut self, now: Instant, bootstrap: BootstrapId) {
+        if let Some(given) = self.giver.fillings.get_mut(&bootstrap) {
+            given.forget_all();
+        }
+        self.giver.report_at.get_or_insert(now + REPORT_RETRY);
+        self.refuse(bootstrap, None);
+    }
+
+    fn refuse(&mut self, bootstrap: BootstrapId, conversation: Option<ConversationId>) {
+        let refuse = FillRefuse { reference: None, bootstrap, conversation };
         self.write(ClientFrame::Bootstrap(BootstrapFrame::Refuse(refuse)));
     }
 }
