@@ -3,7 +3,7 @@
 #[path = "fake/frames.rs"]
 mod frames;
 
-use frames::{conversation, entry, welcome};
+use frames::{conversation, entry, welcome, welcome_of};
 use futures_util::FutureExt;
 use lockstep_client::machine::{Effect, HistoryQuery, Machine, Settings};
 use lockstep_client::protocol::{
@@ -32,19 +32,24 @@ struct Main {
 
 impl Main {
     fn new(changes: &[Change]) -> Self {
+        Self::greeted(changes, None, welcome(25_000))
+    }
+
+    /// One that is to be filled itself.
+    fn unfilled(changes: &[Change]) -> Self {
+        Self::greeted(changes, Some(100), ServerFrame::Welcome(Box::new(welcome_of(25_000, true))))
+    }
+
+    fn greeted(changes: &[Change], fill_entries: Option<u32>, welcome: ServerFrame) -> Self {
         let (store, now) = (MemoryStore::with_history(usize::MAX), Instant::now());
         done(store.apply(changes)).expect("the store takes it");
-        let settings = Settings {
-            outbox_max: 10,
-            connect_timeout: Duration::from_secs(10),
-            fill_entries: None,
-            gives_history: true,
-        };
+        let connect_timeout = Duration::from_secs(10);
+        let settings = Settings { outbox_max: 10, connect_timeout, fill_entries, gives_history: true };
         let machine = Machine::new(settings, done(store.load()).expect("a state"), 1, now);
         let mut main = Self { store, machine, now, events: Vec::new(), store_fails: false, read_max: 0 };
         main.pass(0);
         main.machine.handle_connected(main.now, "token");
-        main.take(welcome(25_000));
+        main.take(welcome);
         main
     }
 
@@ -187,6 +192,27 @@ fn what_is_here_is_told_after_catching_up_and_when_more_comes() {
     assert_eq!(main.take(ServerFrame::CaughtUp), []);
     main.store_fails = false;
     assert_eq!(main.pass(30_000), [covers(&[(1, 1), (2, 7)])], "what could not be read is read again");
+}
+
+#[test]
+fn a_device_that_is_unfilled_itself_tells_what_is_here_once_it_is_filled() {
+    for is_known_filled in [false, true] {
+        let mut main = Main::unfilled(&talk(1, 3, 0));
+        let written = main.take(ServerFrame::CaughtUp);
+        let [BootstrapFrame::Start(start)] = &written[..] else { panic!("it asks to be filled: {written:?}") };
+        let reference = start.reference;
+        assert_eq!(main.take(ServerFrame::Entry(entry(2, 7))), []);
+        if is_known_filled {
+            let written = main.take(ServerFrame::Error(ErrorFrame::of(Code::NotUnfilled, reference)));
+            assert_eq!(written, [covers(&[(1, 1), (2, 7)])]);
+            continue;
+        }
+        main.news(BootstrapNews::BootstrapStarted { reference, bootstrap: id(9), total: 1, done: 0 });
+        let progress =
+            Progress { bootstrap: id(9), state: BootstrapState::Done, done: 1, total: 1, filled: None, reason: None };
+        assert_eq!(main.news(BootstrapNews::BootstrapProgress(progress)), [covers(&[(1, 1), (2, 7)])]);
+        assert_eq!(main.take(ServerFrame::Entry(entry(3, 1))), [covers(&[(3, 1)])]);
+    }
 }
 
 #[test]

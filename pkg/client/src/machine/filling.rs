@@ -80,6 +80,10 @@ impl Machine {
         }
     }
 
+    pub(super) fn is_unfilled(&self) -> bool {
+        self.filler.is_unfilled
+    }
+
     /// Asks to be filled, if that is wanted. What comes about it comes after the last `resume` is answered.
     pub(super) fn pump_filling(&mut self, now: Instant) {
         let is_due = self.filler.not_before.is_none_or(|at| at <= now);
@@ -102,6 +106,10 @@ impl Machine {
             // Others have to be filled first.
             self.filler.not_before = Some(now + ANSWER_TIMEOUT);
             return;
+        }
+        if error.code.parse() == Ok(Code::NotUnfilled) {
+            self.filler.is_unfilled = false;
+            self.report_again();
         }
         match self.judge(now, self.filler.attempts, error) {
             Refusal::Later { at, .. } => self.filler.not_before = Some(at),

@@ -52,16 +52,17 @@ pub enum HistoryQuery {
 }
 
 impl Machine {
-    /// Tells the server what is here, anew.
+    /// Tells the server what is here, anew. A device that is unfilled itself waits: its report would be taken for all
+    /// that there is.
     pub(super) fn report_again(&mut self) {
-        if self.giver.is_on && self.has_caught_up() {
+        if self.giver.is_on && self.has_caught_up() && !self.is_unfilled() {
             self.effects.push_back(Effect::ReadHistory(HistoryQuery::Held));
         }
     }
 
     /// What the history holds.
     pub fn handle_held(&mut self, now: Instant, held: Result<Vec<Held>, StoreError>) {
-        if !self.has_caught_up() {
+        if !self.has_caught_up() || self.is_unfilled() {
             return;
         }
         let held = match held {
