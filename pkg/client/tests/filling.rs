@@ -148,3 +148,17 @@ fn a_chunk_of_what_is_here_is_acknowledged_and_dropped() {
     assert_eq!(sub.drain(), []);
     assert!(matches!(sub.events.last(), Some(Event::Disconnected { .. })));
 }
+
+#[test]
+fn chunks_that_are_stored_together_are_acknowledged_together() {
+    let (mut sub, _) = Sub::new(&[], true);
+    sub.begin();
+    for number in 1..=3 {
+        sub.take_chunk(number, 2 * number, 2 * number + 1, false);
+    }
+    assert_eq!(sub.drain(), [acked(7)]);
+    sub.take_chunk(4, 8, 9, true);
+    assert_eq!(sub.drain(), [acked(9)]);
+    let history = done(sub.store.history(conversation(1), 10)).expect("a history");
+    assert_eq!(history.iter().map(|entry| entry.seq.get()).collect::<Vec<_>>(), (2..=9).collect::<Vec<_>>());
+}

@@ -385,3 +385,27 @@ fn a_chunk_that_waits_for_room_makes_nothing_due() {
     let again = main.acked(1, sent[1].1.get());
     assert_eq!(chunks(&again)[0].1.number, 5);
 }
+
+#[test]
+fn chunks_of_all_fillings_together_are_paced() {
+    let mut welcome = welcome_of(25_000, false);
+    welcome.limits.frame_bytes_max = 1_500;
+    let mut main = Main::greeted(&talk(1, 1_000, 0), None, ServerFrame::Welcome(Box::new(welcome)));
+    main.take(ServerFrame::CaughtUp);
+    let mut count = 0;
+    for n in 1..=2 {
+        let fill = Fill { bootstrap: id(n), window: 1_000, entries: 1_000, ..fill(1, 1_000) };
+        count += main.news(BootstrapNews::Fill(fill)).len();
+    }
+    assert_eq!(count, 128, "so many at once");
+    let (begin, mut last) = (main.now, main.now);
+    for _ in 0..200 {
+        let due = main.machine.poll_timeout().expect("more is to be given");
+        assert!(due > last, "it does not spin");
+        last = due;
+        main.now = due;
+        assert_eq!(main.pass(0).len(), 1);
+    }
+    assert_eq!(main.now - begin, Duration::from_secs(1));
+    assert_eq!(main.pass(10_000).len(), 128);
+}

@@ -4,7 +4,6 @@
 //! and the next `bootstrap` says where it stands. With the last chunk it gets its cursor, and the log goes on after it.
 
 use super::sends::Refusal;
-use super::staged::Output;
 use super::{ANSWER_TIMEOUT, Asked, Machine};
 use crate::{Change, ChunkFault, DisconnectReason, Event, Filling, SendError};
 use lockstep_protocol::{
@@ -155,7 +154,7 @@ impl Machine {
         let ack = ChunkAck { bootstrap, conversation, seq: to_seq };
         if self.replica.cursors.get(&conversation).is_some_and(|cursor| to_seq <= cursor.seq) {
             // It is here already. Without a word of it, the filling would not go on.
-            return self.staged.push(Output::ChunkAck { connection: self.connection, ack });
+            return self.staged.push_chunk_ack(self.connection, ack);
         }
         let entries = match self.open_chunk(&chunk) {
             Ok(entries) => entries,
@@ -174,7 +173,7 @@ impl Machine {
             self.staged.change(Change::Partial(place));
         }
         self.event(Event::Filling(Filling::Entries { conversation, from: from_seq, to: to_seq, entries, last }));
-        self.staged.push(Output::ChunkAck { connection: self.connection, ack });
+        self.staged.push_chunk_ack(self.connection, ack);
     }
 
     /// The entries of a chunk that is the next of its conversation.

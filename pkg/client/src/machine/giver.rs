@@ -3,10 +3,15 @@
 use lockstep_protocol::{BootstrapId, ConversationId, Entry, Held, Ref, Seq};
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::ops::Bound;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What a chunk's frame takes beside its body, in bytes: ids, digest, names and numbers.
 pub(super) const HEADER_BYTES: usize = 640;
+
+/// How much time one chunk takes of those of all fillings: 200 in a second. A server lets a device send 500 frames in one.
+const CHUNK_TIME: Duration = Duration::from_millis(5);
+/// How far chunks may go ahead of that: 128 at once.
+const LEAD: Duration = Duration::from_millis(5 * 127);
 
 /// What this device gives.
 #[derive(Debug, Default)]
@@ -21,6 +26,8 @@ pub(super) struct Giver {
     turn: Option<BootstrapId>,
     /// When the server is to hear anew what is here: it asks no more before that.
     pub(super) report_at: Option<Instant>,
+    /// When the next chunk would go if they all went evenly.
+    even: Option<Instant>,
     /// Whose piece is being read.
     pub(super) reading: Option<(BootstrapId, ConversationId)>,
 }
@@ -78,11 +85,24 @@ impl Giver {
     pub(super) fn due(&self) -> Option<Instant> {
         let may_go = self.fillings.values().filter(|given| self.reading.is_none() && given.has_room());
         let jobs = may_go.flat_map(|given| &given.jobs).filter(|job| !job.is_sent);
-        jobs.filter_map(|job| job.not_before).chain(self.report_at).min()
+        jobs.filter_map(|job| job.not_before.max(self.free_at())).chain(self.report_at).min()
+    }
+
+    /// When the next chunk may go. Absent if nothing keeps it.
+    fn free_at(&self) -> Option<Instant> {
+        self.even.and_then(|even| even.checked_sub(LEAD))
+    }
+
+    /// A chunk goes.
+    pub(super) fn count(&mut self, now: Instant) {
+        self.even = Some(self.even.map_or(now, |even| even.max(now)) + CHUNK_TIME);
     }
 
     /// The next conversation that may go on. All fillings take turns, and in each all of its conversations.
     pub(super) fn next(&mut self, now: Instant) -> Option<(BootstrapId, &mut Job)> {
+        if self.free_at().is_some_and(|at| at > now) {
+            return None;
+        }
         let later = self.turn.map_or(Bound::Unbounded, Bound::Excluded);
         let mut in_turn = self.fillings.range((later, Bound::Unbounded)).chain(&self.fillings);
         let (bootstrap, index) =

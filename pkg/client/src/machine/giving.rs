@@ -199,7 +199,10 @@ impl Machine {
         if let Some((bootstrap, job)) = self.giver.read() {
             let conversation = job.conversation;
             match stretch.map(|entries| job.pack(entries, body_bytes, frame_bytes)) {
-                Ok(Some((from_seq, to_seq, body))) => self.give(bootstrap, conversation, from_seq, to_seq, body),
+                Ok(Some((from_seq, to_seq, body))) => {
+                    self.giver.count(now);
+                    self.give(bootstrap, conversation, from_seq, to_seq, body);
+                }
                 Ok(None) => self.refuse_to_fill(bootstrap, conversation),
                 Err(error) => self.cannot_read(now, bootstrap, &error),
             }
