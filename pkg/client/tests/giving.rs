@@ -2,124 +2,17 @@
 
 #[path = "fake/frames.rs"]
 mod frames;
+#[path = "fake/main_device.rs"]
+mod main_device;
 
-use frames::{conversation, entry, welcome, welcome_of};
-use futures_util::FutureExt;
-use lockstep_client::machine::{Effect, HistoryQuery, Machine, Settings};
+use frames::{conversation, entry, welcome_of};
 use lockstep_client::protocol::{
-    Body, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck, ClientFrame, Code, Coverage,
-    Cursor, DeviceId, Entry, ErrorFrame, Fill, FillRefuse, Held, Progress, Ref, Seq, ServerFrame, encode_client,
-    limits,
+    Body, BootstrapFrame, BootstrapNews, BootstrapState, Chunk, Code, Coverage, Cursor, DeviceId, Entry, ErrorFrame,
+    Fill, FillRefuse, Held, Progress, Ref, Seq, ServerFrame,
 };
-use lockstep_client::{Change, Event, Filling, HistorySource, LocalStore, MemoryStore, StoreError};
-use std::time::{Duration, Instant};
-
-fn done<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("a store in memory answers at once")
-}
-
-/// A main device that is connected and has caught up.
-struct Main {
-    store: MemoryStore,
-    machine: Machine,
-    now: Instant,
-    events: Vec<Event>,
-    /// The store answers nothing.
-    store_fails: bool,
-    /// The most entries that one answer of the store had.
-    read_max: usize,
-}
-
-impl Main {
-    fn new(changes: &[Change]) -> Self {
-        Self::greeted(changes, None, welcome(25_000))
-    }
-
-    /// One that is to be filled itself.
-    fn unfilled(changes: &[Change]) -> Self {
-        Self::greeted(changes, Some(100), ServerFrame::Welcome(Box::new(welcome_of(25_000, true))))
-    }
-
-    fn greeted(changes: &[Change], fill_entries: Option<u32>, welcome: ServerFrame) -> Self {
-        let (store, now) = (MemoryStore::with_history(usize::MAX), Instant::now());
-        done(store.apply(changes)).expect("the store takes it");
-        let connect_timeout = Duration::from_secs(10);
-        let settings = Settings { outbox_max: 10, connect_timeout, fill_entries, gives_history: true };
-        let machine = Machine::new(settings, done(store.load()).expect("a state"), 1, now);
-        let mut main = Self { store, machine, now, events: Vec::new(), store_fails: false, read_max: 0 };
-        main.pass(0);
-        main.machine.handle_connected(main.now, "token");
-        main.take(welcome);
-        main
-    }
-
-    fn take(&mut self, frame: ServerFrame) -> Vec<BootstrapFrame> {
-        self.machine.handle_frame(self.now, frame);
-        self.drain()
-    }
-
-    fn pass(&mut self, ms: u64) -> Vec<BootstrapFrame> {
-        self.now += Duration::from_millis(ms);
-        self.machine.handle_timeout(self.now);
-        self.drain()
-    }
-
-    /// What is written about fillings.
-    fn drain(&mut self) -> Vec<BootstrapFrame> {
-        let mut written = Vec::new();
-        while let Some(effect) = self.machine.poll_effect() {
-            match effect {
-                Effect::Write(frame) => {
-                    let bytes = encode_client(&frame).len();
-                    assert!(bytes <= limits::FRAME_BYTES_MAX, "a frame of {bytes} bytes");
-                    if let ClientFrame::Bootstrap(frame) = frame {
-                        written.push(frame);
-                    }
-                }
-                Effect::Store(changes) => {
-                    done(self.store.apply(&changes)).expect("the store takes it");
-                    self.machine.handle_stored(self.now);
-                }
-                Effect::ReadHistory(HistoryQuery::Held) => {
-                    let held = self.answer(done(self.store.held()));
-                    self.machine.handle_held(self.now, held);
-                }
-                Effect::ReadHistory(HistoryQuery::Latest { conversation, entries, to }) => {
-                    let latest = self.answer(done(self.store.latest(conversation, entries, to)));
-                    self.machine.handle_latest(self.now, latest);
-                }
-                Effect::ReadHistory(HistoryQuery::Stretch { conversation, from, to, bytes_max }) => {
-                    let stretch = self.answer(done(self.store.stretch(conversation, from, to, bytes_max)));
-                    self.read_max = self.read_max.max(stretch.as_ref().map_or(0, Vec::len));
-                    self.machine.handle_stretch(self.now, stretch);
-                }
-                Effect::Event(event) => self.events.push(event),
-                _ => {}
-            }
-        }
-        written
-    }
-
-    fn answer<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
-        if self.store_fails { Err(StoreError("broken".to_owned())) } else { answer }
-    }
-
-    fn news(&mut self, news: BootstrapNews) -> Vec<BootstrapFrame> {
-        self.take(ServerFrame::Bootstrap(news))
-    }
-
-    fn acked(&mut self, n: u8, seq: u64) -> Vec<BootstrapFrame> {
-        self.news(BootstrapNews::ChunkAcked(ChunkAck { bootstrap: id(1), conversation: conversation(n), seq: at(seq) }))
-    }
-}
-
-fn at(seq: u64) -> Seq {
-    Seq::new(seq)
-}
-
-fn id(n: u8) -> BootstrapId {
-    BootstrapId::from_bytes([n; 16])
-}
+use lockstep_client::{Change, Event, Filling};
+use main_device::{Main, at, id};
+use std::time::Duration;
 
 fn fill(n: u8, head: u64) -> Fill {
     Fill {
