@@ -310,7 +310,10 @@ impl Service {
     async fn read_history(&mut self, query: HistoryQuery) {
         let Some(history) = &self.config.gives_history else { return };
         match query {
-            HistoryQuery::Held => self.machine.handle_held(history.held().await),
+            HistoryQuery::Held => {
+                let held = history.held().await;
+                self.machine.handle_held(now(), held);
+            }
             HistoryQuery::Latest { conversation, entries, to } => {
                 let latest = history.latest(conversation, entries, to).await;
                 self.machine.handle_latest(now(), latest);

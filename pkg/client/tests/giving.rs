@@ -2,109 +2,17 @@
 
 #[path = "fake/frames.rs"]
 mod frames;
+#[path = "fake/main_device.rs"]
+mod main_device;
 
-use frames::{conversation, entry, welcome};
-use futures_util::FutureExt;
-use lockstep_client::machine::{Effect, HistoryQuery, Machine, Settings};
+use frames::{conversation, entry, welcome_of};
 use lockstep_client::protocol::{
-    Body, BootstrapFrame, BootstrapId, BootstrapNews, BootstrapState, Chunk, ChunkAck, ClientFrame, Code, Coverage,
-    Cursor, DeviceId, Entry, ErrorFrame, Fill, FillRefuse, Held, Progress, Ref, Seq, ServerFrame, encode_client,
-    limits,
+    Body, BootstrapFrame, BootstrapNews, BootstrapState, Chunk, Code, Coverage, Cursor, DeviceId, Entry, ErrorFrame,
+    Fill, FillRefuse, Held, Progress, Ref, Seq, ServerFrame,
 };
-use lockstep_client::{Change, Event, Filling, HistorySource, LocalStore, MemoryStore};
-use std::time::{Duration, Instant};
-
-fn done<T>(future: impl Future<Output = T>) -> T {
-    future.now_or_never().expect("a store in memory answers at once")
-}
-
-/// A main device that is connected and has caught up.
-struct Main {
-    store: MemoryStore,
-    machine: Machine,
-    now: Instant,
-    events: Vec<Event>,
-    /// The most entries that one answer of the store had.
-    read_max: usize,
-}
-
-impl Main {
-    fn new(changes: &[Change]) -> Self {
-        let (store, now) = (MemoryStore::with_history(usize::MAX), Instant::now());
-        done(store.apply(changes)).expect("the store takes it");
-        let settings = Settings {
-            outbox_max: 10,
-            connect_timeout: Duration::from_secs(10),
-            fill_entries: None,
-            gives_history: true,
-        };
-        let machine = Machine::new(settings, done(store.load()).expect("a state"), 1, now);
-        let mut main = Self { store, machine, now, events: Vec::new(), read_max: 0 };
-        main.pass(0);
-        main.machine.handle_connected(main.now, "token");
-        main.take(welcome(25_000));
-        main
-    }
-
-    fn take(&mut self, frame: ServerFrame) -> Vec<BootstrapFrame> {
-        self.machine.handle_frame(self.now, frame);
-        self.drain()
-    }
-
-    fn pass(&mut self, ms: u64) -> Vec<BootstrapFrame> {
-        self.now += Duration::from_millis(ms);
-        self.machine.handle_timeout(self.now);
-        self.drain()
-    }
-
-    /// What is written about fillings.
-    fn drain(&mut self) -> Vec<BootstrapFrame> {
-        let mut written = Vec::new();
-        while let Some(effect) = self.machine.poll_effect() {
-            match effect {
-                Effect::Write(frame) => {
-                    let bytes = encode_client(&frame).len();
-                    assert!(bytes <= limits::FRAME_BYTES_MAX, "a frame of {bytes} bytes");
-                    if let ClientFrame::Bootstrap(frame) = frame {
-                        written.push(frame);
-                    }
-                }
-                Effect::Store(changes) => {
-                    done(self.store.apply(&changes)).expect("the store takes it");
-                    self.machine.handle_stored(self.now);
-                }
-                Effect::ReadHistory(HistoryQuery::Held) => self.machine.handle_held(done(self.store.held())),
-                Effect::ReadHistory(HistoryQuery::Latest { conversation, entries, to }) => {
-                    self.machine.handle_latest(self.now, done(self.store.latest(conversation, entries, to)));
-                }
-                Effect::ReadHistory(HistoryQuery::Stretch { conversation, from, to, bytes_max }) => {
-                    let stretch = done(self.store.stretch(conversation, from, to, bytes_max));
-                    self.read_max = self.read_max.max(stretch.as_ref().map_or(0, Vec::len));
-                    self.machine.handle_stretch(self.now, stretch);
-                }
-                Effect::Event(event) => self.events.push(event),
-                _ => {}
-            }
-        }
-        written
-    }
-
-    fn news(&mut self, news: BootstrapNews) -> Vec<BootstrapFrame> {
-        self.take(ServerFrame::Bootstrap(news))
-    }
-
-    fn acked(&mut self, n: u8, seq: u64) -> Vec<BootstrapFrame> {
-        self.news(BootstrapNews::ChunkAcked(ChunkAck { bootstrap: id(1), conversation: conversation(n), seq: at(seq) }))
-    }
-}
-
-fn at(seq: u64) -> Seq {
-    Seq::new(seq)
-}
-
-fn id(n: u8) -> BootstrapId {
-    BootstrapId::from_bytes([n; 16])
-}
+use lockstep_client::{Change, Event, Filling};
+use main_device::{Main, at, id};
+use std::time::Duration;
 
 fn fill(n: u8, head: u64) -> Fill {
     Fill {
@@ -143,6 +51,11 @@ fn refusal(n: u8) -> BootstrapFrame {
     BootstrapFrame::Refuse(FillRefuse { reference: None, bootstrap: id(1), conversation: Some(conversation(n)) })
 }
 
+/// Nothing can be given now.
+fn refusal_of_all(n: u8) -> BootstrapFrame {
+    BootstrapFrame::Refuse(FillRefuse { reference: None, bootstrap: id(n), conversation: None })
+}
+
 fn covers(held: &[(u8, u64)]) -> BootstrapFrame {
     let held = held.iter().map(|(n, seq)| Held { conversation: conversation(*n), from_seq: at(*seq) });
     BootstrapFrame::Coverage(Coverage { conversations: held.collect(), more: false })
@@ -167,6 +80,32 @@ fn what_is_here_is_told_after_catching_up_and_when_more_comes() {
     assert_eq!(main.take(reset), []);
     assert_eq!(main.take(ServerFrame::Entry(entry(4, 3))), [covers(&[(4, 3)])], "the later word counts");
     assert_eq!(Main::new(&[]).take(ServerFrame::CaughtUp), [covers(&[])], "that is a word too");
+    let mut main = Main::new(&changes);
+    main.store_fails = true;
+    assert_eq!(main.take(ServerFrame::CaughtUp), []);
+    main.store_fails = false;
+    assert_eq!(main.pass(30_000), [covers(&[(1, 1), (2, 7)])], "what could not be read is read again");
+}
+
+#[test]
+fn a_device_that_is_unfilled_itself_tells_what_is_here_once_it_is_filled() {
+    for is_known_filled in [false, true] {
+        let mut main = Main::unfilled(&talk(1, 3, 0));
+        let written = main.take(ServerFrame::CaughtUp);
+        let [BootstrapFrame::Start(start)] = &written[..] else { panic!("it asks to be filled: {written:?}") };
+        let reference = start.reference;
+        assert_eq!(main.take(ServerFrame::Entry(entry(2, 7))), []);
+        if is_known_filled {
+            let written = main.take(ServerFrame::Error(ErrorFrame::of(Code::NotUnfilled, reference)));
+            assert_eq!(written, [covers(&[(1, 1), (2, 7)])]);
+            continue;
+        }
+        main.news(BootstrapNews::BootstrapStarted { reference, bootstrap: id(9), total: 1, done: 0 });
+        let progress =
+            Progress { bootstrap: id(9), state: BootstrapState::Done, done: 1, total: 1, filled: None, reason: None };
+        assert_eq!(main.news(BootstrapNews::BootstrapProgress(progress)), [covers(&[(1, 1), (2, 7)])]);
+        assert_eq!(main.take(ServerFrame::Entry(entry(3, 1))), [covers(&[(3, 1)])]);
+    }
 }
 
 #[test]
@@ -291,6 +230,87 @@ fn several_devices_are_given_to_at_once_each_with_its_own_window() {
         assert_eq!(written.len(), 2, "filling {n}");
     }
     let written = main.news(BootstrapNews::Fill(Fill { bootstrap: id(17), ..fill(1, 30) }));
-    let refuse = FillRefuse { reference: None, bootstrap: id(17), conversation: Some(conversation(1)) };
-    assert_eq!(written, [BootstrapFrame::Refuse(refuse)], "that is enough");
+    assert_eq!(written, [refusal_of_all(17)], "that is enough");
+    // The server asks again once it hears what is here.
+    assert_eq!(main.pass(29_000), []);
+    assert_eq!(main.pass(1_000), [covers(&[(1, 1)])]);
+    let progress =
+        Progress { bootstrap: id(3), state: BootstrapState::Done, done: 1, total: 1, filled: None, reason: None };
+    main.news(BootstrapNews::BootstrapProgress(progress));
+    let written = main.news(BootstrapNews::Fill(Fill { bootstrap: id(17), window: 2, ..fill(1, 30) }));
+    assert_eq!(chunks(&written).len(), 2);
+}
+
+#[test]
+fn what_cannot_be_read_now_is_not_refused_for_good() {
+    for from_seq in [None, Some(at(2))] {
+        let mut main = Main::new(&[talk(1, 30, 30_000), talk(2, 30, 30_000)].concat());
+        main.take(ServerFrame::CaughtUp);
+        let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+        let first = chunks(&written)[0].1.to_seq.get();
+        main.store_fails = true;
+        main.news(BootstrapNews::Fill(Fill { from_seq, ..fill(2, 30) }));
+        assert_eq!(main.acked(1, first), [refusal_of_all(1)]);
+        assert_eq!(main.acked(1, first + 1), [], "nothing goes on");
+        main.store_fails = false;
+        assert_eq!(main.pass(15_000), []);
+        assert_eq!(main.take(ServerFrame::Heartbeat), []);
+        assert_eq!(main.pass(15_000), [covers(&[(1, 1), (2, 1)])]);
+        let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+        assert_eq!(chunks(&written)[0].1.number, 1);
+    }
+}
+
+#[test]
+fn fillings_and_their_conversations_take_turns() {
+    let mut main = Main::new(&[talk(1, 30, 30_000), talk(2, 30, 30_000)].concat());
+    main.take(ServerFrame::CaughtUp);
+    for (bootstrap, n) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+        let fill = Fill { bootstrap: id(bootstrap), ..fill(n, 30) };
+        main.machine.handle_frame(main.now, ServerFrame::Bootstrap(BootstrapNews::Fill(fill)));
+    }
+    let written = main.drain();
+    let turns: Vec<_> = chunks(&written).iter().map(|(_, it)| (it.bootstrap, it.conversation, it.number)).collect();
+    let expected = (1..=4).flat_map(|number| [(1, 1), (2, 1), (1, 2), (2, 2)].map(|(b, n)| (b, n, number)));
+    assert_eq!(turns, expected.map(|(b, n, number)| (id(b), conversation(n), number)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_chunk_that_waits_for_room_makes_nothing_due() {
+    let mut main = Main::new(&[talk(1, 30, 30_000), talk(2, 30, 30_000)].concat());
+    main.take(ServerFrame::CaughtUp);
+    let written = main.news(BootstrapNews::Fill(fill(1, 30)));
+    let sent: Vec<(Ref, Seq)> = chunks(&written).iter().map(|(reference, it)| (*reference, it.to_seq)).collect();
+    main.news(BootstrapNews::Fill(fill(2, 30)));
+    // The other conversation takes the room that this one had.
+    assert_eq!(main.take(ServerFrame::Error(ErrorFrame::of(Code::ChunkWindow, Some(sent[4].0)))), []);
+    assert_eq!(main.acked(1, sent[0].1.get()).len(), 5);
+    assert_eq!(main.pass(1_000), []);
+    assert!(main.machine.poll_timeout().is_none_or(|at| at > main.now), "nothing can be done now");
+    let again = main.acked(1, sent[1].1.get());
+    assert_eq!(chunks(&again)[0].1.number, 5);
+}
+
+#[test]
+fn chunks_of_all_fillings_together_are_paced() {
+    let mut welcome = welcome_of(25_000, false);
+    welcome.limits.frame_bytes_max = 1_500;
+    let mut main = Main::greeted(&talk(1, 1_000, 0), None, ServerFrame::Welcome(Box::new(welcome)));
+    main.take(ServerFrame::CaughtUp);
+    let mut count = 0;
+    for n in 1..=2 {
+        let fill = Fill { bootstrap: id(n), window: 1_000, entries: 1_000, ..fill(1, 1_000) };
+        count += main.news(BootstrapNews::Fill(fill)).len();
+    }
+    assert_eq!(count, 128, "so many at once");
+    let (begin, mut last) = (main.now, main.now);
+    for _ in 0..200 {
+        let due = main.machine.poll_timeout().expect("more is to be given");
+        assert!(due > last, "it does not spin");
+        last = due;
+        main.now = due;
+        assert_eq!(main.pass(0).len(), 1);
+    }
+    assert_eq!(main.now - begin, Duration::from_secs(1));
+    assert_eq!(main.pass(10_000).len(), 128);
 }

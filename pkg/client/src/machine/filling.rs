@@ -4,7 +4,6 @@
 //! and the next `bootstrap` says where it stands. With the last chunk it gets its cursor, and the log goes on after it.
 
 use super::sends::Refusal;
-use super::staged::Output;
 use super::{ANSWER_TIMEOUT, Asked, Machine};
 use crate::{Change, ChunkFault, DisconnectReason, Event, Filling, SendError};
 use lockstep_protocol::{
@@ -80,6 +79,10 @@ impl Machine {
         }
     }
 
+    pub(super) fn is_unfilled(&self) -> bool {
+        self.filler.is_unfilled
+    }
+
     /// Asks to be filled, if that is wanted. What comes about it comes after the last `resume` is answered.
     pub(super) fn pump_filling(&mut self, now: Instant) {
         let is_due = self.filler.not_before.is_none_or(|at| at <= now);
@@ -102,6 +105,10 @@ impl Machine {
             // Others have to be filled first.
             self.filler.not_before = Some(now + ANSWER_TIMEOUT);
             return;
+        }
+        if error.code.parse() == Ok(Code::NotUnfilled) {
+            self.filler.is_unfilled = false;
+            self.report_again();
         }
         match self.judge(now, self.filler.attempts, error) {
             Refusal::Later { at, .. } => self.filler.not_before = Some(at),
@@ -144,6 +151,11 @@ impl Machine {
 
     fn handle_chunk(&mut self, now: Instant, chunk: Chunk) {
         let Chunk { bootstrap, conversation, from_seq, to_seq, last, .. } = chunk;
+        let ack = ChunkAck { bootstrap, conversation, seq: to_seq };
+        if self.replica.cursors.get(&conversation).is_some_and(|cursor| to_seq <= cursor.seq) {
+            // It is here already. Without a word of it, the filling would not go on.
+            return self.staged.push_chunk_ack(self.connection, ack);
+        }
         let entries = match self.open_chunk(&chunk) {
             Ok(entries) => entries,
             Err(fault) => return self.disconnect(now, DisconnectReason::Chunk { conversation, fault }),
@@ -161,8 +173,7 @@ impl Machine {
             self.staged.change(Change::Partial(place));
         }
         self.event(Event::Filling(Filling::Entries { conversation, from: from_seq, to: to_seq, entries, last }));
-        let ack = ChunkAck { bootstrap, conversation, seq: to_seq };
-        self.staged.push(Output::ChunkAck { connection: self.connection, ack });
+        self.staged.push_chunk_ack(self.connection, ack);
     }
 
     /// The entries of a chunk that is the next of its conversation.

@@ -3,23 +3,25 @@
 //! It reads one piece at a time, and of each filling no more than the window allows is on its way: what is held in memory
 //! does not grow with the history.
 
+use super::giver::{Given, HEADER_BYTES, Job, Passed};
 use super::{Effect, Machine};
 use crate::{Event, Filling, StoreError};
 use lockstep_protocol::{
     BootstrapFrame, BootstrapId, BootstrapState, Chunk, ChunkAck, ClientFrame, Code, ConversationId, Coverage, Entry,
-    ErrorFrame, Fill, FillRefuse, Held, Progress, Ref, Seq, limits,
+    ErrorFrame, Fill, FillRefuse, Held, Progress, Seq, limits,
 };
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Devices that are given to at once. One more is refused: another main device, or the log, gives.
+/// Devices that are given to at once. One more is refused for now: another main device gives, or it waits.
 const FILLINGS_MAX: usize = 16;
-/// Conversations that one filling may wait for. One more is refused.
+/// Conversations that one filling may wait for. One more, and the filling is refused for now.
 const CONVERSATIONS_MAX: usize = 64;
 /// How long a chunk waits that was refused because others fill the window.
 const WINDOW_RETRY: Duration = Duration::from_millis(200);
-/// What a chunk's frame takes beside its body, in bytes: ids, digest, names and numbers.
-const HEADER_BYTES: usize = 640;
+
+/// What could not be given now can perhaps be given after this time.
+const REPORT_RETRY: Duration = Duration::from_secs(30);
 
 /// What is read of the history. Answer with [`Machine::handle_held`], [`Machine::handle_latest`] or
 /// [`Machine::handle_stretch`].
@@ -49,118 +51,27 @@ pub enum HistoryQuery {
     },
 }
 
-/// What this device gives.
-#[derive(Debug, Default)]
-pub(super) struct Giver {
-    is_on: bool,
-    /// The conversations that the server knows to be here; `None` before the first report of a connection.
-    told: Option<HashSet<ConversationId>>,
-    /// Those that have come since.
-    fresh: Vec<Held>,
-    fillings: BTreeMap<BootstrapId, Given>,
-    /// Whose piece is being read.
-    reading: Option<(BootstrapId, ConversationId)>,
-}
-
-/// One device that is given to.
-#[derive(Debug)]
-struct Given {
-    window: usize,
-    jobs: VecDeque<Job>,
-    /// Chunks without an acknowledgement.
-    passed: Vec<Passed>,
-}
-
-/// A conversation that is given.
-#[derive(Debug)]
-struct Job {
-    conversation: ConversationId,
-    entries: u32,
-    /// Where the next chunk begins; `None` while that is to be looked up.
-    next: Option<Seq>,
-    to: Seq,
-    /// The number of the next chunk.
-    number: u64,
-    /// Whether the last chunk has gone. It stays until that is acknowledged: it may have to go again.
-    is_sent: bool,
-    not_before: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Passed {
-    reference: Ref,
-    conversation: ConversationId,
-    number: u64,
-    from: Seq,
-    to: Seq,
-}
-
-impl Giver {
-    pub(super) fn new(is_on: bool) -> Self {
-        Self { is_on, ..Self::default() }
-    }
-
-    pub(super) fn disconnected(&mut self) {
-        *self = Self::new(self.is_on);
-    }
-
-    /// Whether this is the number of a chunk that is on its way.
-    pub(super) fn has_passed(&self, reference: Option<Ref>) -> bool {
-        let mut passed = self.fillings.values().flat_map(|given| &given.passed);
-        reference.is_some_and(|reference| passed.any(|passed| passed.reference == reference))
-    }
-
-    /// When a chunk that waits may go again.
-    pub(super) fn due(&self) -> Option<Instant> {
-        let jobs = self.fillings.values().flat_map(|given| &given.jobs);
-        jobs.filter_map(|job| job.not_before).min()
-    }
-
-    /// The next conversation that may go on, the first that was asked for first.
-    fn next(&mut self, now: Instant) -> Option<(BootstrapId, &mut Job)> {
-        let ready = |job: &&mut Job| !job.is_sent && job.not_before.is_none_or(|at| at <= now);
-        self.fillings
-            .iter_mut()
-            .filter(|(_, given)| given.passed.len() < given.window)
-            .find_map(|(bootstrap, given)| Some((*bootstrap, given.jobs.iter_mut().find(ready)?)))
-    }
-
-    fn job(&mut self, bootstrap: BootstrapId, conversation: ConversationId) -> Option<&mut Job> {
-        self.fillings.get_mut(&bootstrap)?.job(conversation)
-    }
-
-    /// What was being read, if it is still wanted.
-    fn read(&mut self) -> Option<(BootstrapId, &mut Job)> {
-        let (bootstrap, conversation) = self.reading.take()?;
-        Some((bootstrap, self.job(bootstrap, conversation)?))
-    }
-}
-
-impl Given {
-    fn job(&mut self, conversation: ConversationId) -> Option<&mut Job> {
-        self.jobs.iter_mut().find(|job| job.conversation == conversation)
-    }
-
-    fn forget(&mut self, conversation: ConversationId) {
-        self.jobs.retain(|job| job.conversation != conversation);
-        self.passed.retain(|passed| passed.conversation != conversation);
-    }
-}
-
 impl Machine {
-    /// Tells the server what is here, anew.
+    /// Tells the server what is here, anew. A device that is unfilled itself waits: its report would be taken for all
+    /// that there is.
     pub(super) fn report_again(&mut self) {
-        if self.giver.is_on && self.has_caught_up() {
+        if self.giver.is_on && self.has_caught_up() && !self.is_unfilled() {
             self.effects.push_back(Effect::ReadHistory(HistoryQuery::Held));
         }
     }
 
     /// What the history holds.
-    pub fn handle_held(&mut self, held: Result<Vec<Held>, StoreError>) {
+    pub fn handle_held(&mut self, now: Instant, held: Result<Vec<Held>, StoreError>) {
+        if !self.has_caught_up() || self.is_unfilled() {
+            return;
+        }
         let held = match held {
-            Ok(held) if self.has_caught_up() => held,
-            Ok(_) => return,
-            Err(error) => return tracing::warn!(%error, "cannot tell what could be given to other devices"),
+            Ok(held) => held,
+            Err(error) => {
+                tracing::warn!(%error, "cannot tell what could be given to other devices");
+                self.giver.report_at = Some(now + REPORT_RETRY);
+                return;
+            }
         };
         let (cursors, feed) = (&self.replica.cursors, self.replica.feed);
         // Of a conversation that is not complete itself nothing is given.
@@ -208,9 +119,12 @@ impl Machine {
             self.giver.fillings.retain(|_, given| !given.jobs.is_empty());
         }
         let is_full = is_new && self.giver.fillings.len() >= FILLINGS_MAX;
-        let Some(cursor) = cursor.filter(|_| self.giver.is_on && !is_full) else {
+        let Some(cursor) = cursor.filter(|_| self.giver.is_on) else {
             return self.refuse_to_fill(bootstrap, conversation);
         };
+        if is_full {
+            return self.refuse_all(now, bootstrap);
+        }
         let window = window.max(1) as usize;
         let given =
             self.giver.fillings.entry(bootstrap).or_insert(Given { window, jobs: VecDeque::new(), passed: Vec::new() });
@@ -220,8 +134,11 @@ impl Machine {
         let to = cursor.min(head);
         let job = Job { conversation, entries, next: from_seq, to, number: 1, is_sent: false, not_before: None };
         let has_nothing = from_seq.is_some_and(|from| from > to) || to == Seq::ZERO;
-        if has_nothing || given.jobs.len() >= CONVERSATIONS_MAX {
+        if has_nothing {
             return self.refuse_to_fill(bootstrap, conversation);
+        }
+        if given.jobs.len() >= CONVERSATIONS_MAX {
+            return self.refuse_all(now, bootstrap);
         }
         given.jobs.push_back(job);
         if is_new {
@@ -237,6 +154,10 @@ impl Machine {
             for chunk in fresh.chunks(self.cursors_per_frame()) {
                 self.write(coverage(chunk.to_vec(), false));
             }
+        }
+        if self.giver.report_at.is_some_and(|at| at <= now) {
+            self.giver.report_at = None;
+            self.report_again();
         }
         if self.giver.reading.is_some() {
             return;
@@ -263,10 +184,11 @@ impl Machine {
         if let Some((bootstrap, job)) = self.giver.read() {
             match latest {
                 Ok(Some(first)) => job.next = Some(first),
-                outcome => {
+                Ok(None) => {
                     let conversation = job.conversation;
-                    self.cannot_read(bootstrap, conversation, outcome.err());
+                    self.refuse_to_fill(bootstrap, conversation);
                 }
+                Err(error) => self.cannot_read(now, bootstrap, &error),
             }
         }
         self.pump_giving(now);
@@ -278,19 +200,20 @@ impl Machine {
         if let Some((bootstrap, job)) = self.giver.read() {
             let conversation = job.conversation;
             match stretch.map(|entries| job.pack(entries, body_bytes, frame_bytes)) {
-                Ok(Some((from_seq, to_seq, body))) => self.give(bootstrap, conversation, from_seq, to_seq, body),
-                Ok(None) => self.cannot_read(bootstrap, conversation, None),
-                Err(error) => self.cannot_read(bootstrap, conversation, Some(error)),
+                Ok(Some((from_seq, to_seq, body))) => {
+                    self.giver.count(now);
+                    self.give(bootstrap, conversation, from_seq, to_seq, body);
+                }
+                Ok(None) => self.refuse_to_fill(bootstrap, conversation),
+                Err(error) => self.cannot_read(now, bootstrap, &error),
             }
         }
         self.pump_giving(now);
     }
 
-    fn cannot_read(&mut self, bootstrap: BootstrapId, conversation: ConversationId, error: Option<StoreError>) {
-        if let Some(error) = error {
-            tracing::warn!(%error, "cannot read what another device is to be given");
-        }
-        self.refuse_to_fill(bootstrap, conversation);
+    fn cannot_read(&mut self, now: Instant, bootstrap: BootstrapId, error: &StoreError) {
+        tracing::warn!(%error, "cannot read what another device is to be given");
+        self.refuse_all(now, bootstrap);
     }
 
     fn give(&mut self, bootstrap: BootstrapId, conversation: ConversationId, from_seq: Seq, to_seq: Seq, body: String) {
@@ -299,7 +222,7 @@ impl Machine {
         let Some(job) = given.job(conversation) else { return };
         let (number, last) = (job.number, to_seq == job.to);
         (job.number, job.next, job.is_sent) = (number + 1, Some(to_seq.next()), last);
-        given.passed.push(Passed { reference, conversation, number, from: from_seq, to: to_seq });
+        given.pass(Passed { reference, conversation, number, from: from_seq, to: to_seq });
         let digest = Chunk::digest_of(&body);
         let chunk =
             Box::new(Chunk { bootstrap, number, conversation, from_seq, to_seq, digest, last, sealed: None, body });
@@ -348,44 +271,26 @@ impl Machine {
         }
     }
 
+    /// Nothing of this conversation is here.
     fn refuse_to_fill(&mut self, bootstrap: BootstrapId, conversation: ConversationId) {
         if let Some(given) = self.giver.fillings.get_mut(&bootstrap) {
             given.forget(conversation);
         }
-        let refuse = FillRefuse { reference: None, bootstrap, conversation: Some(conversation) };
-        self.write(ClientFrame::Bootstrap(BootstrapFrame::Refuse(refuse)));
+        self.refuse(bootstrap, Some(conversation));
     }
-}
 
-impl Job {
-    /// As many entries as fit a frame, as the next chunk: from where to where it goes, and its body. `None` if there is
-    /// nothing to give, or not even one entry fits.
-    fn pack(&self, entries: Vec<Entry>, body_bytes: usize, frame_bytes: usize) -> Option<(Seq, Seq, String)> {
-        let next = self.next?;
-        let is_first = self.number == 1;
-        let Some(first) = entries.first() else {
-            // What is left is not here, but this device has passed it.
-            return (!is_first).then(|| (next, self.to, "[]".to_owned()));
-        };
-        let from = if is_first { first.seq } else { next };
-        let mut body = String::from("[");
-        let mut written = HEADER_BYTES;
-        let mut to = None;
-        for entry in &entries {
-            let Ok(json) = serde_json::to_string(entry) else { return None };
-            // In the frame, the body is a string in JSON: each quote and backslash takes one more byte.
-            let escaped = json.len() + json.bytes().filter(|byte| matches!(byte, b'"' | b'\\')).count() + 1;
-            if body.len() + json.len() + 2 > body_bytes || written + escaped > frame_bytes {
-                break;
-            }
-            if to.is_some() {
-                body.push(',');
-            }
-            body.push_str(&json);
-            (written, to) = (written + escaped, Some(entry.seq));
+    /// Nothing can be given now, though it may be here: the server asks others, or waits for the next report.
+    fn refuse_all(&mut self, now: Instant, bootstrap: BootstrapId) {
+        if let Some(given) = self.giver.fillings.get_mut(&bootstrap) {
+            given.forget_all();
         }
-        body.push(']');
-        Some((from, to?, body))
+        self.giver.report_at.get_or_insert(now + REPORT_RETRY);
+        self.refuse(bootstrap, None);
+    }
+
+    fn refuse(&mut self, bootstrap: BootstrapId, conversation: Option<ConversationId>) {
+        let refuse = FillRefuse { reference: None, bootstrap, conversation };
+        self.write(ClientFrame::Bootstrap(BootstrapFrame::Refuse(refuse)));
     }
 }
 

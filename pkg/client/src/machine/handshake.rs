@@ -131,8 +131,9 @@ impl Machine {
         }
         self.limits = limits;
         self.begin_filling(unfilled, self.replica.epoch == Some(epoch));
-        // Of a store that is another one now, the server compares all that the device has.
-        let show_left = self.replica.epoch != Some(epoch);
+        // Of a store that is another one now, the server compares all that the device has; an unfilled device is filled
+        // with what it does not show.
+        let show_left = unfilled || self.replica.epoch != Some(epoch);
         if self.replica.cursors.is_empty() {
             self.replica.set_epoch(epoch);
             self.staged.change(Change::Epoch(epoch));
@@ -144,8 +145,8 @@ impl Machine {
         self.pump_sends(now);
     }
 
-    /// Shows all cursors but the feed's, which stood in `hello`, and those of conversations that the user has left: the
-    /// server knows as well how far the device has come in them, and they grow in number. At least one frame: the server
+    /// Shows all cursors but the feed's, which stood in `hello`, and, unless `show_left`, those of conversations that the
+    /// user has left: the server knows as well how far the device has come in them, and they grow in number. At least one frame: the server
     /// waits for the last.
     fn write_resume(&mut self, show_left: bool) {
         let feed = self.replica.feed;

@@ -9,12 +9,13 @@
 //! One file per concern: `handshake` (connect, hello, welcome, resume, the end of a connection), `receive` (entries,
 //! gaps, resets), `acks`, `outbox` and `sends` (messages), `reads` (read offsets), `renewals` (fresh tokens),
 //! `questions` (unread, state), `ephemeral` (signals, presence), `filling` (being filled from a main device), `giving`
-//! (filling others), `staged` (what waits for the store), `backoff`.
+//! and `giver` (filling others), `staged` (what waits for the store), `backoff`.
 
 mod acks;
 mod backoff;
 mod ephemeral;
 mod filling;
+mod giver;
 mod giving;
 mod handshake;
 mod io;
@@ -30,7 +31,7 @@ use crate::{Change, Counters, DisconnectReason, Event, OutboxItem, SendError, Se
 use acks::Acks;
 use backoff::Backoff;
 use filling::Filler;
-use giving::Giver;
+use giver::Giver;
 pub use giving::HistoryQuery;
 use handshake::Phase;
 pub use io::{ConnectError, Effect, Settings};

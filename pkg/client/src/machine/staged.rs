@@ -15,7 +15,7 @@ pub(super) enum Output {
     Answer { position: u64, outcome: Result<Sent, SendError> },
     /// To the server: everything up to here is stored.
     Ack { connection: u64, conversation: ConversationId, seq: Seq, bytes: usize, at: Instant },
-    /// To the server: this chunk is stored.
+    /// To the server: everything up to the end of this chunk is stored.
     ChunkAck { connection: u64, ack: ChunkAck },
 }
 
@@ -35,6 +35,16 @@ impl Staged {
 
     pub(super) fn push(&mut self, output: Output) {
         self.outputs.push(output);
+    }
+
+    /// A chunk's acknowledgement stands for those of the chunks before it that are stored together with it.
+    pub(super) fn push_chunk_ack(&mut self, connection: u64, ack: ChunkAck) {
+        let place = (ack.bootstrap, ack.conversation);
+        self.outputs.retain(|output| match output {
+            Output::ChunkAck { ack, .. } => (ack.bootstrap, ack.conversation) != place,
+            _ => true,
+        });
+        self.push(Output::ChunkAck { connection, ack });
     }
 
     /// Outputs that wait.

@@ -164,9 +164,10 @@ impl Server {
         assert!(seq.get() <= kept, "acknowledged {seq} of {conversation}, stored up to {kept}");
         let Some(connection) = &mut self.connection else { return };
         let Some(filling) = &mut connection.filling else { return };
-        let front = filling.passed.pop_front().expect("a chunk without an acknowledgement");
-        assert_eq!((front.0, front.1), (conversation, seq.get()), "chunks are acknowledged in order");
-        if front.2 {
+        let index = filling.passed.iter().position(|row| (row.0, row.1) == (conversation, seq.get()));
+        let (_, _, last) = filling.passed[index.expect("a chunk without an acknowledgement")];
+        filling.passed.retain(|row| row.0 != conversation || row.1 > seq.get());
+        if last {
             self.filled(conversation, seq.get());
         }
     }
