@@ -21,7 +21,7 @@ const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
 ///
 /// A method names the codes that are its own. Beside them any request may be refused with `rate_limited` and `try_again`,
 /// which pass; `unavailable` and `internal`; and those with a token with `token_invalid`, `token_expired`,
-/// `token_revoked`, `device_removed` and `service_token`.
+/// `token_revoked`, `device_removed`, `user_disabled` and `service_token`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestError {
     /// It refused.
