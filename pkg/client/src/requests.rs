@@ -1,9 +1,10 @@
 //! Requests in the name of a device: what all that it asks beside its connection has in common.
 
 use crate::rest::{Rest, read};
-use crate::{RestError, TokenReason, TokenSource};
+use crate::{RestError, TokenError, TokenReason, TokenSource};
 use hyper::Method;
 use hyper::body::Bytes;
+use lockstep_protocol::Advice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::fmt::Write;
@@ -61,8 +62,20 @@ impl Requests {
         }
     }
 
+    /// Asks, and once more with another token if the server wants one: what it refuses so it has not begun.
     async fn exchange(&self, method: Method, path: &str, body: &Value) -> Result<Bytes, RestError> {
         let token = self.tokens.token(TokenReason::Connect).await?;
+        let refused = match self.rest.exchange(method.clone(), path, Some(&token), body).await {
+            Ok((_, answer)) => return Ok(answer),
+            Err(refused) => refused,
+        };
+        let code = refused.code().filter(|code| code.spec().advice == Advice::NewToken).ok_or(refused.clone())?;
+        let token = match self.tokens.token(TokenReason::Refused(code)).await {
+            Ok(token) => token,
+            // The code says more than that there is no other.
+            Err(TokenError::Denied(_)) => return Err(refused),
+            Err(error) => return Err(error.into()),
+        };
         Ok(self.rest.exchange(method, path, Some(&token), body).await?.1)
     }
 }

@@ -1,10 +1,18 @@
 //! Requests to a server that answers exactly what the test says, over real connections.
 
 use lockstep_client::protocol::Code;
-use lockstep_client::{Accounts, RefreshedTokens, TokenError, TokenKeeper, TokenReason, TokenSource, async_trait};
+use lockstep_client::{
+    Accounts, Conversations, FixedToken, People, RefreshedTokens, RestError, TokenError, TokenKeeper, TokenReason,
+    TokenSource, async_trait,
+};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+
+/// Far longer than anything here should take.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The head of a request, with its first line.
 type Head = String;
@@ -26,7 +34,8 @@ impl Door {
     async fn answer(&self, answers: &[(u16, Value)]) -> Vec<Head> {
         let mut heads = Vec::new();
         for (status, body) in answers {
-            let (mut stream, _) = self.listener.accept().await.expect("a connection");
+            let coming = tokio::time::timeout(PATIENCE, self.listener.accept()).await;
+            let (mut stream, _) = coming.expect("a request comes").expect("a connection");
             heads.push(request(&mut stream).await);
             let body = body.to_string();
             let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -84,4 +93,56 @@ async fn a_refresh_that_is_refused_for_good_is_not_tried_again() {
         let error = token.expect_err("it is refused");
         assert_eq!(matches!(error, TokenError::Denied(_)), is_final, "{error:?}");
     }
+}
+
+fn session(number: u32) -> (u16, Value) {
+    let session = json!({
+        "user": "ana", "device": "019a2b1d-1111-7abc-8def-1234567890ab", "access_token": format!("access-{number}"),
+        "expires_in_ms": 3_600_000, "refresh_token": format!("refresh-{number}"),
+    });
+    (200, session)
+}
+
+fn shows(head: &Head, number: u32) -> bool {
+    head.contains(&format!("authorization: bearer access-{number}"))
+}
+
+#[tokio::test]
+async fn a_request_is_asked_again_once_with_another_token() {
+    let door = Door::open().await;
+    let people =
+        People::new(&door.url, Arc::new(RefreshedTokens::from_kept(Accounts::new(&door.url), "refresh", Kept)));
+    let profile = (200, json!({"id": "ana", "name": "Ana", "avatar": null, "custom": {}}));
+
+    for (number, code) in [(1, Code::TokenRevoked), (2, Code::TokenExpired), (3, Code::TokenInvalid)] {
+        let mut answers = vec![refusal(code), session(number + 1), profile.clone()];
+        if number == 1 {
+            answers.insert(0, session(number));
+        }
+        let (asked, heads) = tokio::join!(people.own_profile(), door.answer(&answers));
+        assert_eq!(asked.expect("the other token is good").name.as_deref(), Some("Ana"));
+        let [.., refused, refresh, repeated] = &heads[..] else { panic!("{heads:?}") };
+        assert!(refresh.starts_with("post /v1/sessions/refresh"), "{heads:?}");
+        assert!(shows(refused, number) && shows(repeated, number + 1), "{heads:?}");
+    }
+
+    // If that one is refused too, so is the request.
+    let answers = [refusal(Code::TokenRevoked), session(5), refusal(Code::TokenInvalid)];
+    let (asked, _) = tokio::join!(people.own_profile(), door.answer(&answers));
+    assert_eq!(asked.expect_err("it is refused").code(), Some(Code::TokenInvalid));
+    // What another token does not help against.
+    let answers = [refusal(Code::UserDisabled)];
+    let (asked, _) = tokio::join!(people.own_profile(), door.answer(&answers));
+    assert_eq!(asked.expect_err("it is refused").code(), Some(Code::UserDisabled));
+    // Where there is no other token, the refusal stands; where none comes now, it may come later.
+    let answers = [refusal(Code::TokenRevoked), refusal(Code::DeviceRemoved)];
+    let (asked, _) = tokio::join!(people.own_profile(), door.answer(&answers));
+    assert_eq!(asked.expect_err("it is refused").code(), Some(Code::TokenRevoked));
+    let fixed = Conversations::new(&door.url, Arc::new(FixedToken::new("fixed")));
+    let answers = [refusal(Code::TokenExpired)];
+    let (asked, _) = tokio::join!(fixed.list(), door.answer(&answers));
+    assert_eq!(asked.expect_err("it is refused").code(), Some(Code::TokenExpired));
+    let answers = [session(6), refusal(Code::TokenRevoked), refusal(Code::Unavailable)];
+    let (asked, _) = tokio::join!(people.own_profile(), door.answer(&answers));
+    assert!(matches!(asked, Err(RestError::Token(TokenError::Unavailable(_)))), "{asked:?}");
 }
