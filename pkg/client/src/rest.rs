@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Largest answer that is read.
-const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Largest answer that is read: a page of 200 conversations, each with a custom object of 8 KiB, and more.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why the server did not do what was asked.
 ///

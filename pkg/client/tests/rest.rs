@@ -7,7 +7,7 @@ use lockstep_client::{
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -145,4 +145,42 @@ async fn a_request_is_asked_again_once_with_another_token() {
     let answers = [session(6), refusal(Code::TokenRevoked), refusal(Code::Unavailable)];
     let (asked, _) = tokio::join!(people.own_profile(), door.answer(&answers));
     assert!(matches!(asked, Err(RestError::Token(TokenError::Unavailable(_)))), "{asked:?}");
+}
+
+#[tokio::test]
+async fn lists_are_read_to_the_end_at_the_pace_of_the_server() {
+    let door = Door::open().await;
+    let people = People::new(&door.url, Arc::new(FixedToken::new("fixed")));
+    let page = |user: &str, next: Value| {
+        let contact = json!({"user": user, "name": null, "created_at": 1});
+        (200, json!({"contacts": [contact], "next": next}))
+    };
+    let (status, mut problem) = refusal(Code::RateLimited);
+    problem["retry_after_ms"] = json!(20);
+    let limited = (status, problem);
+    let answers = [
+        page("ana", json!("a/1")),
+        limited.clone(),
+        limited.clone(),
+        page("ben", json!("b")),
+        limited.clone(),
+        page("cid", Value::Null),
+    ];
+    let began = Instant::now();
+    let (asked, heads) = tokio::join!(people.contacts(), door.answer(&answers));
+    let users: Vec<_> = asked.expect("a list").into_iter().map(|contact| contact.user.to_string()).collect();
+    assert_eq!(users, ["ana", "ben", "cid"]);
+    assert!(began.elapsed() >= Duration::from_millis(60), "it waits");
+    let paths: Vec<_> = heads.iter().map(|head| head.split(' ').nth(1).unwrap_or_default()).collect();
+    let (first, second, third) =
+        ("/v1/contacts?limit=200", "/v1/contacts?limit=200&cursor=a%2f1", "/v1/contacts?limit=200&cursor=b");
+    assert_eq!(paths, [first, second, second, second, third, third]);
+
+    // Not for ever.
+    let answers = vec![limited; 9];
+    let (asked, _) = tokio::join!(people.contacts(), door.answer(&answers));
+    assert_eq!(asked.expect_err("it gives up").code(), Some(Code::RateLimited));
+    let answers = [page("ana", json!("a")), page("ana", json!("a"))];
+    let (asked, _) = tokio::join!(people.contacts(), door.answer(&answers));
+    assert!(matches!(asked, Err(RestError::Unreachable(_))), "{asked:?}");
 }
