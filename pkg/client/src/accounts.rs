@@ -80,13 +80,14 @@ impl Accounts {
         Self { rest: Rest::new(url) }
     }
 
-    /// Makes a user, if the server lets everybody sign up.
+    /// Makes a user, if the server lets everybody sign up, with what people are to call the user, if that is said.
     ///
     /// # Errors
     ///
     /// [`RestError`] with `sign_up_closed`, `user_taken` or `bad_request`.
-    pub async fn sign_up(&self, id: &UserId, password: &str) -> Result<(), RestError> {
-        self.rest.exchange(Method::POST, "/v1/users", None, &json!({"id": id, "password": password})).await.map(drop)
+    pub async fn sign_up(&self, id: &UserId, password: &str, name: Option<&str>) -> Result<(), RestError> {
+        let request = json!({"id": id, "password": password, "name": name});
+        self.rest.exchange(Method::POST, "/v1/users", None, &request).await.map(drop)
     }
 
     /// Signs a device in as a main device of a user.
