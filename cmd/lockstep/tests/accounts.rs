@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use lockstep_client::protocol::{Body, Code, Target, UserId};
 use lockstep_client::{
-    Accounts, Client, ClientConfig, DeviceKind, Devices, Event, Events, FixedToken, MemoryStore, RefreshedTokens,
-    Removal, RestError, Session, SignIn, SigningDevice, StopReason, TokenError, TokenKeeper, TokenReason, TokenSource,
-    async_trait,
+    Accounts, Client, ClientConfig, DeviceKind, Devices, Event, Events, FixedToken, MemoryStore, People,
+    RefreshedTokens, Removal, RestError, Session, SignIn, SigningDevice, StopReason, TokenError, TokenKeeper,
+    TokenReason, TokenSource, async_trait,
 };
 use lockstep_testkit::{ServerOptions, ServerProcess};
 use std::io::Write;
@@ -87,9 +87,9 @@ fn refused(error: &RestError) -> &str {
 #[tokio::test]
 async fn a_device_stays_signed_in_until_it_is_signed_out() -> Result<()> {
     let (server, accounts) = server(&[]).await?;
-    accounts.sign_up(&user("ana"), PASSWORD).await?;
-    accounts.sign_up(&user("ben"), PASSWORD).await?;
-    let taken = accounts.sign_up(&user("ana"), PASSWORD).await.err().context("it is taken")?;
+    accounts.sign_up(&user("ana"), PASSWORD, Some("Ana")).await?;
+    accounts.sign_up(&user("ben"), PASSWORD, None).await?;
+    let taken = accounts.sign_up(&user("ana"), PASSWORD, None).await.err().context("it is taken")?;
     ensure!(refused(&taken) == "user_taken", "{taken}");
     let wrong = accounts.sign_in(&user("ana"), "wrong password", &named("x")).await.err().context("it is wrong")?;
     ensure!(refused(&wrong) == "wrong_credentials", "{wrong}");
@@ -97,6 +97,9 @@ async fn a_device_stays_signed_in_until_it_is_signed_out() -> Result<()> {
     let session = session(&accounts, "ana").await?;
     let (device, kept) = (session.device, Kept::default());
     let source = Arc::new(RefreshedTokens::begin(accounts.clone(), session.clone(), kept.clone()).await.expect("kept"));
+    let people = People::new(server.url(), source.clone());
+    ensure!(people.own_profile().await?.name.as_deref() == Some("Ana"));
+    ensure!(people.profile(&user("ben")).await?.name.is_none());
     let config = ClientConfig::new(server.door(), source.clone(), Arc::new(MemoryStore::new()));
     let (client, mut events) = Client::start(config);
     let connected = until(&mut events, |event| matches!(event, Event::Connected { .. })).await?;
@@ -135,7 +138,7 @@ async fn a_device_stays_signed_in_until_it_is_signed_out() -> Result<()> {
 async fn a_refresh_token_is_kept_before_it_is_used() -> Result<()> {
     // Tokens that end so soon that none is used twice.
     let (server, accounts) = server(&[("token_ttl_s", "1")]).await?;
-    accounts.sign_up(&user("ana"), PASSWORD).await?;
+    accounts.sign_up(&user("ana"), PASSWORD, None).await?;
     let session = session(&accounts, "ana").await?;
     let first = session.refresh_token.clone();
     let full = RefreshedTokens::from_kept(accounts.clone(), first.clone(), Kept { full: true, ..Kept::default() });
@@ -160,7 +163,7 @@ async fn a_refresh_token_is_kept_before_it_is_used() -> Result<()> {
 #[tokio::test]
 async fn a_further_device_waits_for_its_approval() -> Result<()> {
     let (server, accounts) = server(&[("accounts.new_main", "confirm")]).await?;
-    accounts.sign_up(&user("ana"), PASSWORD).await?;
+    accounts.sign_up(&user("ana"), PASSWORD, None).await?;
     let first = session(&accounts, "ana").await?;
     accounts.refresh(&first.refresh_token).await?;
     let SignIn::Waiting(waiting) = accounts.sign_in(&user("ana"), PASSWORD, &named("pad")).await? else {
@@ -193,7 +196,7 @@ async fn a_further_device_waits_for_its_approval() -> Result<()> {
 #[tokio::test]
 async fn devices_are_listed_renamed_removed_and_signed_out() -> Result<()> {
     let (server, accounts) = server(&[]).await?;
-    accounts.sign_up(&user("ana"), PASSWORD).await?;
+    accounts.sign_up(&user("ana"), PASSWORD, None).await?;
     let (first, second, third) =
         (session(&accounts, "ana").await?, session(&accounts, "ana").await?, session(&accounts, "ana").await?);
     let devices_of =
@@ -282,7 +285,7 @@ fn give_password(server: &ServerProcess, lines: &str) -> Result<(bool, String)> 
 #[tokio::test]
 async fn an_operator_gives_a_user_a_password() -> Result<()> {
     let (server, accounts) = server(&[("accounts.sign_up", "closed")]).await?;
-    let closed = accounts.sign_up(&user("ana"), PASSWORD).await.err().context("it is closed")?;
+    let closed = accounts.sign_up(&user("ana"), PASSWORD, None).await.err().context("it is closed")?;
     ensure!(refused(&closed) == "sign_up_closed", "{closed}");
     let (done, said) = give_password(&server, "short\n")?;
     ensure!(!done && said.contains("8 to 256 characters"), "{said}");

@@ -72,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) link_waiters: Arc<LinkWaiters>,
     pub(crate) trace: Arc<Trace>,
     pub(crate) questions: Questions,
+    /// Held while an operator's question about a message is answered.
+    pub(crate) explaining: tokio::sync::Mutex<()>,
     pub(crate) teardowns: Arc<Teardowns>,
     pub(crate) bootstraps: Bootstraps,
     pub(crate) tasks: TaskTracker,
@@ -113,6 +115,7 @@ impl Engine {
             link_waiters: Arc::default(),
             trace,
             questions: Questions::default(),
+            explaining: tokio::sync::Mutex::default(),
             teardowns,
             bootstraps: Bootstraps::default(),
             tasks,

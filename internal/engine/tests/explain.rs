@@ -3,7 +3,7 @@
 mod common;
 
 use common::device::SessionDevice;
-use common::faulty::{LosingBroker, SlowLog};
+use common::faulty::{CountingLog, LosingBroker, SlowLog};
 use common::{House, soon};
 use lockstep_broker_embedded::EmbeddedBroker;
 use lockstep_engine::EngineConfig;
@@ -12,9 +12,9 @@ use lockstep_model::StageName::{
 };
 use lockstep_model::{
     Body, ClientMsgId, Code, ConversationId, ConversationKind, Device, DeviceId, EntryId, Explanation, History, Kind,
-    MessageRef, Seq, StageName, StateChange, Target, TopicMode, Verdict,
+    MessageRef, Seq, StageName, StateChange, Target, TopicMode, UnixMs, Verdict,
 };
-use lockstep_ports::MessageLog;
+use lockstep_ports::{Append, Author, CursorRow, Directory, MessageLog};
 use lockstep_session::SessionConfig;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -310,4 +310,70 @@ async fn an_entry_is_found_by_its_id() {
     // Only the conversations of the device's user are looked through.
     let foreign = explain(&house, &eve, MessageRef::Id(sent[sent.len() - 1].id)).await;
     assert_eq!((foreign.verdict, foreign.conversation), (Verdict::NotFound, None));
+}
+
+#[tokio::test]
+async fn what_is_over_and_acknowledged_is_found_by_its_id_too() {
+    let house = House::new().await;
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let room = house.club(ConversationKind::Room, History::None, &[&ana]).await;
+    house.engine.join(&ben.user, room).await.unwrap();
+    let sent = house.send(&ana, Target::Conversation(room), "secret").await.unwrap();
+    house.engine.leave(&ben.user, room).await.unwrap();
+    let after = house.send(&ana, Target::Conversation(room), "secret").await.unwrap();
+    let cursor = CursorRow { device: ben.id, conversation: room, seq: Seq::new(after.seq.get() - 1) };
+    house.store.store_cursors(vec![cursor]).await.unwrap();
+    let followed = house.store.followed(ben.user.clone(), ben.id).await.unwrap();
+    assert!(followed.iter().all(|row| row.conversation != room), "the device hears no more of it: {followed:?}");
+    let had = explain(&house, &ben, MessageRef::Id(sent.id)).await;
+    assert_eq!((had.conversation, had.seq, had.verdict), (Some(room), Some(sent.seq), Verdict::Acknowledged));
+    let outside = explain(&house, &ben, MessageRef::Id(after.id)).await;
+    assert_eq!((outside.seq, outside.verdict), (Some(after.seq), Verdict::NotMember));
+}
+
+#[tokio::test]
+async fn little_is_read_at_a_time() {
+    let mut counting = None;
+    let house = House::made(EngineConfig::default(), |ports, store| {
+        let log = Arc::new(CountingLog::new(store.clone()));
+        counting = Some(Arc::clone(&log));
+        ports.log = log as Arc<dyn MessageLog>;
+    })
+    .await;
+    let counting = counting.unwrap();
+    let (ana, ben) = (house.device("ana").await, house.device("ben").await);
+    let room = house.silent_group(&[&ana, &ben]).await;
+    // All of one time: each is near the one that is looked for.
+    let append = |number: u64| Append {
+        conversation: room,
+        author: Author::Device { user: ana.user.clone(), device: ana.id },
+        client_msg_id: ClientMsgId::random(),
+        kind: if number == 300 { Kind::Recall } else { Kind::Message },
+        body: if number == 300 { Body::recall(Seq::new(2)) } else { Body::text("secret") },
+        id: EntryId::generate(),
+        sent_at: UnixMs::now(),
+    };
+    let batch: Vec<_> = (0..=300).map(append).collect();
+    let ids: Vec<_> = batch.iter().map(|append| append.id).collect();
+    assert!(house.store.append(batch).await.unwrap().iter().all(Result::is_ok));
+
+    let recalled = explain(&house, &ben, at(room, 2)).await;
+    assert_eq!(recalled.verdict, Verdict::Recalled);
+    assert_eq!(stages(&recalled), [Committed, Recalled], "its recall lies far behind it");
+    for number in (0..300).step_by(23) {
+        let found = explain(&house, &ben, MessageRef::Id(ids[number])).await;
+        assert_eq!(found.id, Some(ids[number]), "{number}");
+    }
+    let none = explain(&house, &ben, MessageRef::Id(EntryId::generate())).await;
+    assert_eq!(none.verdict, Verdict::NotFound);
+    assert!(counting.entries_max.load(Ordering::SeqCst) <= 64, "with 64 KiB each, that is enough");
+
+    let asking = (0..8).map(|_| {
+        let (engine, id) = (house.engine.clone(), ids[40]);
+        tokio::spawn(async move { engine.explain(ben.id, MessageRef::Id(id)).await })
+    });
+    for asked in asking.collect::<Vec<_>>() {
+        assert_eq!(soon(asked).await.unwrap().unwrap().id, Some(ids[40]));
+    }
+    assert_eq!(counting.open_max.load(Ordering::SeqCst), 1, "one is answered at a time");
 }

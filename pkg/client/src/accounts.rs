@@ -80,21 +80,22 @@ impl Accounts {
         Self { rest: Rest::new(url) }
     }
 
-    /// Makes a user, if the server lets everybody sign up.
+    /// Makes a user, if the server lets everybody sign up, with what people are to call the user, if that is said.
     ///
     /// # Errors
     ///
     /// [`RestError`] with `sign_up_closed`, `user_taken` or `bad_request`.
-    pub async fn sign_up(&self, id: &UserId, password: &str) -> Result<(), RestError> {
-        self.rest.exchange(Method::POST, "/v1/users", None, &json!({"id": id, "password": password})).await.map(drop)
+    pub async fn sign_up(&self, id: &UserId, password: &str, name: Option<&str>) -> Result<(), RestError> {
+        let request = json!({"id": id, "password": password, "name": name});
+        self.rest.exchange(Method::POST, "/v1/users", None, &request).await.map(drop)
     }
 
     /// Signs a device in as a main device of a user.
     ///
     /// # Errors
     ///
-    /// [`RestError`] with `wrong_credentials`, `no_such_device`, `too_many_devices`, `bad_request`, or `rate_limited` after
-    /// too many attempts.
+    /// [`RestError`] with `wrong_credentials`, `user_disabled`, `no_such_device`, `too_many_devices`, `bad_request`, or
+    /// `rate_limited` after too many attempts.
     pub async fn sign_in(&self, user: &UserId, password: &str, device: &SigningDevice) -> Result<SignIn, RestError> {
         self.begin("/v1/sessions", &json!({"user": user, "password": password, "device": device})).await
     }
@@ -119,7 +120,7 @@ impl Accounts {
     ///
     /// # Errors
     ///
-    /// [`RestError`] with `no_such_sign_in` or `sign_in_refused`.
+    /// [`RestError`] with `no_such_sign_in`, `sign_in_refused`, `user_disabled` or `too_many_devices`.
     pub async fn ask(&self, waiting: &Waiting) -> Result<SignIn, RestError> {
         let path = format!("/v1/sign-ins/{}", waiting.id);
         match self.rest.exchange(Method::POST, &path, None, &json!({"secret": waiting.secret})).await? {
@@ -133,7 +134,7 @@ impl Accounts {
     /// # Errors
     ///
     /// [`RestError`] with `token_invalid`, `token_expired`, `token_revoked` or `device_removed`: then the device has to sign
-    /// in again.
+    /// in again; or with `user_disabled`: then it cannot, until an administrator enables the user.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Session, RestError> {
         let request = json!({"refresh_token": refresh_token});
         read(&self.rest.exchange(Method::POST, "/v1/sessions/refresh", None, &request).await?.1)

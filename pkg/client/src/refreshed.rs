@@ -2,6 +2,7 @@
 
 use crate::{Accounts, RestError, Session, TokenError, TokenReason, TokenSource};
 use async_trait::async_trait;
+use lockstep_protocol::Advice;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -78,14 +79,17 @@ impl<K: TokenKeeper> TokenSource for RefreshedTokens<K> {
         }
         let session = match self.accounts.refresh(&tokens.refresh).await {
             Ok(session) => session,
-            // The device is signed out: only a person can sign it in again.
-            Err(error @ RestError::Refused { status: 401, .. }) => {
-                return Err(TokenError::Denied(error.to_string()));
-            }
+            // Only a person can sign the device in again, or let its user do so.
+            Err(error) if is_final(&error) => return Err(TokenError::Denied(error.to_string())),
             Err(error) => return Err(TokenError::Unavailable(error.to_string())),
         };
         // One that is not kept is not used either: after a restart the one before is still good.
         self.keeper.keep(&session.refresh_token).await.map_err(TokenError::Unavailable)?;
         Ok(tokens.take(session, now))
     }
+}
+
+/// Whether the same refresh token will not be taken later either.
+fn is_final(error: &RestError) -> bool {
+    error.code().is_some_and(|code| matches!(code.spec().advice, Advice::Stop | Advice::NewToken))
 }

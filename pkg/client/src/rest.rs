@@ -14,14 +14,14 @@ use tokio::net::TcpStream;
 
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Largest answer that is read.
-const ANSWER_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Largest answer that is read: a page of 200 conversations, each with a custom object of 8 KiB, and more.
+const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why the server did not do what was asked.
 ///
 /// A method names the codes that are its own. Beside them any request may be refused with `rate_limited` and `try_again`,
 /// which pass; `unavailable` and `internal`; and those with a token with `token_invalid`, `token_expired`,
-/// `token_revoked`, `device_removed` and `service_token`.
+/// `token_revoked`, `device_removed`, `user_disabled` and `service_token`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RestError {
     /// It refused.

@@ -75,7 +75,7 @@ pub(super) struct Keys {
 type KeyList = Arc<[(Option<String>, DecodingKey)]>;
 
 struct Held {
-    /// Those of the last time that the file was right.
+    /// Those of the last time that the file was right; none if it then held none of the algorithm.
     keys: KeyList,
     /// What the file held when it was looked at last, or why it could not be read.
     seen: Result<Vec<u8>, String>,
@@ -105,7 +105,7 @@ impl Keys {
         found.cloned()
     }
 
-    /// Takes the file's keys if they are others than before. It is small and on a disk of this machine, so that it is read
+    /// Takes the file's keys if they are others than before, also if it has none any more. It is small and on a disk of this machine, so that it is read
     /// where it is asked for.
     fn look(&self, now: UnixMs) {
         {
@@ -134,6 +134,13 @@ impl Keys {
                 held.keys = keys;
                 tracing::info!(file = %self.file.path().display(), "an issuer's keys were read again");
                 "taken"
+            }
+            // A whole set says what there is: whoever withdraws all keys must not find that they go on to open doors.
+            Err(error @ IssuerError::NoKey { .. }) => {
+                held.keys = KeyList::from([]);
+                let error = &error as &dyn std::error::Error;
+                tracing::warn!(error, "an issuer's keys were withdrawn: its tokens are refused until there are others");
+                "withdrawn"
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;

@@ -246,10 +246,9 @@ fn keys_of_a_file_that_changes_are_taken() {
     std::fs::write(&path, set(&[&old_jwk, &new_jwk])).unwrap();
     assert_eq!(taken(later(1.9)), [true, false], "a flood of tokens does not keep the disk busy");
     assert_eq!(taken(later(2.0)), [true, true]);
-    // Whatever is wrong with the file, the keys of before stay.
-    let wrong: [&dyn Fn(); 4] = [
+    // What cannot be read or is broken says nothing about the keys: those of before stay.
+    let wrong: [&dyn Fn(); 3] = [
         &|| std::fs::write(&path, &set(&[&old_jwk, &new_jwk])[..100]).unwrap(),
-        &|| std::fs::write(&path, set(&[])).unwrap(),
         &|| std::fs::remove_file(&path).unwrap(),
         &|| std::fs::create_dir(&path).unwrap(),
     ];
@@ -268,6 +267,29 @@ fn keys_of_a_file_that_changes_are_taken() {
     assert_eq!(taken(NOW), [false, false]);
     std::fs::write(&path, set(&[&new_jwk])).unwrap();
     assert_eq!(taken(later(2.0)), [false, true]);
+}
+
+#[test]
+fn keys_that_are_withdrawn_end_even_if_no_others_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, jwk) = key_of(Algorithm::ES256, "1");
+    let (_, of_another) = key_of(Algorithm::EdDSA, "1");
+    let path = file(&folder, "jwks", &set(&[&jwk]));
+    let issuers = open(vec![settings(Key::Es256(path.clone()))]);
+    let tokens = [json!({"alg": "ES256", "kid": "1"}), json!({"alg": "ES256"})]
+        .map(|header| signed(&key, Algorithm::ES256, &header, &claims()));
+    let taken = |at: UnixMs| tokens.each_ref().map(|token| issuers.verify(token, at).is_ok());
+    assert_eq!(taken(NOW), [true, true]);
+    for (number, without) in [set(&[]), set(&[&of_another])].into_iter().enumerate() {
+        let at = 2.0 + 6.0 * number as f64;
+        std::fs::write(&path, without).unwrap();
+        assert_eq!(taken(later(at)), [false, false], "{number}");
+        // A file that then breaks does not bring them back.
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(taken(later(at + 2.0)), [false, false], "{number}");
+        std::fs::write(&path, set(&[&jwk])).unwrap();
+        assert_eq!(taken(later(at + 4.0)), [true, true], "{number}");
+    }
 }
 
 #[test]

@@ -13,6 +13,14 @@ use lockstep_model::{
 };
 use lockstep_ports::{Range, StoreError};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Entries that are read at a time. Each comes with its body, so that these are 4 MiB at most.
+const STEP: u32 = 64;
+/// Steps behind a message in which its recall is looked for. One that came later has no time in the answer.
+const RECALL_STEPS_MAX: usize = 16;
+/// How long one who asks waits for those before. Then it is `try_again`.
+const TURN_PATIENCE: Duration = Duration::from_secs(10);
 
 /// All that is known of one message and one device.
 struct Facts {
@@ -42,12 +50,14 @@ enum Live {
 
 impl Engine {
     /// Says what became of a message for a device, or why the device has not got it. Live connections are asked, for
-    /// which at most a second is waited.
+    /// which at most a second is waited. One is answered at a time: none of it is urgent, and all of it reads a lot.
     ///
     /// # Errors
     ///
     /// `no_such_device`, `try_again`. A message that is not there is an answer, not an error.
     pub async fn explain(&self, device: DeviceId, message: MessageRef) -> Result<Explanation, Code> {
+        let turn = tokio::time::timeout(TURN_PATIENCE, self.0.explaining.lock()).await;
+        let _turn = turn.map_err(|_| Code::TryAgain)?;
         let device = self.device(device).await?;
         let failed = |error: StoreError| store_failed(&error);
         let (conversation, seq) = match message {
@@ -107,13 +117,21 @@ impl Engine {
 
     /// When a message was recalled, if one of the next entries says so.
     async fn recalled_at(&self, conversation: ConversationId, seq: Seq) -> Result<Option<UnixMs>, StoreError> {
-        let range = Range { conversation, from: seq.next(), count: Range::COUNT_MAX };
-        let later = self.0.ports.log.ranges(vec![range]).await?.into_iter().flatten();
-        let recalls = later.filter(|entry| entry.kind == Kind::Recall);
-        let mut of_it = recalls.filter(
-            |entry| matches!(Content::of(&entry.kind, &entry.body), Ok(Content::Recall { target }) if target == seq),
-        );
-        Ok(of_it.next().map(|entry| entry.sent_at))
+        let recalls_it = |entry: &Entry| {
+            entry.kind == Kind::Recall
+                && matches!(Content::of(&entry.kind, &entry.body), Ok(Content::Recall { target }) if target == seq)
+        };
+        let mut from = seq.next();
+        for _ in 0..RECALL_STEPS_MAX {
+            let range = Range { conversation, from, count: STEP };
+            let later: Vec<Entry> = self.0.ports.log.ranges(vec![range]).await?.into_iter().flatten().collect();
+            if let Some(recall) = later.iter().find(|entry| recalls_it(entry)) {
+                return Ok(Some(recall.sent_at));
+            }
+            let Some(last) = later.last() else { break };
+            from = last.seq.next();
+        }
+        Ok(None)
     }
 
     async fn live(&self, device: &Device, conversation: ConversationId) -> Live {

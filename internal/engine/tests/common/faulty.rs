@@ -13,7 +13,7 @@ use lockstep_ports::{
 use lockstep_store_sql::SqliteStore;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::Semaphore;
 
 /// A log that answers, or not.
@@ -142,6 +142,58 @@ impl MessageLog for SlowLog {
             self.read.add_permits(1);
             self.go_on.acquire().await.expect("it is never closed").forget();
         }
+        found
+    }
+
+    async fn bounds(&self, conversations: Vec<ConversationId>) -> Result<Vec<Option<Bounds>>, StoreError> {
+        self.store.bounds(conversations).await
+    }
+
+    fn mark(&self) -> HeadMark {
+        self.store.mark()
+    }
+
+    fn moved_since(&self, mark: HeadMark) -> Option<Vec<Offset>> {
+        self.store.moved_since(mark)
+    }
+
+    async fn raise_floor(&self, conversation: ConversationId, floor: Seq) -> Result<(), StoreError> {
+        self.store.raise_floor(conversation, floor).await
+    }
+}
+
+/// A log that notes how much is read of it.
+pub struct CountingLog {
+    pub store: SqliteStore,
+    /// The most entries of one answer.
+    pub entries_max: AtomicUsize,
+    /// The most questions that were open at once.
+    pub open_max: AtomicUsize,
+    open: AtomicUsize,
+}
+
+impl CountingLog {
+    pub fn new(store: SqliteStore) -> Self {
+        Self { store, entries_max: AtomicUsize::new(0), open_max: AtomicUsize::new(0), open: AtomicUsize::new(0) }
+    }
+}
+
+#[async_trait]
+impl MessageLog for CountingLog {
+    fn epoch(&self) -> Epoch {
+        self.store.epoch()
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
+        self.store.append(batch).await
+    }
+
+    async fn ranges(&self, ranges: Vec<Range>) -> Result<Vec<Vec<Entry>>, StoreError> {
+        self.open_max.fetch_max(self.open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        let found = self.store.ranges(ranges).await;
+        self.open.fetch_sub(1, Ordering::SeqCst);
+        let entries = found.iter().flatten().map(Vec::len).sum();
+        self.entries_max.fetch_max(entries, Ordering::SeqCst);
         found
     }
 
