@@ -98,6 +98,7 @@ impl Engine {
             mailbox,
             views: Default::default(),
             watching: Default::default(),
+            blocks: Default::default(),
             receipts: Telling::new(connected.receipts),
         });
         if !self.0.connections.insert(&connection) {
@@ -239,6 +240,7 @@ mod tests {
             mailbox,
             views,
             watching,
+            blocks: Default::default(),
             receipts,
         };
         let before = engine.0.settings_changes.load(Ordering::SeqCst);

@@ -1,6 +1,5 @@
 //! The handle that doors hold, and what is behind it.
 
-use crate::blocks::BlocksNoted;
 use crate::bootstrap::Bootstraps;
 use crate::connections::Connections;
 use crate::cursors::Cursors;
@@ -61,7 +60,8 @@ pub(crate) struct Inner {
     pub(crate) reader: Reader,
     pub(crate) cursors: Arc<Cursors>,
     pub(crate) presence: Presence,
-    pub(crate) blocks_noted: BlocksNoted,
+    /// Held while a block that began or ended is noted, one at a time.
+    pub(crate) noting_blocks: tokio::sync::Mutex<()>,
     pub(crate) signals: Signals,
     pub(crate) receipts: Arc<Teller>,
     /// Rises with every change of what users let others hear.
@@ -106,7 +106,7 @@ impl Engine {
             reader,
             cursors,
             presence: Presence::default(),
-            blocks_noted: BlocksNoted::default(),
+            noting_blocks: tokio::sync::Mutex::default(),
             signals: Signals::default(),
             receipts,
             settings_changes: AtomicU64::new(0),

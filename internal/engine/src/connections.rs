@@ -42,6 +42,8 @@ pub struct Connection {
     pub(crate) unfilled: crate::bootstrap::Unfilled,
     /// Whose presence it is told.
     pub(crate) watching: crate::presence::Watching,
+    /// Which blocks have been noted here.
+    pub(crate) blocks: crate::blocks::BlocksNoted,
     /// What others hear of it.
     pub(crate) receipts: Telling,
 }

@@ -47,6 +47,11 @@ impl Watching {
     pub(crate) fn next_turn(&self) -> u64 {
         self.asked.fetch_add(1, Ordering::Relaxed) + 1
     }
+
+    #[cfg(test)]
+    pub(crate) fn is_of(&self, user: &UserId) -> bool {
+        self.inner.lock().users.contains(user)
+    }
 }
 
 impl Presence {
@@ -57,7 +62,9 @@ impl Presence {
         if now.over || turn < now.turn {
             return users.into_iter().map(|user| Online { online: connections.is_online(&user), user }).collect();
         }
-        now.users.iter().for_each(|user| self.unwatch(user, &connection.mailbox));
+        for user in &now.users {
+            self.unwatch(user, &connection.mailbox);
+        }
         now.turn = turn;
         now.users = users.into();
         let watch = |user: &UserId| {
@@ -72,11 +79,14 @@ impl Presence {
         now.users.iter().map(watch).collect()
     }
 
-    fn unwatch(&self, user: &UserId, mailbox: &Arc<Mailbox>) {
-        if let Some(mut watched) = self.watched.get_mut(user) {
+    /// Whether the watchers were told last that the user is there.
+    fn unwatch(&self, user: &UserId, mailbox: &Arc<Mailbox>) -> bool {
+        let was_online = self.watched.get_mut(user).is_some_and(|mut watched| {
             watched.watchers.retain(|other| !Arc::ptr_eq(other, mailbox));
-        }
+            watched.online
+        });
         self.watched.remove_if(user, |_, watched| watched.watchers.is_empty());
+        was_online
     }
 
     /// A block stands between a connection's user and another: it watches that one no more. If it was told that the other
@@ -87,9 +97,7 @@ impl Presence {
             return;
         }
         now.users = now.users.iter().filter(|user| *user != from).cloned().collect();
-        let was_online = self.watched.get(from).is_some_and(|watched| watched.online);
-        self.unwatch(from, &connection.mailbox);
-        if was_online {
+        if self.unwatch(from, &connection.mailbox) {
             // Never dropped: it would not be told again. There is at most one for each user that was watched.
             let told = [Online { user: from.clone(), online: false }];
             let _gone = connection.mailbox.answer(Notice::Presence(told.into()));
@@ -100,7 +108,9 @@ impl Presence {
     pub(crate) fn forget(&self, connection: &Connection) {
         let mut now = connection.watching.inner.lock();
         now.over = true;
-        std::mem::take(&mut now.users).iter().for_each(|user| self.unwatch(user, &connection.mailbox));
+        for user in std::mem::take(&mut now.users) {
+            self.unwatch(&user, &connection.mailbox);
+        }
     }
 
     /// The connection map has changed for this user. The last of several changes at once finds the final state.
@@ -116,11 +126,12 @@ impl Presence {
 
     /// Tells a connection anew what it may have missed.
     pub(crate) fn retell(&self, connections: &Connections, connection: &Connection) {
-        let users = connection.watching.inner.lock().users.clone();
-        if users.is_empty() {
+        // Held until it is told, so that nothing of this comes after the end of a watch.
+        let now = connection.watching.inner.lock();
+        if now.users.is_empty() {
             return;
         }
-        let online = users.into_iter().map(|user| Online { online: connections.is_online(&user), user });
+        let online = now.users.iter().map(|user| Online { online: connections.is_online(user), user: user.clone() });
         let _gone = connection.mailbox.answer(Notice::Presence(online.collect()));
     }
 
@@ -142,13 +153,19 @@ impl Engine {
     ) {
         users.sort_unstable();
         users.dedup();
-        let _blocks = self.0.blocks_noted.read().await;
-        let peers = self.0.ports.directory.direct_peers(connection.user.clone(), users).await;
-        let outcome: Result<Vec<Online>, Code> = match peers {
-            Ok(peers) => Ok(self.0.presence.watch(&self.0.connections, &connection, turn, peers)),
-            Err(error) => Err(store_failed(&error)),
-        };
-        let _gone = connection.mailbox.answer(Notice::Watched { reference, outcome: Box::new(outcome) });
+        let mut asking = connection.blocks.asking(self);
+        loop {
+            asking.begin().await;
+            let peers = self.0.ports.directory.direct_peers(connection.user.clone(), users.clone()).await;
+            let watch = |peers| self.0.presence.watch(&self.0.connections, &connection, turn, peers);
+            let note = || {
+                let outcome: Result<Vec<Online>, Code> = peers.map(watch).map_err(|error| store_failed(&error));
+                let _gone = connection.mailbox.answer(Notice::Watched { reference, outcome: Box::new(outcome) });
+            };
+            if asking.note(note).is_some() {
+                return;
+            }
+        }
     }
 }
 
@@ -176,6 +193,7 @@ mod tests {
             mailbox,
             views: Default::default(),
             watching: Default::default(),
+            blocks: Default::default(),
             receipts: crate::receipts::Telling::new(Default::default()),
         })
     }

@@ -2,13 +2,16 @@
 
 use crate::Engine;
 use crate::api::store_failed;
-use crate::receipts::Place;
+use crate::receipts::{Place, Told};
 use lockstep_model::{
     Code, ConversationId, Receipt, ReceiptSettings, ReceiptSettingsChange, Seq, UnixMs, Unread, UnreadTotal, UserId,
     limits,
 };
 use lockstep_ports::StoreError;
 use std::sync::atomic::Ordering;
+
+/// How often it is asked whether a receipt is told, if blocks begin meanwhile. After that it is not: who looks asks.
+const RECEIPT_TRIES: u32 = 3;
 
 impl Engine {
     /// How much of these conversations a user has not read, without those that the user never was in.
@@ -45,9 +48,16 @@ impl Engine {
             return Err(Code::ReadBeyond);
         }
         let Some(read) = self.advance(user, conversation, seq).await? else { return Ok(()) };
-        if self.0.ports.directory.tells_receipts(conversation).await.map_err(failed)? {
-            let place = Place { delivered: None, read: Some(read) };
-            self.0.receipts.note(user, self.receipt_settings(user).await?, conversation, place);
+        let place = Place { delivered: None, read: Some(read) };
+        for _ in 0..RECEIPT_TRIES {
+            let forgotten = self.0.receipts.forgotten();
+            if !self.0.ports.directory.tells_receipts(conversation).await.map_err(failed)? {
+                break;
+            }
+            let told = Told { settings: self.receipt_settings(user).await?, conversation, place };
+            if self.0.receipts.note_since(forgotten, user, told) {
+                break;
+            }
         }
         Ok(())
     }

@@ -30,6 +30,15 @@ pub(crate) struct Teller {
 struct Waiting {
     conversations: HashMap<ConversationId, HashMap<UserId, Place>>,
     count: usize,
+    forgotten: u64,
+}
+
+/// What is told of a user.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Told {
+    pub(crate) settings: ReceiptSettings,
+    pub(crate) conversation: ConversationId,
+    pub(crate) place: Place,
 }
 
 /// How far a user has got.
@@ -68,19 +77,39 @@ impl Teller {
 
     /// Notes how far a connection's user has got, if that is told of the user and in this conversation.
     pub(crate) fn note_of(&self, connection: &Connection, conversation: ConversationId, place: Place) {
-        if !connection.receipts.is_silent_in(conversation) {
+        let silent = connection.receipts.silent.lock();
+        // Held until it is noted, so that what a block forgets is all of it.
+        if silent.binary_search(&conversation).is_err() {
             self.note(&connection.user, connection.receipts.settings(), conversation, place);
         }
     }
 
+    /// How often something was forgotten: to be asked before the store is, for [`note_since`](Self::note_since).
+    pub(crate) fn forgotten(&self) -> u64 {
+        self.waiting.lock().forgotten
+    }
+
+    /// Notes how far a user has got, unless something was forgotten meanwhile, and says whether that is so.
+    pub(crate) fn note_since(&self, forgotten: u64, user: &UserId, told: Told) -> bool {
+        let Told { settings, conversation, place } = told;
+        let mut waiting = self.waiting.lock();
+        let as_before = waiting.forgotten == forgotten;
+        if as_before {
+            self.note_in(&mut waiting, user, conversation, place.admitted(settings));
+        }
+        as_before
+    }
+
     /// Notes how far a user with these settings has got.
     pub(crate) fn note(&self, user: &UserId, settings: ReceiptSettings, conversation: ConversationId, place: Place) {
-        let place = place.admitted(settings);
+        self.note_in(&mut self.waiting.lock(), user, conversation, place.admitted(settings));
+    }
+
+    fn note_in(&self, waiting: &mut Waiting, user: &UserId, conversation: ConversationId, place: Place) {
         if place == Place::default() {
             return;
         }
-        let mut waiting = self.waiting.lock();
-        let Waiting { conversations, count } = &mut *waiting;
+        let Waiting { conversations, count, .. } = waiting;
         let users = conversations.entry(conversation).or_default();
         let known = match users.get_mut(user) {
             Some(known) => known,
@@ -92,7 +121,6 @@ impl Teller {
         };
         known.delivered = known.delivered.max(place.delivered);
         known.read = known.read.max(place.read);
-        drop(waiting);
         self.wake.notify_one();
     }
 
@@ -101,11 +129,16 @@ impl Teller {
         let mut waiting = self.waiting.lock();
         let users = waiting.conversations.remove(&conversation);
         waiting.count -= users.map_or(0, |users| users.len());
+        waiting.forgotten += 1;
     }
 
     fn tell(&self) {
-        let waiting = std::mem::take(&mut *self.waiting.lock());
-        for (conversation, users) in waiting.conversations {
+        let conversations = {
+            let mut waiting = self.waiting.lock();
+            waiting.count = 0;
+            std::mem::take(&mut waiting.conversations)
+        };
+        for (conversation, users) in conversations {
             // It has grown since its members connected.
             if users.len() as u64 > self.members_max {
                 continue;
@@ -162,7 +195,8 @@ impl Telling {
         }
     }
 
-    fn is_silent_in(&self, conversation: ConversationId) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_silent_in(&self, conversation: ConversationId) -> bool {
         self.silent.lock().binary_search(&conversation).is_ok()
     }
 }
@@ -197,8 +231,18 @@ mod tests {
             teller.note(&user(number), settings, ROOM, place);
         }
         let receipts = vec![Receipt { user: user(1), delivered: Some(Seq::new(5)), read: None }];
+        let expected = receipts.clone();
         assert_eq!(told(), [Notice::Receipts(Box::new(Receipts { conversation: ROOM, receipts }))]);
         assert_eq!(told(), []);
+        // What was asked before a block is not told after it.
+        let forgotten = teller.forgotten();
+        let of_first = Told { settings: all, conversation: ROOM, place: delivered(5) };
+        assert!(teller.note_since(forgotten, &user(1), of_first));
+        teller.forget(ROOM);
+        assert!(!teller.note_since(forgotten, &user(1), of_first));
+        assert_eq!(told(), []);
+        assert!(teller.note_since(teller.forgotten(), &user(1), of_first));
+        assert_eq!(told(), [Notice::Receipts(Box::new(Receipts { conversation: ROOM, receipts: expected }))]);
         for (count, expected) in [(most, 1), (most + 1, 0)] {
             (0..count).for_each(|number| teller.note(&user(number), all, ROOM, delivered(1)));
             assert_eq!(told().len(), expected, "{count} users");

@@ -116,20 +116,24 @@ impl Engine {
         shown: &HashMap<ConversationId, Cursor>,
         verify: bool,
     ) -> Result<Vec<Followed>, StoreError> {
-        let _blocks = self.0.blocks_noted.read().await;
         let Connection { ref user, device, .. } = *connection;
-        let mut followed = self.0.ports.directory.followed(user.clone(), device).await?;
-        let again = shown_below(&followed, shown, verify);
-        if !again.is_empty() {
-            let found = self.0.ports.directory.followed_in(user.clone(), device, again).await?;
-            let mut found: HashMap<_, _> = found.into_iter().map(|row| (row.conversation, row)).collect();
-            let all = followed.into_iter().map(|row| found.remove(&row.conversation).unwrap_or(row));
-            followed = all.collect();
-            followed.extend(found.into_values());
+        let mut asking = connection.blocks.asking(self);
+        loop {
+            asking.begin().await;
+            let mut followed = self.0.ports.directory.followed(user.clone(), device).await?;
+            let again = shown_below(&followed, shown, verify);
+            if !again.is_empty() {
+                let found = self.0.ports.directory.followed_in(user.clone(), device, again).await?;
+                let mut found: HashMap<_, _> = found.into_iter().map(|row| (row.conversation, row)).collect();
+                let all = followed.into_iter().map(|row| found.remove(&row.conversation).unwrap_or(row));
+                followed = all.collect();
+                followed.extend(found.into_values());
+            }
+            let silent = followed.iter().filter(|row| !row.tells_receipts).map(|row| row.conversation);
+            if asking.note(|| connection.receipts.keep_silent_in(silent)).is_some() {
+                return Ok(followed);
+            }
         }
-        let silent = followed.iter().filter(|row| !row.tells_receipts).map(|row| row.conversation);
-        connection.receipts.keep_silent_in(silent);
-        Ok(followed)
     }
 
     /// One conversation of those, whose stays may all be over.
@@ -138,13 +142,17 @@ impl Engine {
         connection: &Connection,
         conversation: ConversationId,
     ) -> Result<Option<Followed>, StoreError> {
-        let _blocks = self.0.blocks_noted.read().await;
-        let (user, device) = (connection.user.clone(), connection.device);
-        let found = self.0.ports.directory.followed_one(user, device, conversation).await?;
-        if let Some(row) = &found {
-            connection.receipts.set_silent_in(conversation, !row.tells_receipts);
+        let mut asking = connection.blocks.asking(self);
+        loop {
+            asking.begin().await;
+            let (user, device) = (connection.user.clone(), connection.device);
+            let found = self.0.ports.directory.followed_one(user, device, conversation).await?;
+            let silent = found.as_ref().map(|row| !row.tells_receipts);
+            let note = || silent.inspect(|silent| connection.receipts.set_silent_in(conversation, *silent));
+            if asking.note(note).is_some() {
+                return Ok(found);
+            }
         }
-        Ok(found)
     }
 
     async fn heads_since(

@@ -103,8 +103,8 @@ pub trait Directory: Services + Accounts + Links + Admin + Groups + Messages + P
 
     /// All that a connecting device follows: the user's feed first, then its conversations, most recently active first,
     /// those that the user has left too, each with the device's stored cursor. One query. Left out are stays
-    /// that ended at or below that cursor: who goes on below it asks [`Groups::followed_in`]. Of the others that ended, the
-    /// last [`ENDED_STAYS_MAX`] count.
+    /// that ended at or below that cursor: who goes on below it asks [`Groups::followed_in`]. Of those that ended, the last
+    /// [`ENDED_STAYS_MAX`] are looked at.
     async fn followed(&self, user: UserId, device: DeviceId) -> Result<Vec<Followed>, StoreError>;
 
     /// Raises stored cursors, one row each; lower ones and rows of removed devices change nothing. Not urgent: may be
@@ -116,11 +116,12 @@ pub trait Directory: Services + Accounts + Links + Admin + Groups + Messages + P
     async fn lower_cursors(&self, cursors: Vec<CursorRow>) -> Result<(), StoreError>;
 }
 
-/// Stays of a user in one conversation that are kept. Who joins once more loses the oldest: what that one showed is hidden.
+/// Stays of a user in one conversation that are kept. Who joins once more loses the one that shows the fewest entries, of
+/// several the oldest: what that one showed is hidden.
 pub const STAYS_MAX: u64 = 100;
 
-/// Stays that are over and whose end a connecting device has not acknowledged. If there are more, those that ended last count:
-/// a conversation of which none is left waits for a later connect, in one of which some are left the others are skipped.
+/// Stays of a user that are over and kept, those that ended last. When one more ends, the one that ended first is forgotten:
+/// what it showed is hidden.
 pub const ENDED_STAYS_MAX: u64 = limits::CONVERSATIONS_PER_USER_MAX as u64;
 
 /// What a command did, and the entries to publish about it.

@@ -28,8 +28,8 @@ macro_rules! joined_stays {
     };
 }
 
-/// One row per device. Of the stays that are over only those count that the device has not acknowledged to their end, the
-/// last ones of them: a user may have been in any number of conversations.
+/// One row per device. Of the stays that are over only the last ones are looked at, however many a user has had, and of these
+/// those count that the device has not acknowledged to their end.
 static FOLLOWED: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         3,
@@ -38,9 +38,12 @@ static FOLLOWED: LazyLock<RowsSql> = LazyLock::new(|| {
             packed_stays!(),
             "FROM (SELECT conversation, joined_seq, left_seq, visible_from_seq FROM members \
                  WHERE user = w.user AND left_seq IS NULL \
-               UNION ALL SELECT * FROM (SELECT e.conversation, e.joined_seq, e.left_seq, e.visible_from_seq \
-                 FROM members e LEFT JOIN cursors o ON o.device = w.device AND o.conversation = e.conversation \
-                 WHERE e.user = w.user AND e.left_seq > ifnull(o.seq, 0) ORDER BY e.left_at DESC LIMIT 10000)) m",
+               UNION ALL SELECT e.* FROM (SELECT conversation, joined_seq, left_seq, visible_from_seq \
+                 FROM members INDEXED BY members_ended \
+                 WHERE user = w.user AND left_seq IS NOT NULL ORDER BY left_at DESC, conversation DESC, joined_seq DESC \
+                 LIMIT 10000) e \
+                 LEFT JOIN cursors o ON o.device = w.device AND o.conversation = e.conversation \
+                 WHERE e.left_seq > ifnull(o.seq, 0)) m",
             joined_stays!(),
             ") AS BLOB) FROM want w WHERE w.i IS NOT NULL",
         ),

@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../migrations/0010_disabled_users.sql"),
     include_str!("../migrations/0011_links.sql"),
     include_str!("../migrations/0012_teardowns.sql"),
+    include_str!("../migrations/0013_bounds.sql"),
 ];
 /// `PRAGMA application_id` of our databases: "Lock" (<https://www.sqlite.org/pragma.html#pragma_application_id>).
 const APPLICATION_ID: i64 = 0x4c6f_636b;

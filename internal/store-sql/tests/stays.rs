@@ -2,13 +2,13 @@
 
 mod common;
 
-use common::{author, execute, group, meddle, open};
+use common::{NOW, author, count, execute, group, meddle, open};
 use lockstep_model::{ConversationId, Seq};
-use lockstep_ports::{CursorRow, Directory, ENDED_STAYS_MAX};
+use lockstep_ports::{Actor, CursorRow, Directory, ENDED_STAYS_MAX, Groups};
 
-/// What a user has left stays in the store for ever. A device brings the last of it, and then what is older.
+/// So many are looked at, whatever the device has acknowledged of them, and so many are kept.
 #[tokio::test]
-async fn a_connecting_device_takes_so_many_ended_stays() {
+async fn so_many_ended_stays_count() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path()).await;
     let ana = author(&store, "ana").await;
@@ -41,7 +41,12 @@ async fn a_connecting_device_takes_so_many_ended_stays() {
     let cursor = |number, seq| CursorRow { device: ana.device, conversation: conversation(number), seq: Seq::new(seq) };
     // Acknowledged to its end, and not quite.
     store.store_cursors(vec![cursor(10_003, 9), cursor(10_002, 8)]).await.expect("store_cursors");
-    assert_eq!(followed().await, (3..=10_002).collect::<Vec<_>>());
-    store.store_cursors((4..=10_002).map(|number| cursor(number, 9)).collect()).await.expect("store_cursors");
-    assert_eq!(followed().await, [1, 2, 3]);
+    assert_eq!(followed().await, (4..=10_002).collect::<Vec<_>>());
+    store.store_cursors((5..=10_002).map(|number| cursor(number, 9)).collect()).await.expect("store_cursors");
+    assert_eq!(followed().await, [4]);
+    let actor = Actor { conversation: current, user: ana.user.clone(), now: NOW };
+    store.leave(actor).await.expect("leave").expect("a member may leave");
+    let ended = "SELECT count(*) FROM members WHERE user = 'ana' AND left_seq IS NOT NULL";
+    assert_eq!(count(&mut meddler, ended).await as u64, ENDED_STAYS_MAX);
+    assert_eq!(count(&mut meddler, "SELECT min(left_at) FROM members WHERE user = 'ana'").await, 5);
 }

@@ -50,8 +50,8 @@ impl LinksConfig {
     fn numbers(&self) -> [(&'static str, u64, u64, u64); 7] {
         [
             ("links.ttl_s", self.ttl_s, 30, 600),
-            ("links.waiting_max", self.waiting_max, 1, 100_000),
-            ("links.address_waiting_max", self.address_waiting_max, 1, 100_000),
+            ("links.waiting_max", self.waiting_max, 1, 10_000),
+            ("links.address_waiting_max", self.address_waiting_max, 1, 10_000),
             ("links.user_attempts", self.user_attempts, 1, 1_000_000),
             ("links.user_attempts_per_minute", self.user_attempts_per_minute, 1, 1_000_000),
             ("links.address_attempts", self.address_attempts, 1, 1_000_000),

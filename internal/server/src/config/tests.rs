@@ -313,6 +313,10 @@ fn wrong_configurations_name_key_value_and_fix() {
         ),
         (file("[links]\nttl_s = 10"), "test.toml sets links.ttl_s to 10: it must be a whole number from 30 to 600"),
         (
+            file("[links]\nwaiting_max = 10001"),
+            "test.toml sets links.waiting_max to 10001: it must be a whole number from 1 to 10000",
+        ),
+        (
             file("[links]\nqr_base = 'no scheme'"),
             "test.toml sets links.qr_base to \"no scheme\": it must be a URL such as \"https://chat.example/link\", without a fragment and of at most 512 bytes",
         ),

@@ -35,7 +35,8 @@ static TARGETS: LazyLock<RowsSql> = LazyLock::new(|| {
 });
 
 /// The messages that recalls are about, where retention has taken the message and some of its edits still stand: these are as
-/// good as the message, whose sender is theirs too. The author has to see one of them.
+/// good as the message, whose sender is theirs too. The author has to see one of them: each of the author's stays is asked for
+/// the first that it shows, so that a message with any number of edits costs no more than one with a few.
 static LEFT_EDITS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         4,
@@ -45,12 +46,13 @@ static LEFT_EDITS: LazyLock<RowsSql> = LazyLock::new(|| {
              WHERE m.user = w.user AND m.conversation = w.conversation AND m.left_seq IS NULL) \
          FROM want w \
          CROSS JOIN conversations c ON c.id = w.conversation AND c.floor > w.target \
-         CROSS JOIN entries e ON e.conversation = w.conversation AND e.seq = \
-           (SELECT min(d.seq) FROM edits d WHERE d.conversation = w.conversation AND d.target = w.target \
-             AND d.seq >= c.floor AND (w.user IS NULL OR \
-               EXISTS (SELECT 1 FROM members m INDEXED BY members_by_user \
-                 WHERE m.user = w.user AND m.conversation = w.conversation \
-                   AND m.visible_from_seq <= d.seq AND (m.left_seq IS NULL OR m.left_seq >= d.seq))))",
+         CROSS JOIN entries e ON e.conversation = w.conversation AND e.seq = iif(w.user IS NULL, \
+           (SELECT d.seq FROM edits d WHERE d.conversation = w.conversation AND d.target = w.target \
+             AND d.seq >= c.floor ORDER BY d.seq LIMIT 1), \
+           (SELECT min((SELECT d.seq FROM edits d WHERE d.conversation = w.conversation AND d.target = w.target \
+               AND d.seq >= max(m.visible_from_seq, c.floor) AND d.seq <= ifnull(m.left_seq, c.head) \
+               ORDER BY d.seq LIMIT 1)) \
+             FROM members m INDEXED BY members_by_user WHERE m.user = w.user AND m.conversation = w.conversation))",
     )
 });
 

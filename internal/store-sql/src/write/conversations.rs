@@ -43,15 +43,18 @@ static COUNT_CONVERSATION: LazyLock<RowsSql> = LazyLock::new(|| {
     )
 });
 
-/// Leaves a user one stay less than are kept.
+/// Leaves a user one stay less than are kept, all of which are over: those that show the most entries, so that nobody who puts
+/// others in and out again takes from them what an earlier stay showed.
 static FORGET_STAYS: LazyLock<RowsSql> = LazyLock::new(|| {
     RowsSql::new(
         3,
         "WITH want (user, conversation, kept) AS (VALUES {rows}) DELETE FROM members WHERE (conversation, joined_seq, user) IN \
          (SELECT conversation, joined_seq, user FROM (SELECT m.conversation, m.joined_seq, m.user, w.kept, \
-            row_number() OVER (PARTITION BY m.user ORDER BY m.joined_seq DESC) AS turn \
+            row_number() OVER (PARTITION BY m.user \
+              ORDER BY m.left_seq - max(m.visible_from_seq, c.floor) DESC, m.joined_seq DESC) AS turn \
             FROM want w CROSS JOIN members m INDEXED BY members_by_user \
-              ON m.user = w.user AND m.conversation = w.conversation) WHERE turn > kept)",
+              ON m.user = w.user AND m.conversation = w.conversation \
+            CROSS JOIN conversations c ON c.id = w.conversation) WHERE turn > kept)",
     )
 });
 
@@ -180,8 +183,8 @@ pub(super) struct Stay {
     pub(super) now: UnixMs,
 }
 
-/// Stores the stays of new members and counts the conversation for them. Who has had as many stays as are kept loses the
-/// oldest.
+/// Stores the stays of new members and counts the conversation for them. Who has had as many stays as are kept loses one
+/// of those that show the fewest entries.
 pub(super) async fn insert_members(
     work: &mut Work<'_>,
     conversation: ConversationId,

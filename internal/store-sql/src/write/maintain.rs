@@ -85,10 +85,11 @@ async fn sweep(work: &mut Work<'_>, conversation: ConversationId) -> Result<u64,
     let rows = sql::fetch(work.connection().await?, END, Values::new().blob(id).int(STEP_ROWS)).await?;
     let end = rows.first().map(|row| Columns::of(row).optional_int()).transpose()?.flatten();
     // What belongs to an entry goes before it, so that nothing is left of one that is gone. An edit is known for as long as it
-    // stands itself, though its message, which is below it, may be gone: a recall has to find it.
+    // stands itself, though its message, which is below it, may be gone: a recall has to find it. It goes by its own place:
+    // any number of edits may be left of one message.
     const DELETE: [&str; 3] = [
         "DELETE FROM mentions WHERE conversation = ?1 AND seq < ?2",
-        "DELETE FROM edits WHERE conversation = ?1 AND target < ?2 AND seq < ?2",
+        "DELETE FROM edits INDEXED BY edits_by_place WHERE conversation = ?1 AND seq < ?2",
         "DELETE FROM entries WHERE conversation = ?1 AND seq < ?2",
     ];
     let mut deleted = 0;

@@ -10,7 +10,7 @@ use super::work::Work;
 use crate::row::Columns;
 use crate::sql::{self, Values};
 use lockstep_model::{Conversation, ConversationKind, FeedChange, LogChange, Role, UserId};
-use lockstep_ports::{Actor, Committed, GroupRefusal};
+use lockstep_ports::{Actor, Committed, ENDED_STAYS_MAX, GroupRefusal};
 
 /// [`add_members`](lockstep_ports::Groups::add_members).
 pub(crate) struct AddMembers {
@@ -177,6 +177,11 @@ impl Command for RemoveMember {
     }
 }
 
+/// Forgets the ended stays of a user beyond so many, a few at a time: one that ends pays for those of before.
+const FORGET_ENDED: &str = "DELETE FROM members WHERE (conversation, joined_seq, user) IN \
+     (SELECT conversation, joined_seq, user FROM members INDEXED BY members_ended WHERE user = ?1 AND left_seq IS NOT NULL \
+      ORDER BY left_at DESC, conversation DESC, joined_seq DESC LIMIT 8 OFFSET ?2)";
+
 /// Ends a stay with the entry that tells of it, which is the last that the member sees.
 async fn end_stay(
     work: &mut Work<'_>,
@@ -193,6 +198,9 @@ async fn end_stay(
     values.int(left.get()).int(place.now.get()).text(user.as_str()).blob(id.as_bytes());
     work.tally.group_rows += sql::execute(work.connection().await?, END, &mut values).await?;
     work.tally.group_rows += sql::execute(work.connection().await?, COUNT, Values::new().text(user.as_str())).await?;
+    let mut values = Values::new();
+    values.text(user.as_str()).int(ENDED_STAYS_MAX);
+    work.tally.group_rows += sql::execute(work.connection().await?, FORGET_ENDED, &mut values).await?;
     let count = place.conversation.member_count.saturating_sub(1);
     count_members(work, place, count).await?;
     if let Some((feed, head)) = feed_of(work, user).await? {
