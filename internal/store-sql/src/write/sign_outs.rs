@@ -145,7 +145,8 @@ fn ended(device: Device, removed: bool, now: UnixMs) -> Device {
     }
 }
 
-async fn devices_of(work: &mut Work<'_>, user: &UserId) -> Result<Vec<Device>, sqlx::Error> {
+/// The devices of a user, as they are.
+pub(super) async fn devices_of(work: &mut Work<'_>, user: &UserId) -> Result<Vec<Device>, sqlx::Error> {
     const LIST: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE user = ? AND removed_at IS NULL");
     let rows = sql::fetch(work.connection().await?, LIST, Values::new().text(user.as_str())).await?;
     rows.iter().map(|row| Columns::of(row).device()).collect()
