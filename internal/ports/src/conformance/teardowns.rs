@@ -4,7 +4,8 @@ use super::Stores;
 use super::world::{at, nobody};
 use crate::{Committed, DeviceRefusal, DeviceRemoval, DeviceRename, NewDevice, Remover, TeardownAttempt, TeardownLeft};
 use lockstep_model::{
-    Device, DeviceId, DeviceKind, FeedChange, Teardown, TeardownReason, TeardownState, TokenGeneration, UnixMs, User, UserId,
+    Device, DeviceId, DeviceKind, FeedChange, Teardown, TeardownReason, TeardownState, TokenGeneration, UnixMs, User,
+    UserId,
 };
 use std::collections::BTreeSet;
 
@@ -135,7 +136,11 @@ async fn mains_that_are_signed_out_do_not_count(stores: &Stores) {
     let (main, other_main) = signed_out().await;
     back(&main).await;
     for by in [Remover::Device(main.id), Remover::Administrator] {
-        assert_eq!(remove(stores, &main, by, at(3)).await, Err(DeviceRefusal::LastMain), "nobody could let it in again");
+        assert_eq!(
+            remove(stores, &main, by, at(3)).await,
+            Err(DeviceRefusal::LastMain),
+            "nobody could let it in again"
+        );
     }
     let out = stores.directory.sign_out(main.id, at(3)).await.expect("sign_out").expect("it may");
     assert_eq!(out.value.removed_at, None, "it stays");
