@@ -53,7 +53,7 @@ pub trait Accounts: Send + Sync + 'static {
     async fn rotate(&self, rotation: Rotation) -> Result<Result<Rotated, AccountRefusal>, StoreError>;
 
     /// Ends a device's session: its tokens are forgotten and its token generation is raised. The device is removed too
-    /// (feed: `device_removed`), unless it is the last main device of its user.
+    /// (feed: `device_removed`), unless it is the last main device of its user that is signed in.
     async fn sign_out(
         &self,
         device: DeviceId,

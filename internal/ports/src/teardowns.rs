@@ -122,7 +122,7 @@ pub enum DeviceRefusal {
     /// A sub device wants something of another device.
     #[error("a sub device may do this only to itself")]
     Forbidden,
-    /// It is the last main device of its user.
+    /// It is the last main device of its user that is signed in, or the last one where none is.
     #[error("it is the last main device of its user")]
     LastMain,
     /// It has been seen meanwhile, or is no sub device.

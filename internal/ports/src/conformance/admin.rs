@@ -146,7 +146,7 @@ async fn disabling_again_and_enabling(stores: &Stores) {
     };
     let enable = async |user: &UserId| stores.directory.enable_user(user.clone()).await.expect("enable_user");
     assert_eq!((disable(&nobody(), 1).await, enable(&nobody()).await), (None, false));
-    assert_eq!((disable(&owner.user, 1).await, disable(&owner.user, 2).await), (Some(1), Some(0)));
+    assert_eq!((disable(&owner.user, 1).await, disable(&owner.user, 2).await), (Some(1), Some(1)));
     let record_now = record(stores, &owner.user).await.expect("it is there");
     assert_eq!((record_now.disabled_at, record_now.devices), (Some(at(1)), 1));
     assert!(enable(&owner.user).await && enable(&owner.user).await);

@@ -173,6 +173,13 @@ async fn an_approved_link_is_claimed_once(stores: &Stores) {
     assert_eq!((entry.conversation, FeedChange::of(entry)), (user.feed, Some(FeedChange::DeviceLinked { device: id })));
     let devices = stores.directory.devices_of(user.id.clone()).await.expect("devices_of");
     assert_eq!(devices, [phone.clone(), done.value.clone()]);
+    // The answer may be lost: the same device is given another token instead, until it has used one.
+    assert_eq!(state(stores, &new, 2).await, Some(LinkState::Unused(id)));
+    let lost = one;
+    let one = &LinkClaim { device: id, ..claim_of(&new, 2) };
+    assert_eq!(claim(stores, one.clone()).await, Ok(Committed { value: done.value.clone(), entries: vec![] }));
+    let devices = stores.directory.devices_of(user.id.clone()).await.expect("devices_of");
+    assert_eq!(devices, [phone.clone(), done.value.clone()], "it is the same device");
     // Its refresh token is good, and that of the others was never stored.
     let rotation = |presented| Rotation {
         device: id,
@@ -186,6 +193,9 @@ async fn an_approved_link_is_claimed_once(stores: &Stores) {
     assert!(matches!(rotated, Ok(Rotated::Next(_))), "{rotated:?}");
     // The same again finds what it did, for whoever has lost the answer.
     assert_eq!(claim(stores, one.clone()).await, Ok(Committed { value: done.value.clone(), entries: vec![] }));
+    for late in [lost.clone(), LinkClaim { device: id, ..claim_of(&new, 2) }] {
+        assert_eq!(claim(stores, late).await, Err(LinkRefusal::NoSuchLink), "its tokens are in use");
+    }
     assert_eq!(answer(stores, word(&new, &phone, true)).await, Ok(()));
     assert_eq!(answer(stores, word(&new, &phone, false)).await, Err(LinkRefusal::NoSuchLink));
     assert_eq!(state(stores, &new, 2).await, None);

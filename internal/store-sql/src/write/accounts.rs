@@ -204,12 +204,7 @@ async fn again(
     let mut values = Values::new();
     values.text(&new.name).optional_text(new.platform.as_deref()).blob(device.id.as_bytes());
     sql::execute(work.connection().await?, AGAIN, &mut values).await?;
-    FORGET_TOKENS
-        .execute(work.connection().await?, &[device.id], |values, device| {
-            values.blob(device.as_bytes());
-        })
-        .await?;
-    store_token(work, device.id, new.refresh, new.refresh_expires_at).await?;
+    replace_token(work, device.id, new.refresh, new.refresh_expires_at).await?;
     let value = Device {
         token_generation: TokenGeneration(device.token_generation.0 + 1),
         signed_out_at: None,
@@ -294,6 +289,21 @@ async fn store_password(work: &mut Work<'_>, user: &UserId, password: &PasswordH
     let mut values = Values::new();
     values.text(&password.0).text(user.as_str());
     sql::execute(work.connection().await?, STORE, &mut values).await.map(drop)
+}
+
+/// Stores a device's refresh token instead of all that it had.
+pub(super) async fn replace_token(
+    work: &mut Work<'_>,
+    device: DeviceId,
+    hash: RefreshHash,
+    expires_at: UnixMs,
+) -> Result<(), sqlx::Error> {
+    FORGET_TOKENS
+        .execute(work.connection().await?, &[device], |values, device| {
+            values.blob(device.as_bytes());
+        })
+        .await?;
+    store_token(work, device, hash, expires_at).await
 }
 
 async fn store_token(
