@@ -152,6 +152,9 @@ pub struct SignIn {
     /// Refuses with `NeedsApproval` while the user has a main device that is signed in. One that signed in by this command
     /// counts once it has connected or refreshed its tokens: its answer may have been lost.
     pub alone: bool,
+    /// Which main device approved it, and that device's generation then. Refused with `NeedsApproval` unless it is still a
+    /// main device of the user with this generation and signed in.
+    pub approved_by: Option<(DeviceId, TokenGeneration)>,
     /// Its refresh token.
     pub refresh: RefreshHash,
     /// Until when that is good.

@@ -76,6 +76,7 @@ async fn sign_in(
         platform: None,
         unfilled: false,
         alone: false,
+        approved_by: None,
         refresh,
         refresh_expires_at: at(90_000),
         now: at(0),

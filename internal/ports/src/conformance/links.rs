@@ -301,6 +301,7 @@ async fn a_link_ends_with_the_device_that_answered(stores: &Stores) {
                     platform: None,
                     unfilled: false,
                     alone: false,
+                    approved_by: None,
                     refresh: RefreshHash(secret().0),
                     refresh_expires_at: at(9_000),
                     now: at(2),

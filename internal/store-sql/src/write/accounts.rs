@@ -2,6 +2,7 @@
 
 use super::devices::{self, FORGET_TOKENS};
 use super::job::Command;
+use super::links;
 use super::people;
 use super::sign_outs;
 use super::users;
@@ -128,6 +129,11 @@ impl Command for SignInDevice {
             return Ok(Err(AccountRefusal::UserDisabled));
         }
         if new.alone && account.has_main {
+            return Ok(Err(AccountRefusal::NeedsApproval));
+        }
+        if let Some((approver, generation)) = new.approved_by
+            && !links::may_answer(work, &new.user, approver, generation).await?
+        {
             return Ok(Err(AccountRefusal::NeedsApproval));
         }
         match new.again {

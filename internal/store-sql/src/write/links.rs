@@ -189,7 +189,7 @@ async fn claim_again(
 }
 
 /// Whether it is a main device of the user that is signed in and has this generation.
-async fn may_answer(
+pub(super) async fn may_answer(
     work: &mut Work<'_>,
     user: &UserId,
     device: DeviceId,
