@@ -135,6 +135,7 @@ async fn who_is_disabled_is_refused_everywhere(stores: &Stores) {
     assert_eq!(connect(&back).await.map(|device| device.id), Ok(phone.id));
     let gone = stores.directory.authorize_device(DeviceId::generate(), back.token_generation).await;
     assert_eq!(gone.expect("authorize_device"), Err(DirectoryRefusal::NoSuchDevice));
+    sign_in(stores, &user, None, hash()).await.expect("one that is signed in stays");
     stores.remove(back.id, at(30)).await.expect("it is there");
     assert_eq!(authorize(&back).await, Err(DirectoryRefusal::DeviceRemoved));
 }
