@@ -133,6 +133,7 @@ impl Engine {
         self.0.tasks.close();
         self.0.tasks.wait().await;
         self.0.cursors.flush().await;
+        self.0.cursors.seen.flush().await;
     }
 
     /// The store's identity.

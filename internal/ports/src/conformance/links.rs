@@ -192,7 +192,8 @@ async fn an_approved_link_is_claimed_once(stores: &Stores) {
     let rotated = stores.directory.rotate(rotation(one.refresh)).await.expect("rotate");
     assert!(matches!(rotated, Ok(Rotated::Next(_))), "{rotated:?}");
     // The same again finds what it did, for whoever has lost the answer.
-    assert_eq!(claim(stores, one.clone()).await, Ok(Committed { value: done.value.clone(), entries: vec![] }));
+    let seen = Device { seen_at: Some(at(3)), ..done.value.clone() };
+    assert_eq!(claim(stores, one.clone()).await, Ok(Committed { value: seen, entries: vec![] }));
     for late in [lost.clone(), LinkClaim { device: id, ..claim_of(&new, 2) }] {
         assert_eq!(claim(stores, late).await, Err(LinkRefusal::NoSuchLink), "its tokens are in use");
     }

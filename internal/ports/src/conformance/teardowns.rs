@@ -328,6 +328,13 @@ async fn unseen_devices(stores: &Stores) {
     let connected = stores.directory.connect_device(seen.id, seen.token_generation, at(20)).await;
     connected.expect("connect_device").expect("it may");
     remove(stores, gone, Remover::Administrator, at(4)).await.expect("it may");
+    // The last one was connected until then; what was known is not taken back, and of the removed nothing is noted.
+    let noted = vec![(subs[4].id, at(25)), (seen.id, at(15)), (gone.id, at(25)), (DeviceId::generate(), at(25))];
+    stores.directory.seen(noted).await.expect("seen");
+    for (device, until) in [(&subs[4], Some(at(25))), (seen, Some(at(20))), (gone, None)] {
+        let found = stores.directory.device(device.id).await.expect("device").expect("it is there");
+        assert_eq!(found.seen_at, until);
+    }
     let mut found = Vec::new();
     let mut after = None;
     loop {

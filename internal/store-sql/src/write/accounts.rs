@@ -185,7 +185,12 @@ impl Command for Rotate {
         let mut values = Values::new();
         values.blob(device.id.as_bytes()).blob(&next.0).int(NEXT_MAX as u64 - 1);
         sql::execute(work.connection().await?, FORGET_UNUSED, &mut values).await?;
-        Ok(Ok(Rotated::Next(device)))
+        const SEEN: &str = "UPDATE devices SET seen_at = ? WHERE id = ? AND ifnull(seen_at, 0) < ?";
+        let mut values = Values::new();
+        values.int(now.get()).blob(device.id.as_bytes()).int(now.get());
+        sql::execute(work.connection().await?, SEEN, &mut values).await?;
+        let seen_at = device.seen_at.max(Some(now));
+        Ok(Ok(Rotated::Next(Device { seen_at, ..device })))
     }
 }
 
