@@ -33,6 +33,8 @@ pub struct SignInRequest {
     pub proof: Proof,
     /// With which device.
     pub device: DeviceWanted,
+    /// Which main device approved it, and that device's generation then.
+    pub approved_by: Option<(DeviceId, TokenGeneration)>,
 }
 
 /// What became of a sign-in.
@@ -108,7 +110,8 @@ impl Engine {
         .await
     }
 
-    /// Signs a device in as a main device. `alone`: only if no main device is there that could approve it. `refresh` makes
+    /// Signs a device in as a main device. `alone`: only if no main device is there that could approve it. One that
+    /// was approved needs it anew if the device that did so is gone or signed out. `refresh` makes
     /// the refresh token of the device with its generation.
     ///
     /// # Errors
@@ -121,7 +124,7 @@ impl Engine {
         alone: bool,
         refresh: impl FnOnce(DeviceId, TokenGeneration) -> Refresh + Send,
     ) -> Result<SignInOutcome, Code> {
-        let SignInRequest { user, proof, device: wanted } = request;
+        let SignInRequest { user, proof, device: wanted, approved_by } = request;
         let known = match wanted.known {
             None => None,
             Some(id) => Some(self.known_device(user, id).await?),
@@ -145,6 +148,7 @@ impl Engine {
             platform,
             unfilled: wanted.fill,
             alone,
+            approved_by: *approved_by,
             refresh: hash,
             refresh_expires_at: expires_at,
             now: UnixMs::now(),

@@ -165,6 +165,7 @@ impl Engine {
             reason,
             at: UnixMs::now(),
         });
+        self.0.cursors.seen.note(connection.device, UnixMs::now());
         self.leave_fillings(connection);
         self.0.presence.forget(connection);
         self.0.connections.remove(connection);

@@ -136,6 +136,7 @@ impl Engine {
         self.0.tasks.close();
         self.0.tasks.wait().await;
         self.0.cursors.flush().await;
+        self.0.cursors.seen.flush().await;
     }
 
     /// The store's identity.
@@ -146,6 +147,9 @@ impl Engine {
     /// Takes what a connection's session asks. The answer comes into its mailbox.
     pub fn ask(&self, connection: &Arc<Connection>, ask: Ask) {
         match ask {
+            // Whoever waits for the answer still gets it, or its end.
+            Ask::Described { question, topic } => self.0.questions.answered(question, topic),
+            _ if connection.mailbox.is_barred() => {}
             Ask::Append { reference, target, client_msg_id, kind, body } => {
                 let reply = Reply::Connection { connection: Arc::clone(connection), reference };
                 let (user, device) = (connection.user.clone(), connection.device);
@@ -202,7 +206,6 @@ impl Engine {
                     engine.recheck(connection, conversations, offsets_version).await;
                 });
             }
-            Ask::Described { question, topic } => self.0.questions.answered(question, topic),
         }
     }
 

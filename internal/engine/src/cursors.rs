@@ -1,5 +1,6 @@
 //! Cursors: what devices have acknowledged, stored in batches, at most one row per device and conversation in a period.
 
+use crate::seen::Seen;
 use lockstep_model::{ConversationId, Cursor, DeviceId, Seq};
 use lockstep_ports::{CursorRow, Directory};
 use parking_lot::Mutex;
@@ -22,6 +23,8 @@ pub(crate) struct Cursors {
     waiting: Mutex<HashMap<(DeviceId, ConversationId), Seq>>,
     /// Held while cursors are on their way to the store.
     storing: tokio::sync::Mutex<()>,
+    /// Stored in the same beat.
+    pub(crate) seen: Seen,
 }
 
 impl Cursors {
@@ -31,13 +34,16 @@ impl Cursors {
         tasks: &TaskTracker,
         stopping: &CancellationToken,
     ) -> Arc<Self> {
-        let cursors = Arc::new(Self { directory, waiting: Mutex::default(), storing: tokio::sync::Mutex::default() });
+        let seen = Seen::new(Arc::clone(&directory));
+        let storing = tokio::sync::Mutex::default();
+        let cursors = Arc::new(Self { directory, waiting: Mutex::default(), storing, seen });
         let (task, stopping) = (Arc::clone(&cursors), stopping.clone());
         tasks.spawn(async move {
             let mut ticks = tokio::time::interval(period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
                 task.flush().await;
+                task.seen.flush().await;
             }
         });
         cursors
@@ -103,8 +109,9 @@ mod tests {
     async fn a_lowering_waits_for_cursors_on_their_way() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = SqliteStore::open(folder.path(), SqliteOptions::default()).await.expect("a store");
-        let (directory, waiting) = (Arc::new(store), Mutex::default());
-        let cursors = Cursors { directory, waiting, storing: tokio::sync::Mutex::default() };
+        let (directory, waiting): (Arc<dyn Directory>, _) = (Arc::new(store), Mutex::default());
+        let seen = Seen::new(Arc::clone(&directory));
+        let cursors = Cursors { directory, waiting, storing: tokio::sync::Mutex::default(), seen };
         let (device, conversation) = (DeviceId::generate(), ConversationId::generate());
         let cursor = |seq| Cursor { seq: Seq::new(seq), entry: None };
         cursors.note(device, conversation, Seq::new(4));

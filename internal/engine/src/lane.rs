@@ -29,6 +29,11 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
+    /// Whether the device that sent it may do nothing any more.
+    fn is_barred(&self) -> bool {
+        matches!(&self.reply, Reply::Connection { connection, .. } if connection.mailbox.is_barred())
+    }
+
     fn turn_away(self) {
         metrics::counter!("lockstep_sends_total", "outcome" => "queue_full").increment(1);
         self.reply.give(Err(Code::TryAgain));
@@ -136,8 +141,10 @@ impl Worker {
         !batch.is_empty()
     }
 
-    /// Commits a batch and meanwhile publishes the one before.
-    async fn commit(&self, batch: Vec<Waiting>, before: Settled) -> Settled {
+    /// Commits a batch and meanwhile publishes the one before. What a device sent whose connection was ended for good is
+    /// dropped: nobody is there to be answered.
+    async fn commit(&self, mut batch: Vec<Waiting>, before: Settled) -> Settled {
+        batch.retain(|waiting| !waiting.is_barred());
         let appends = batch.iter().map(|waiting| waiting.append.clone()).collect();
         let (outcomes, ()) = tokio::join!(self.log.append(appends), publish(&self.publisher, before));
         let mut settled = Settled::default();

@@ -37,6 +37,7 @@ mod removals;
 mod resume;
 mod retention;
 mod ring;
+mod seen;
 mod services;
 mod sign_ins;
 mod signals;

@@ -165,7 +165,8 @@ impl Engine {
     }
 
     /// Looks what has become of a link. If it was approved it becomes a sub device, once; `refresh` makes the refresh token of
-    /// the device with its generation.
+    /// the device with its generation. Until that device uses its tokens it is given others when it asks again: the answer may
+    /// have been lost.
     ///
     /// # Errors
     ///
@@ -177,13 +178,13 @@ impl Engine {
         refresh: impl FnOnce(DeviceId, TokenGeneration) -> Refresh + Send,
     ) -> Result<LinkPolled, Code> {
         let now = UnixMs::now();
-        match self.0.ports.directory.link_state(link, secret, now).await.map_err(failed)? {
+        let device = match self.0.ports.directory.link_state(link, secret, now).await.map_err(failed)? {
             None => return Err(Code::NoSuchLink),
             Some(LinkState::Waiting(until)) => return Ok(LinkPolled::Waiting(until)),
             Some(LinkState::Refused) => return Err(Code::LinkRefused),
-            Some(LinkState::Approved) => {}
-        }
-        let device = DeviceId::generate();
+            Some(LinkState::Approved) => DeviceId::generate(),
+            Some(LinkState::Unused(device)) => device,
+        };
         let Refresh { hash, expires_at } = refresh(device, TokenGeneration::default());
         let claim = LinkClaim {
             link,

@@ -2,7 +2,7 @@
 //! again.
 
 use crate::{Engine, SignInRequest};
-use lockstep_model::{Code, SignInId, UnixMs, UserId};
+use lockstep_model::{Code, Device, DeviceId, SignInId, TokenGeneration, UnixMs, UserId};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -46,7 +46,10 @@ struct Waiting {
     /// The SHA-256 of what only the one who waits knows.
     secret: [u8; 32],
     created_at: UnixMs,
-    approved: Option<bool>,
+    /// What was said about it, and who said so: a main device with its generation.
+    said: Option<(bool, DeviceId, TokenGeneration)>,
+    /// Whether it is being carried out: it can come back, unless it was forgotten meanwhile.
+    taken: bool,
 }
 
 impl Waiting {
@@ -64,14 +67,15 @@ impl SignIns {
     fn add(&self, request: SignInRequest, secret: [u8; 32], now: UnixMs) -> Result<(SignInId, UnixMs), Duration> {
         let mut all = self.0.lock();
         all.retain(|_, waiting| waiting.expires_at() > now);
-        let of_user = all.values().filter(|waiting| waiting.request.user == request.user);
+        let of_user = all.values().filter(|waiting| waiting.request.user == request.user && !waiting.taken);
         let is_full = of_user.count() >= PER_USER_MAX;
         if is_full || all.len() >= COUNT_MAX {
             let blocking = all.values().filter(|waiting| !is_full || waiting.request.user == request.user);
             let first = blocking.map(Waiting::expires_at).min().unwrap_or(now);
             return Err(Duration::from_millis(first.get().saturating_sub(now.get())));
         }
-        let (id, waiting) = (SignInId::generate(), Waiting { request, secret, created_at: now, approved: None });
+        let (id, waiting) =
+            (SignInId::generate(), Waiting { request, secret, created_at: now, said: None, taken: false });
         let expires_at = waiting.expires_at();
         all.insert(id, waiting);
         Ok((id, expires_at))
@@ -79,7 +83,7 @@ impl SignIns {
 
     fn of(&self, user: &UserId, now: UnixMs) -> Vec<WaitingSignIn> {
         let all = self.0.lock();
-        let of_user = all.iter().filter(|(_, waiting)| waiting.request.user == *user && waiting.approved.is_none());
+        let of_user = all.iter().filter(|(_, waiting)| waiting.request.user == *user && waiting.said.is_none());
         let mut listed: Vec<WaitingSignIn> = of_user
             .filter(|(_, waiting)| waiting.expires_at() > now)
             .map(|(id, waiting)| WaitingSignIn {
@@ -94,21 +98,34 @@ impl SignIns {
         listed
     }
 
-    fn answer(&self, user: &UserId, id: SignInId, approve: bool, now: UnixMs) -> Result<(), Code> {
+    fn answer(&self, by: &Device, id: SignInId, approve: bool, now: UnixMs) -> Result<(), Code> {
         let mut all = self.0.lock();
-        let waiting = all.get_mut(&id).filter(|waiting| waiting.request.user == *user && waiting.expires_at() > now);
+        let waiting = all.get_mut(&id).filter(|waiting| waiting.request.user == by.user && waiting.expires_at() > now);
         let waiting = waiting.ok_or(Code::NoSuchSignIn)?;
         // The first word counts.
-        if *waiting.approved.get_or_insert(approve) == approve { Ok(()) } else { Err(Code::NoSuchSignIn) }
+        let (said, ..) = *waiting.said.get_or_insert((approve, by.id, by.token_generation));
+        if said == approve { Ok(()) } else { Err(Code::NoSuchSignIn) }
     }
 
     fn poll(&self, id: SignInId, secret: &[u8; 32], now: UnixMs) -> Result<Polled, Code> {
         let mut all = self.0.lock();
-        let waiting = all.get(&id).filter(|waiting| waiting.is_secret(secret) && waiting.expires_at() > now);
-        let waiting = waiting.ok_or(Code::NoSuchSignIn)?;
-        let Some(approved) = waiting.approved else { return Ok(Polled::Waiting(waiting.expires_at())) };
-        let ended = all.remove(&id).ok_or(Code::NoSuchSignIn)?;
-        if approved { Ok(Polled::Approved(ended.request)) } else { Err(Code::SignInRefused) }
+        let is_meant =
+            |waiting: &&mut Waiting| waiting.is_secret(secret) && waiting.expires_at() > now && !waiting.taken;
+        let waiting = all.get_mut(&id).filter(is_meant).ok_or(Code::NoSuchSignIn)?;
+        match waiting.said {
+            None => Ok(Polled::Waiting(waiting.expires_at())),
+            Some((true, approver, generation)) => {
+                waiting.taken = true;
+                Ok(Polled::Approved(SignInRequest {
+                    approved_by: Some((approver, generation)),
+                    ..waiting.request.clone()
+                }))
+            }
+            Some((false, ..)) => {
+                all.remove(&id);
+                Err(Code::SignInRefused)
+            }
+        }
     }
 
     /// Ends all sign-ins of a user, approved ones too.
@@ -116,8 +133,11 @@ impl SignIns {
         self.0.lock().retain(|_, waiting| waiting.request.user != *user);
     }
 
-    fn put_back(&self, id: SignInId, request: SignInRequest, secret: [u8; 32], now: UnixMs) {
-        self.0.lock().insert(id, Waiting { request, secret, created_at: now, approved: Some(true) });
+    /// Not one that was forgotten meanwhile.
+    fn put_back(&self, id: SignInId, now: UnixMs) {
+        if let Some(waiting) = self.0.lock().get_mut(&id) {
+            (waiting.taken, waiting.created_at) = (false, now);
+        }
     }
 }
 
@@ -136,13 +156,13 @@ impl Engine {
         self.0.sign_ins.of(user, UnixMs::now())
     }
 
-    /// Approves or refuses a sign-in of a user. The first word counts.
+    /// A main device approves or refuses a sign-in of its user. The first word counts.
     ///
     /// # Errors
     ///
     /// `no_such_sign_in`.
-    pub fn answer_sign_in(&self, user: &UserId, id: SignInId, approve: bool) -> Result<(), Code> {
-        self.0.sign_ins.answer(user, id, approve, UnixMs::now())
+    pub fn answer_sign_in(&self, by: &Device, id: SignInId, approve: bool) -> Result<(), Code> {
+        self.0.sign_ins.answer(by, id, approve, UnixMs::now())
     }
 
     /// What has become of a sign-in. An approved one is given out once; see [`restore_sign_in`](Self::restore_sign_in).
@@ -154,9 +174,10 @@ impl Engine {
         self.0.sign_ins.poll(id, secret, UnixMs::now())
     }
 
-    /// Takes an approved sign-in back that could not be stored, so that it can be asked for again.
-    pub fn restore_sign_in(&self, id: SignInId, request: SignInRequest, secret: [u8; 32]) {
-        self.0.sign_ins.put_back(id, request, secret, UnixMs::now());
+    /// Takes an approved sign-in back that could not be stored, so that it can be asked for again. One that ended meanwhile
+    /// stays ended.
+    pub fn restore_sign_in(&self, id: SignInId) {
+        self.0.sign_ins.put_back(id, UnixMs::now());
     }
 }
 
@@ -164,6 +185,7 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::DeviceWanted;
+    use lockstep_model::DeviceKind;
     use lockstep_ports::Proof;
 
     const SECRET: [u8; 32] = [7; 32];
@@ -174,7 +196,26 @@ mod tests {
 
     fn request(name: &str) -> SignInRequest {
         let device = DeviceWanted { name: Some("phone".into()), ..DeviceWanted::default() };
-        SignInRequest { user: user(name), proof: Proof::Issuer { create_user: false, name: None }, device }
+        let proof = Proof::Issuer { create_user: false, name: None };
+        SignInRequest { user: user(name), proof, device, approved_by: None }
+    }
+
+    fn main_of(name: &str) -> Device {
+        Device {
+            id: DeviceId::generate(),
+            user: user(name),
+            name: "phone".into(),
+            kind: DeviceKind::Main,
+            token_generation: TokenGeneration(3),
+            connection_generation: Default::default(),
+            created_at: at(0),
+            seen_at: None,
+            removed_at: None,
+            signed_out_at: None,
+            platform: None,
+            unfilled: false,
+            public_key: None,
+        }
     }
 
     fn at(seconds: u64) -> UnixMs {
@@ -189,16 +230,18 @@ mod tests {
             assert_eq!((until, all.poll(id, &SECRET, at(1))), (at(120), Ok(Polled::Waiting(at(120)))));
             let [waiting] = &all.of(&user("ana"), at(1))[..] else { panic!("one waits") };
             assert_eq!((waiting.id, waiting.name.as_deref(), waiting.expires_at), (id, Some("phone"), at(120)));
-            assert_eq!(all.answer(&user("ben"), id, approve, at(1)), Err(Code::NoSuchSignIn));
-            assert_eq!(all.answer(&user("ana"), SignInId::generate(), approve, at(1)), Err(Code::NoSuchSignIn));
-            assert_eq!(all.answer(&user("ana"), id, approve, at(1)), Ok(()));
-            assert_eq!(all.answer(&user("ana"), id, approve, at(2)), Ok(()), "said again");
-            assert_eq!(all.answer(&user("ana"), id, !approve, at(2)), Err(Code::NoSuchSignIn));
+            let phone = main_of("ana");
+            assert_eq!(all.answer(&main_of("ben"), id, approve, at(1)), Err(Code::NoSuchSignIn));
+            assert_eq!(all.answer(&phone, SignInId::generate(), approve, at(1)), Err(Code::NoSuchSignIn));
+            assert_eq!(all.answer(&phone, id, approve, at(1)), Ok(()));
+            assert_eq!(all.answer(&phone, id, approve, at(2)), Ok(()), "said again");
+            assert_eq!(all.answer(&phone, id, !approve, at(2)), Err(Code::NoSuchSignIn));
             assert_eq!(all.of(&user("ana"), at(2)), []);
             let mut wrong = SECRET;
             wrong[31] ^= 1;
             assert_eq!(all.poll(id, &wrong, at(2)), Err(Code::NoSuchSignIn));
-            let expected = if approve { Ok(Polled::Approved(request("ana"))) } else { Err(Code::SignInRefused) };
+            let approved = SignInRequest { approved_by: Some((phone.id, TokenGeneration(3))), ..request("ana") };
+            let expected = if approve { Ok(Polled::Approved(approved)) } else { Err(Code::SignInRefused) };
             assert_eq!(all.poll(id, &SECRET, at(2)), expected);
             assert_eq!(all.poll(id, &SECRET, at(2)), Err(Code::NoSuchSignIn));
         }
@@ -210,11 +253,26 @@ mod tests {
         let (waiting, _) = all.add(request("ana"), SECRET, at(0)).unwrap();
         let (approved, _) = all.add(request("ana"), SECRET, at(0)).unwrap();
         let (bens, _) = all.add(request("ben"), SECRET, at(0)).unwrap();
-        all.answer(&user("ana"), approved, true, at(1)).unwrap();
+        all.answer(&main_of("ana"), approved, true, at(1)).unwrap();
         all.forget(&user("ana"));
         assert_eq!(all.poll(waiting, &SECRET, at(1)), Err(Code::NoSuchSignIn));
         assert_eq!(all.poll(approved, &SECRET, at(1)), Err(Code::NoSuchSignIn));
         assert_eq!(all.poll(bens, &SECRET, at(1)), Ok(Polled::Waiting(at(120))));
+    }
+
+    #[test]
+    fn what_is_taken_comes_back_unless_it_was_forgotten() {
+        for forgotten in [false, true] {
+            let all = SignIns::default();
+            let (id, _) = all.add(request("ana"), SECRET, at(0)).unwrap();
+            all.answer(&main_of("ana"), id, true, at(1)).unwrap();
+            assert!(matches!(all.poll(id, &SECRET, at(1)), Ok(Polled::Approved(_))));
+            if forgotten {
+                all.forget(&user("ana"));
+            }
+            all.put_back(id, at(2));
+            assert_eq!(all.poll(id, &SECRET, at(2)).is_err(), forgotten);
+        }
     }
 
     #[test]
@@ -223,7 +281,7 @@ mod tests {
         let (id, _) = all.add(request("ana"), SECRET, at(0)).unwrap();
         assert!(all.poll(id, &SECRET, UnixMs::new(119_999)).is_ok());
         assert_eq!(all.poll(id, &SECRET, at(120)), Err(Code::NoSuchSignIn));
-        assert_eq!(all.answer(&user("ana"), id, true, at(120)), Err(Code::NoSuchSignIn));
+        assert_eq!(all.answer(&main_of("ana"), id, true, at(120)), Err(Code::NoSuchSignIn));
         assert_eq!(all.of(&user("ana"), at(120)), []);
     }
 

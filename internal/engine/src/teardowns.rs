@@ -96,6 +96,8 @@ impl Teardowns {
         metrics::counter!("lockstep_teardown_attempts_total", "outcome" => result).increment(1);
         if let Err(error) = self.write_down(device, &outcome).await {
             store_failed(&error);
+            // The job is still due: the worker tries it again, and pauses as long as the store fails.
+            self.tell();
         }
         outcome
     }

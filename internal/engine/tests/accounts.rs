@@ -21,7 +21,7 @@ fn token() -> Refresh {
 }
 
 fn request(name: &str, device: DeviceWanted) -> SignInRequest {
-    SignInRequest { user: user(name), proof: Proof::Password(hash("one")), device }
+    SignInRequest { user: user(name), proof: Proof::Password(hash("one")), device, approved_by: None }
 }
 
 fn named(name: &str) -> DeviceWanted {

@@ -2,10 +2,15 @@
 
 mod common;
 
+use common::faulty::HeldLog;
 use common::{House, claim, soon, user};
-use lockstep_engine::{ChannelDeletion, Claim, EngineConfig};
-use lockstep_model::{Code, DeviceId, DeviceKind, OffsetsVersion, TokenGeneration};
+use lockstep_engine::{ChannelDeletion, Claim, EngineConfig, Slice};
+use lockstep_model::{
+    Ask, Body, ClientMsgId, Code, DeviceId, DeviceKind, Kind, Notice, OffsetsVersion, Target, TokenGeneration,
+};
 use lockstep_ports::Broker;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 #[tokio::test]
 async fn a_newer_connection_replaces_the_older() {
@@ -33,6 +38,47 @@ async fn a_removed_device_is_closed_and_stays_out() {
     // Again: nothing changes.
     assert!(house.engine.remove_device(phone.id).await.unwrap().device.removed_at.is_some());
     assert_eq!(house.engine.remove_device(DeviceId::generate()).await, Err(Code::NoSuchDevice));
+}
+
+/// What a device has sent and nobody has committed when its removal returns is never committed.
+#[tokio::test]
+async fn nothing_is_committed_for_a_removed_device() {
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let house = House::made(EngineConfig::default(), |ports, store| {
+        ports.log = Arc::new(HeldLog { store: store.clone(), gate: held });
+    });
+    let house = house.await;
+    let (other, phone) = (house.device("ana").await, house.device("ana").await);
+    let group = house.silent_group(&[&other]).await;
+    let (live, mut stays) = (house.connect(&phone).await, house.connect(&other).await);
+    let append = |name: &str| Ask::Append {
+        reference: None,
+        target: Target::Conversation(group),
+        client_msg_id: ClientMsgId::new(name).unwrap(),
+        kind: Kind::Message,
+        body: Body::text(name),
+    };
+    // The lane holds a batch that is not committed, and behind it waits what the device sends.
+    stays.ask(append("first"));
+    soon(async {
+        while house.engine.load().appends_waiting > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    live.ask(append("before"));
+    stays.ask(append("second"));
+    house.engine.remove_device(phone.id).await.unwrap();
+    live.ask(append("after"));
+    stays.ask(append("third"));
+    gate.add_permits(10);
+    for _ in 0..3 {
+        stays.find(|notice| matches!(notice, Notice::Sent { .. })).await;
+    }
+    let page = house.engine.history(&user("ana"), group, Slice::Latest, 10).await.unwrap();
+    let texts: Vec<_> = page.entries.iter().map(|entry| entry.body.text_field("text").unwrap()).collect();
+    assert_eq!(texts, ["first", "second", "third"]);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ fn refresh() -> Refresh {
 }
 
 fn request(device: DeviceWanted) -> SignInRequest {
-    SignInRequest { user: user("ana"), proof: Proof::Password(PasswordHash("one".into())), device }
+    SignInRequest { user: user("ana"), proof: Proof::Password(PasswordHash("one".into())), device, approved_by: None }
 }
 
 fn wanted(known: Option<DeviceId>) -> DeviceWanted {

@@ -299,3 +299,24 @@ async fn who_may_remove_what() {
     // What was decided before the removal does not count.
     assert_eq!(house.engine.remove_device_for(phone.id, tablet.id).await, Err(Code::DeviceRemoved));
 }
+
+/// A device that stays connected for long, or that only refreshes its tokens, is in use.
+#[tokio::test]
+async fn a_device_is_seen_until_it_goes() {
+    let (house, _) = house(0, 10).await;
+    let phone = made(&house, "ana", DeviceKind::Sub, 1).await;
+    let live = house.connect(&phone).await;
+    let came = house.engine.device(phone.id).await.unwrap().seen_at.expect("it came");
+    soon(async {
+        while UnixMs::now() <= came {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let left = UnixMs::now();
+    house.engine.disconnect(&live.connection, Vec::new(), None).await;
+    house.engine.stop().await;
+    let seen = house.store.device(phone.id).await.unwrap().unwrap().seen_at;
+    assert!(seen >= Some(left), "{seen:?} before {left:?}");
+    assert_eq!(house.store.unseen(left, None, 10).await.unwrap(), []);
+}

@@ -1,6 +1,7 @@
 //! What requests are read with: path ids, query parameters and JSON bodies, each with an error that a person can act on.
 
 use crate::Problem;
+use crate::standing::Standing;
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRef, FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -55,7 +56,7 @@ pub struct BodyLimits {
     pub timeout: Duration,
 }
 
-/// A JSON object as body, whole, within the [`BodyLimits`].
+/// A JSON object as body, whole, within the [`BodyLimits`]. Whoever sent it must still be let in when its end has come.
 #[derive(Debug)]
 pub struct JsonBody<T>(pub T);
 
@@ -81,6 +82,9 @@ where
             Ok(bytes) => bytes?,
             Err(_) => return Err(Code::RequestTimeout.into()),
         };
+        if let Some(standing) = parts.extensions.get::<Standing>() {
+            standing.confirm().await?;
+        }
         // serde would fill a struct's fields from a list, by position.
         if bytes.trim_ascii_start().starts_with(b"[") {
             return Err(bad_request("The body must be a JSON object"));

@@ -14,6 +14,7 @@ mod links;
 mod origins;
 mod problem;
 mod rest;
+mod standing;
 mod state;
 mod ws;
 

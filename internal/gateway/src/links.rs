@@ -41,7 +41,9 @@ pub(crate) struct Links {
     pub(crate) places: Arc<Semaphore>,
     qr_base: String,
     by_user: Attempts,
-    by_address: Attempts,
+    /// Of those with a token: strangers at the same address must not lock them out.
+    signed_in_by_address: Attempts,
+    strangers_by_address: Attempts,
 }
 
 /// Somebody who shows a code or a secret, which may be a guess.
@@ -60,27 +62,32 @@ impl Links {
             places: Arc::new(Semaphore::new(config.sockets_max)),
             qr_base: config.qr_base.clone(),
             by_user: Attempts::new(config.per_user),
-            by_address: Attempts::new(config.per_address),
+            signed_in_by_address: Attempts::new(config.per_address),
+            strangers_by_address: Attempts::new(config.per_address),
         }
     }
 
     /// Lets somebody show a code or a secret.
     pub(crate) fn admit(&self, guesser: Guesser<'_>) -> Result<(), Problem> {
         let now = Instant::now();
-        self.by_address.admit(&guesser.network, now).map_err(too_often)?;
+        self.by_address(guesser).admit(&guesser.network, now).map_err(too_often)?;
         let by_user = guesser.user.map_or(Ok(()), |user| self.by_user.admit(user, now));
         by_user.map_err(|wait| {
-            self.by_address.forgive(&guesser.network);
+            self.by_address(guesser).forgive(&guesser.network);
             too_often(wait)
         })
     }
 
     /// What was shown was right, or nobody looked at it: it does not count.
     pub(crate) fn forgive(&self, guesser: Guesser<'_>) {
-        self.by_address.forgive(&guesser.network);
+        self.by_address(guesser).forgive(&guesser.network);
         if let Some(user) = guesser.user {
             self.by_user.forgive(user);
         }
+    }
+
+    fn by_address(&self, guesser: Guesser<'_>) -> &Attempts {
+        if guesser.user.is_some() { &self.signed_in_by_address } else { &self.strangers_by_address }
     }
 
     /// What the QR code says. The secret is in the fragment, which no browser sends to a server (RFC 3986, section 3.5).

@@ -53,7 +53,7 @@ pub trait Accounts: Send + Sync + 'static {
     async fn rotate(&self, rotation: Rotation) -> Result<Result<Rotated, AccountRefusal>, StoreError>;
 
     /// Ends a device's session: its tokens are forgotten and its token generation is raised. The device is removed too
-    /// (feed: `device_removed`), unless it is the last main device of its user.
+    /// (feed: `device_removed`), unless it is the last main device of its user that is signed in.
     async fn sign_out(
         &self,
         device: DeviceId,
@@ -152,6 +152,9 @@ pub struct SignIn {
     /// Refuses with `NeedsApproval` while the user has a main device that is signed in. One that signed in by this command
     /// counts once it has connected or refreshed its tokens: its answer may have been lost.
     pub alone: bool,
+    /// Which main device approved it, and that device's generation then. Refused with `NeedsApproval` unless it is still a
+    /// main device of the user with this generation and signed in.
+    pub approved_by: Option<(DeviceId, TokenGeneration)>,
     /// Its refresh token.
     pub refresh: RefreshHash,
     /// Until when that is good.

@@ -26,7 +26,7 @@ pub trait Admin: Send + Sync + 'static {
     /// Disables a user: from here on no device of the user signs in, connects or makes a request. All refresh tokens are
     /// forgotten and the token generations of all devices are raised: no token of before is good again after
     /// [`enable_user`](Self::enable_user). The devices stay, and are returned as they are then. Disabling a user again
-    /// changes nothing and returns no devices; absent if there is no such user.
+    /// changes nothing and returns them too: the answer may have been lost. Absent if there is no such user.
     async fn disable_user(&self, user: UserId, now: UnixMs) -> Result<Option<Vec<Device>>, StoreError>;
 
     /// Lets a user sign in again. Enabling one who is not disabled changes nothing; false if there is no such user.

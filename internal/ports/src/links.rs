@@ -23,7 +23,8 @@ pub trait Links: Send + Sync + 'static {
     async fn find_link(&self, link: Option<LinkId>, shown: LinkSecret, now: UnixMs)
     -> Result<Option<Link>, StoreError>;
 
-    /// What has become of a link; `None` if it has ended, was claimed, or this is not its secret.
+    /// What has become of a link; `None` if it has ended, was claimed by a device that has used its tokens, or this is not its
+    /// secret.
     async fn link_state(&self, link: LinkId, secret: SecretHash, now: UnixMs) -> Result<Option<LinkState>, StoreError>;
 
     /// Approves or refuses a link that waits. The first word counts; the device that said it may say it again. Refused
@@ -33,6 +34,9 @@ pub trait Links: Send + Sync + 'static {
 
     /// Makes a sub device of an approved link, with its first refresh token. Feed: `device_linked`. Refused with
     /// `NoSuchLink` also if the device that approved it is no main device with the generation of then any more.
+    ///
+    /// Claimed again for the same device that has not used its tokens, it gives that device another refresh token instead of
+    /// its first one.
     async fn claim_link(&self, claim: LinkClaim) -> Result<Result<Committed<Device>, LinkRefusal>, StoreError>;
 }
 
@@ -78,6 +82,9 @@ pub enum LinkState {
     Waiting(UnixMs),
     /// It may be claimed.
     Approved,
+    /// It was claimed by this device, which has not used its tokens: the answer may have been lost, and it may be claimed for
+    /// the same device again.
+    Unused(DeviceId),
     /// It may not.
     Refused,
 }
@@ -108,7 +115,7 @@ pub struct LinkClaim {
     pub link: LinkId,
     /// What its device shows.
     pub secret: SecretHash,
-    /// The id of the new device.
+    /// The id of the new device; that of [`LinkState::Unused`] where it is claimed again.
     pub device: DeviceId,
     /// What the device is called if the link does not say it.
     pub default_name: String,

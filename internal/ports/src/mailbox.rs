@@ -93,6 +93,12 @@ impl Mailbox {
         self.inner.lock().closed.is_some()
     }
 
+    /// Whether the connection has been ended because its device may do nothing any more: it was removed, its user was
+    /// disabled, or its tokens were revoked.
+    pub fn is_barred(&self) -> bool {
+        matches!(self.inner.lock().closed, Some(Code::DeviceRemoved | Code::UserDisabled | Code::TokenRevoked))
+    }
+
     /// Moves all waiting notices into `inbox`, or arranges for the task to be woken when there are some.
     pub fn poll_take(&self, context: &mut Context<'_>, inbox: &mut Inbox) -> Poll<Wakeup> {
         let mut inner = self.inner.lock();

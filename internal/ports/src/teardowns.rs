@@ -30,7 +30,8 @@ pub trait Teardowns: Send + Sync + 'static {
         now: UnixMs,
     ) -> Result<Committed<Vec<Device>>, StoreError>;
 
-    /// Sub devices that were last seen, or made if they never were, before `seen_before`, and come after `after` in that
+    /// Sub devices that were last seen (they connected, [were connected](Self::seen), or refreshed their tokens), or made if
+    /// they never were, before `seen_before`, and come after `after` in that
     /// order: at most `count`.
     async fn unseen(
         &self,
@@ -38,6 +39,9 @@ pub trait Teardowns: Send + Sync + 'static {
         after: Option<(UnixMs, DeviceId)>,
         count: u32,
     ) -> Result<Vec<Device>, StoreError>;
+
+    /// Notes until when devices were connected. It never goes back, and nothing is noted of devices that are removed.
+    async fn seen(&self, devices: Vec<(DeviceId, UnixMs)>) -> Result<(), StoreError>;
 
     /// The teardowns that are to be tried now, those that wait longest first: at most `count`.
     async fn due_teardowns(&self, now: UnixMs, count: u32) -> Result<Vec<Teardown>, StoreError>;
@@ -122,7 +126,7 @@ pub enum DeviceRefusal {
     /// A sub device wants something of another device.
     #[error("a sub device may do this only to itself")]
     Forbidden,
-    /// It is the last main device of its user.
+    /// It is the last main device of its user that is signed in, or the last one where none is.
     #[error("it is the last main device of its user")]
     LastMain,
     /// It has been seen meanwhile, or is no sub device.

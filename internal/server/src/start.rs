@@ -30,6 +30,8 @@ const ADMIN_LIMITS: HttpLimits =
     HttpLimits { connections_max: 32, header_timeout: Duration::from_secs(30), age_max: Duration::from_secs(300) };
 /// How often what the store no longer needs is deleted.
 const MAINTENANCE_PERIOD: Duration = Duration::from_secs(60 * 60);
+/// How long after a start no device is taken for unseen: while the server was down none could come.
+const UNSEEN_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 /// How often it is looked at which nsqds are there, and memory is given back that only speed needs.
 const NSQ_PERIOD: Duration = Duration::from_secs(25);
 /// How often the metrics' histograms are put in order, so that they do not grow between two readings.
@@ -227,9 +229,11 @@ fn run(config: Config, telemetry: &Telemetry, store: SqliteStore, doors: Doors) 
             async move { expire(&engine, &retention).await }
         });
     }
+    let started = std::time::Instant::now();
     let (unseen, kept, upkept) = (config.devices.unseen(), config.devices.teardowns_kept(), engine.clone());
     tasks.spawn_periodic("device upkeep", MAINTENANCE_PERIOD, ending.stopping.clone(), move || {
         let engine = upkept.clone();
+        let unseen = unseen.filter(|unseen| started.elapsed() >= (*unseen).min(UNSEEN_GRACE));
         async move { keep_devices(&engine, unseen, kept, UnixMs::now()).await }
     });
     tasks.spawn_periodic("metrics upkeep", METRICS_PERIOD, ending.stopping.clone(), move || {

@@ -3,6 +3,7 @@
 mod support;
 
 use lockstep_server::Config;
+use lockstep_server::admin::ServiceTokenRequest;
 use serde_json::json;
 use support::scene::{Scene, text};
 use support::{Answer, House, exchange, request};
@@ -229,5 +230,56 @@ async fn a_body_that_comes_too_slowly_is_not_waited_for() {
     let mut stream = TcpStream::connect(scene.house.address()).await.unwrap();
     stream.write_all(request("POST", &path, &headers, "").as_bytes()).await.unwrap();
     support::parse(&support::read_to_end(&mut stream).await).problem(408, "request_timeout");
+    scene.end().await;
+}
+
+/// A request whose body is held back: the server has taken its headers and waits for the rest.
+async fn held_back(house: &House, token: &str, path: &str, body: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(house.address()).await.unwrap();
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Idempotency-Key: held\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n\
+         Content-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // It says so when it begins to read the body (RFC 9110, section 10.1.1): whose request it is has been asked by then.
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    stream
+}
+
+#[tokio::test]
+async fn who_is_sent_away_while_a_body_is_held_back_does_nothing() {
+    let scene = Scene::set().await;
+    let house = &scene.house;
+    let path = format!("/v1/conversations/{}/messages", scene.direct);
+    let sub = house.grant("ana", "tablet", "sub").await;
+    let service = ServiceTokenRequest { name: "robot".into(), scopes: vec!["publish:*".into()], ttl_s: None };
+    let service = house.admin.service_token(&service).await.unwrap().token;
+    let body = text("too late");
+    let (mut of_sub, mut of_service, mut of_ben) = (
+        held_back(house, &sub.token, &path, &body).await,
+        held_back(house, &service, &path, &body).await,
+        held_back(house, &scene.ben, "/v1/conversations", r#"{"kind":"group","members":[]}"#).await,
+    );
+    let mut of_ana = held_back(house, &scene.ana, &path, &body).await;
+    let removed = house.ask(&scene.ana, "DELETE", &format!("/v1/devices/{}", sub.device), None).await;
+    assert_eq!(removed.status, 200, "{removed:?}");
+    house.admin.revoke_service("robot").await.unwrap();
+    house.admin.disable_user("ben").await.unwrap();
+    for (stream, body, status, code) in [
+        (&mut of_sub, &*body, 401, "device_removed"),
+        (&mut of_service, &*body, 401, "token_revoked"),
+        (&mut of_ben, r#"{"kind":"group","members":[]}"#, 403, "user_disabled"),
+    ] {
+        stream.write_all(body.as_bytes()).await.unwrap();
+        support::parse(&support::read_to_end(stream).await).problem(status, code);
+    }
+    // Who is still there goes on.
+    of_ana.write_all(body.as_bytes()).await.unwrap();
+    let sent = support::parse(&support::read_to_end(&mut of_ana).await);
+    assert_eq!((sent.status, &sent.json()["seq"]), (201, &json!(1)), "{sent:?}");
     scene.end().await;
 }

@@ -55,16 +55,22 @@ impl Links for SqliteStore {
     }
 
     async fn link_state(&self, link: LinkId, secret: SecretHash, now: UnixMs) -> Result<Option<LinkState>, StoreError> {
-        const FIND: &str = "SELECT secret, state, expires_at FROM links WHERE id = ? AND expires_at > ?";
-        let take =
-            |columns: &mut Columns<'_>| Ok((columns.secret_hash()?, columns.text()?.to_owned(), columns.time()?));
+        const FIND: &str = "SELECT l.secret, l.state, l.expires_at, d.id FROM links l LEFT JOIN devices d \
+             ON l.state = 'claimed' AND d.id = l.device AND d.tokens_unused = 1 AND d.removed_at IS NULL \
+               AND d.signed_out_at IS NULL \
+             WHERE l.id = ? AND l.expires_at > ?";
+        let take = |columns: &mut Columns<'_>| {
+            let (secret, state) = (columns.secret_hash()?, columns.text()?.to_owned());
+            Ok((secret, state, columns.time()?, columns.optional_device_id()?))
+        };
         let mut values = Values::new();
         values.blob(link.as_bytes()).int(now.get());
         let found = self.ask("link_state", FIND, &mut values, take).await?.into_iter().next();
-        Ok(found.filter(|(its, ..)| *its == secret).and_then(|(_, state, expires_at)| match &*state {
+        Ok(found.filter(|(its, ..)| *its == secret).and_then(|(_, state, expires_at, unused)| match &*state {
             "waiting" => Some(LinkState::Waiting(expires_at)),
             "approved" => Some(LinkState::Approved),
             "refused" => Some(LinkState::Refused),
+            "claimed" => unused.map(LinkState::Unused),
             _ => None,
         }))
     }

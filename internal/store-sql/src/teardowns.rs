@@ -3,7 +3,7 @@
 use crate::row::{Columns, device_columns};
 use crate::sql::Values;
 use crate::store::SqliteStore;
-use crate::write::{PurgeTeardowns, RemoveAllDevices, RemoveDevice, TeardownTried};
+use crate::write::{PurgeTeardowns, RemoveAllDevices, RemoveDevice, SeeDevices, TeardownTried};
 use async_trait::async_trait;
 use lockstep_model::{Device, DeviceId, Teardown, TeardownReason, TeardownState, TeardownTotals, UnixMs, UserId};
 use lockstep_ports::{Committed, DeviceRefusal, DeviceRemoval, StoreError, TeardownAttempt, Teardowns};
@@ -50,6 +50,10 @@ impl Teardowns for SqliteStore {
         values.int(seen_before.get());
         bind_place(&mut values, after).int(count.into());
         self.ask("unseen", LIST, &mut values, |columns| columns.device()).await
+    }
+
+    async fn seen(&self, devices: Vec<(DeviceId, UnixMs)>) -> Result<(), StoreError> {
+        self.command(SeeDevices(devices)).await
     }
 
     async fn due_teardowns(&self, now: UnixMs, count: u32) -> Result<Vec<Teardown>, StoreError> {

@@ -52,6 +52,7 @@ async fn sign_in(store: &SqliteStore) -> Device {
         platform: None,
         unfilled: false,
         alone: false,
+        approved_by: None,
         refresh: hash(0),
         refresh_expires_at: at(0),
         now: at(0),

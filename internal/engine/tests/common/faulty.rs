@@ -214,6 +214,45 @@ impl MessageLog for CountingLog {
     }
 }
 
+/// A log that takes each batch only when the test lets it.
+pub struct HeldLog {
+    pub store: SqliteStore,
+    /// Each batch takes a permit.
+    pub gate: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl MessageLog for HeldLog {
+    fn epoch(&self) -> Epoch {
+        self.store.epoch()
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Result<Vec<Result<Appended, AppendRefusal>>, StoreError> {
+        self.gate.acquire().await.expect("it is never closed").forget();
+        self.store.append(batch).await
+    }
+
+    async fn ranges(&self, ranges: Vec<Range>) -> Result<Vec<Vec<Entry>>, StoreError> {
+        self.store.ranges(ranges).await
+    }
+
+    async fn bounds(&self, conversations: Vec<ConversationId>) -> Result<Vec<Option<Bounds>>, StoreError> {
+        self.store.bounds(conversations).await
+    }
+
+    fn mark(&self) -> HeadMark {
+        self.store.mark()
+    }
+
+    fn moved_since(&self, mark: HeadMark) -> Option<Vec<Offset>> {
+        self.store.moved_since(mark)
+    }
+
+    async fn raise_floor(&self, conversation: ConversationId, floor: Seq) -> Result<(), StoreError> {
+        self.store.raise_floor(conversation, floor).await
+    }
+}
+
 /// A broker that loses all entries and says so to nobody.
 pub struct LosingBroker(pub EmbeddedBroker);
 

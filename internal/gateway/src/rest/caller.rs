@@ -1,6 +1,7 @@
 //! Whose request it is.
 
 use super::admin::OverSocket;
+use crate::standing::Standing;
 use crate::state::engine_claim;
 use crate::{GatewayState, Problem};
 use axum::extract::FromRequestParts;
@@ -19,7 +20,9 @@ impl FromRequestParts<GatewayState> for Caller {
         let token = bearer_token(&parts.headers)?;
         let claim = state.verify(token)?;
         state.requests().admit_device(&claim.user, &claim.device)?;
-        Ok(Self(state.engine.authorize(&claim).await?))
+        let device = state.engine.authorize(&claim).await?;
+        parts.extensions.insert(Standing::of_device(&state.engine, claim));
+        Ok(Self(device))
     }
 }
 
@@ -36,10 +39,15 @@ impl FromRequestParts<GatewayState> for Sending {
         match state.tokens.verify_any(bearer_token(&parts.headers)?, UnixMs::now())? {
             Bearer::Device(claim) => {
                 state.requests().admit_device(&claim.user, &claim.device)?;
-                Ok(Self::Device(state.engine.authorize(&engine_claim(claim)).await?))
+                let claim = engine_claim(claim);
+                let device = state.engine.authorize(&claim).await?;
+                parts.extensions.insert(Standing::of_device(&state.engine, claim));
+                Ok(Self::Device(device))
             }
             Bearer::Service(claim) => {
                 let service = state.engine.authorize_service(&claim.service, claim.token_generation).await?;
+                let standing = Standing::of_service(&state.engine, service.clone(), claim.token_generation);
+                parts.extensions.insert(standing);
                 Ok(Self::Service(service))
             }
         }
@@ -62,6 +70,8 @@ impl FromRequestParts<GatewayState> for Administrator {
             }
             Bearer::Service(claim) => {
                 let service = state.engine.authorize_service(&claim.service, claim.token_generation).await?;
+                let standing = Standing::of_service(&state.engine, service.clone(), claim.token_generation);
+                parts.extensions.insert(standing);
                 let out_of_scope = || Problem::new(Code::OutOfScope, "The service does not have the scope \"admin\".");
                 service.may_administer().then_some(Self).ok_or_else(out_of_scope)
             }

@@ -57,7 +57,7 @@ pub(super) async fn sign_in(
     state.accounts.admit_address(&address)?;
     let (password, hash) = proven(&state, Guess::Stranger(&request.user), request.password).await?;
     renew(&state, &request.user, password, &hash).await;
-    begin(&state, SignInRequest { user: request.user, proof: Proof::Password(hash), device }).await
+    begin(&state, SignInRequest { user: request.user, proof: Proof::Password(hash), device, approved_by: None }).await
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -84,7 +84,7 @@ pub(super) async fn sign_in_external(
     state.accounts.admit_address(&address)?;
     let claim = state.accounts.issuers.verify(&request.token, UnixMs::now())?;
     let proof = Proof::Issuer { create_user: claim.create_user, name: claim.name };
-    begin(&state, SignInRequest { user: claim.user, proof, device }).await
+    begin(&state, SignInRequest { user: claim.user, proof, device, approved_by: None }).await
 }
 
 impl DeviceRequest {

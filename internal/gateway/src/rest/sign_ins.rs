@@ -63,10 +63,11 @@ pub(super) async fn poll(
     };
     match attempt(&state, &request, false).await {
         Ok(Some(session)) => Ok((StatusCode::CREATED, Json(session)).into_response()),
-        Ok(None) => Err(Code::Internal.into()),
+        // Who approved it is gone by now.
+        Ok(None) => Err(Code::NoSuchSignIn.into()),
         Err(code) => {
             if code == Code::TryAgain {
-                state.engine.restore_sign_in(id, request, secret);
+                state.engine.restore_sign_in(id);
             }
             Err(refused(code))
         }
@@ -116,7 +117,7 @@ pub(super) async fn approve(
     Caller(caller): Caller,
     PathId(id): PathId<SignInId>,
 ) -> Result<StatusCode, Problem> {
-    state.engine.answer_sign_in(&main_device(caller)?.user, id, true)?;
+    state.engine.answer_sign_in(&main_device(caller)?, id, true)?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -129,7 +130,7 @@ pub(super) async fn refuse(
     Caller(caller): Caller,
     PathId(id): PathId<SignInId>,
 ) -> Result<StatusCode, Problem> {
-    state.engine.answer_sign_in(&main_device(caller)?.user, id, false)?;
+    state.engine.answer_sign_in(&main_device(caller)?, id, false)?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -51,6 +51,7 @@ pub(super) fn sign_in(user: &UserId) -> SignIn {
         platform: Some("android".into()),
         unfilled: false,
         alone: false,
+        approved_by: None,
         refresh: token(),
         refresh_expires_at: at(1_000),
         now: at(1),
@@ -249,9 +250,15 @@ async fn a_main_device_has_to_approve(stores: &Stores) {
     let again = SignIn { device: first.id, again: Some(first.token_generation), ..alone() };
     assert_eq!(signed_in(stores, again.clone()).await, Err(AccountRefusal::NeedsApproval), "ids are no secrets");
     assert!(signed_in(stores, sign_in(&user.id)).await.is_ok(), "with an approval");
+    // The word of a device counts as long as that device is what it was then.
+    let approved = |generation| SignIn { approved_by: Some((first.id, generation)), ..sign_in(&user.id) };
+    assert!(signed_in(stores, approved(first.token_generation)).await.is_ok());
+    let other = TokenGeneration(first.token_generation.0 + 1);
+    assert_eq!(signed_in(stores, approved(other)).await, Err(AccountRefusal::NeedsApproval));
     // Devices that are signed out cannot approve.
     stores.directory.sign_out_all(user.id.clone(), Some(first.id), at(2)).await.expect("sign_out_all");
     stores.directory.sign_out(first.id, at(2)).await.expect("sign_out").expect("it is there");
+    assert_eq!(signed_in(stores, approved(first.token_generation)).await, Err(AccountRefusal::NeedsApproval));
     let again = SignIn { again: Some(TokenGeneration(1)), ..again };
     assert_eq!(signed_in(stores, again.clone()).await.map(|done| done.value.signed_out_at), Ok(None));
     // This answer was lost too, although the device had been in use before.
@@ -282,7 +289,8 @@ async fn refresh_tokens_follow_each_other(stores: &Stores) {
     let other = next_of(stores, &one, first).await;
     let third = next_of(stores, &one, second).await;
     let fourth = next_of(stores, &one, third).await;
-    assert_eq!(found(stores, one.id).await, one, "nothing else has changed");
+    let seen = Device { seen_at: Some(at(2)), ..one.clone() };
+    assert_eq!(found(stores, one.id).await, seen, "nothing else has changed");
     // What came before the one before, and what was given out beside it, are used again.
     reused(stores, &one, first).await;
     assert_eq!(rotate(stores, &one, fourth, token()).await, Err(AccountRefusal::OldGeneration));

@@ -76,6 +76,7 @@ async fn sign_in(
         platform: None,
         unfilled: false,
         alone: false,
+        approved_by: None,
         refresh,
         refresh_expires_at: at(90_000),
         now: at(0),
@@ -134,6 +135,7 @@ async fn who_is_disabled_is_refused_everywhere(stores: &Stores) {
     assert_eq!(connect(&back).await.map(|device| device.id), Ok(phone.id));
     let gone = stores.directory.authorize_device(DeviceId::generate(), back.token_generation).await;
     assert_eq!(gone.expect("authorize_device"), Err(DirectoryRefusal::NoSuchDevice));
+    sign_in(stores, &user, None, hash()).await.expect("one that is signed in stays");
     stores.remove(back.id, at(30)).await.expect("it is there");
     assert_eq!(authorize(&back).await, Err(DirectoryRefusal::DeviceRemoved));
 }
@@ -146,7 +148,7 @@ async fn disabling_again_and_enabling(stores: &Stores) {
     };
     let enable = async |user: &UserId| stores.directory.enable_user(user.clone()).await.expect("enable_user");
     assert_eq!((disable(&nobody(), 1).await, enable(&nobody()).await), (None, false));
-    assert_eq!((disable(&owner.user, 1).await, disable(&owner.user, 2).await), (Some(1), Some(0)));
+    assert_eq!((disable(&owner.user, 1).await, disable(&owner.user, 2).await), (Some(1), Some(1)));
     let record_now = record(stores, &owner.user).await.expect("it is there");
     assert_eq!((record_now.disabled_at, record_now.devices), (Some(at(1)), 1));
     assert!(enable(&owner.user).await && enable(&owner.user).await);

@@ -173,6 +173,13 @@ async fn an_approved_link_is_claimed_once(stores: &Stores) {
     assert_eq!((entry.conversation, FeedChange::of(entry)), (user.feed, Some(FeedChange::DeviceLinked { device: id })));
     let devices = stores.directory.devices_of(user.id.clone()).await.expect("devices_of");
     assert_eq!(devices, [phone.clone(), done.value.clone()]);
+    // The answer may be lost: the same device is given another token instead, until it has used one.
+    assert_eq!(state(stores, &new, 2).await, Some(LinkState::Unused(id)));
+    let lost = one;
+    let one = &LinkClaim { device: id, ..claim_of(&new, 2) };
+    assert_eq!(claim(stores, one.clone()).await, Ok(Committed { value: done.value.clone(), entries: vec![] }));
+    let devices = stores.directory.devices_of(user.id.clone()).await.expect("devices_of");
+    assert_eq!(devices, [phone.clone(), done.value.clone()], "it is the same device");
     // Its refresh token is good, and that of the others was never stored.
     let rotation = |presented| Rotation {
         device: id,
@@ -185,7 +192,11 @@ async fn an_approved_link_is_claimed_once(stores: &Stores) {
     let rotated = stores.directory.rotate(rotation(one.refresh)).await.expect("rotate");
     assert!(matches!(rotated, Ok(Rotated::Next(_))), "{rotated:?}");
     // The same again finds what it did, for whoever has lost the answer.
-    assert_eq!(claim(stores, one.clone()).await, Ok(Committed { value: done.value.clone(), entries: vec![] }));
+    let seen = Device { seen_at: Some(at(3)), ..done.value.clone() };
+    assert_eq!(claim(stores, one.clone()).await, Ok(Committed { value: seen, entries: vec![] }));
+    for late in [lost.clone(), LinkClaim { device: id, ..claim_of(&new, 2) }] {
+        assert_eq!(claim(stores, late).await, Err(LinkRefusal::NoSuchLink), "its tokens are in use");
+    }
     assert_eq!(answer(stores, word(&new, &phone, true)).await, Ok(()));
     assert_eq!(answer(stores, word(&new, &phone, false)).await, Err(LinkRefusal::NoSuchLink));
     assert_eq!(state(stores, &new, 2).await, None);
@@ -291,6 +302,7 @@ async fn a_link_ends_with_the_device_that_answered(stores: &Stores) {
                     platform: None,
                     unfilled: false,
                     alone: false,
+                    approved_by: None,
                     refresh: RefreshHash(secret().0),
                     refresh_expires_at: at(9_000),
                     now: at(2),

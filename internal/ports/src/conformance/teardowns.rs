@@ -4,7 +4,8 @@ use super::Stores;
 use super::world::{at, nobody};
 use crate::{Committed, DeviceRefusal, DeviceRemoval, DeviceRename, NewDevice, Remover, TeardownAttempt, TeardownLeft};
 use lockstep_model::{
-    Device, DeviceId, DeviceKind, FeedChange, Teardown, TeardownReason, TeardownState, UnixMs, User, UserId,
+    Device, DeviceId, DeviceKind, FeedChange, Teardown, TeardownReason, TeardownState, TokenGeneration, UnixMs, User,
+    UserId,
 };
 use std::collections::BTreeSet;
 
@@ -12,6 +13,7 @@ pub(super) async fn teardowns(stores: &Stores) {
     who_may_remove(stores).await;
     who_may_rename(stores).await;
     the_last_main_stays(stores).await;
+    mains_that_are_signed_out_do_not_count(stores).await;
     mains_that_remove_each_other(stores).await;
     removals_leave_jobs(stores).await;
     jobs_go_on_until_they_are_done(stores).await;
@@ -118,6 +120,36 @@ async fn the_last_main_stays(stores: &Stores) {
     assert_eq!(remove(stores, &main, unseen, at(2)).await, Err(DeviceRefusal::SeenSince), "it is no sub device");
     assert!(is_there(stores, &main).await && job(stores, &main).await.is_none());
     remove(stores, &sub, Remover::Device(main.id), at(3)).await.expect("a sub device may go");
+}
+
+async fn mains_that_are_signed_out_do_not_count(stores: &Stores) {
+    let signed_out = async || {
+        let (user, [main, other_main, ..]) = family(stores).await;
+        stores.directory.disable_user(user.id.clone(), at(1)).await.expect("disable_user").expect("it is there");
+        assert!(stores.directory.enable_user(user.id).await.expect("enable_user"));
+        (main, other_main)
+    };
+    let back = async |device: &Device| {
+        let generation = TokenGeneration(device.token_generation.0 + 1);
+        stores.directory.connect_device(device.id, generation, at(2)).await.expect("connect").expect("it may");
+    };
+    let (main, other_main) = signed_out().await;
+    back(&main).await;
+    for by in [Remover::Device(main.id), Remover::Administrator] {
+        assert_eq!(
+            remove(stores, &main, by, at(3)).await,
+            Err(DeviceRefusal::LastMain),
+            "nobody could let it in again"
+        );
+    }
+    let out = stores.directory.sign_out(main.id, at(3)).await.expect("sign_out").expect("it may");
+    assert_eq!(out.value.removed_at, None, "it stays");
+    // Of those that are signed out the last one stays.
+    remove(stores, &other_main, Remover::Administrator, at(4)).await.expect("one stays");
+    assert_eq!(remove(stores, &main, Remover::Administrator, at(4)).await, Err(DeviceRefusal::LastMain));
+    let (main, other_main) = signed_out().await;
+    back(&main).await;
+    remove(stores, &other_main, Remover::Device(main.id), at(3)).await.expect("a signed-out one may go");
 }
 
 async fn mains_that_remove_each_other(stores: &Stores) {
@@ -296,6 +328,13 @@ async fn unseen_devices(stores: &Stores) {
     let connected = stores.directory.connect_device(seen.id, seen.token_generation, at(20)).await;
     connected.expect("connect_device").expect("it may");
     remove(stores, gone, Remover::Administrator, at(4)).await.expect("it may");
+    // The last one was connected until then; what was known is not taken back, and of the removed nothing is noted.
+    let noted = vec![(subs[4].id, at(25)), (seen.id, at(15)), (gone.id, at(25)), (DeviceId::generate(), at(25))];
+    stores.directory.seen(noted).await.expect("seen");
+    for (device, until) in [(&subs[4], Some(at(25))), (seen, Some(at(20))), (gone, None)] {
+        let found = stores.directory.device(device.id).await.expect("device").expect("it is there");
+        assert_eq!(found.seen_at, until);
+    }
     let mut found = Vec::new();
     let mut after = None;
     loop {

@@ -12,7 +12,7 @@ const KEPT_DAYS_MAX: u64 = 365;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DevicesConfig {
-    /// Sub devices that have not connected for so many days are removed; 0: none are.
+    /// Sub devices that were not connected for so many days are removed, from 24 hours after the start on; 0: none are.
     pub unseen_days: u64,
     /// How many days the job of a removal is listed after it is done.
     pub teardowns_kept_days: u64,

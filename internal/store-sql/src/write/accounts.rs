@@ -2,6 +2,7 @@
 
 use super::devices::{self, FORGET_TOKENS};
 use super::job::Command;
+use super::links;
 use super::people;
 use super::sign_outs;
 use super::users;
@@ -130,6 +131,11 @@ impl Command for SignInDevice {
         if new.alone && account.has_main {
             return Ok(Err(AccountRefusal::NeedsApproval));
         }
+        if let Some((approver, generation)) = new.approved_by
+            && !links::may_answer(work, &new.user, approver, generation).await?
+        {
+            return Ok(Err(AccountRefusal::NeedsApproval));
+        }
         match new.again {
             Some(generation) => again(work, new, generation).await,
             None => create(work, new, account.devices).await,
@@ -179,7 +185,12 @@ impl Command for Rotate {
         let mut values = Values::new();
         values.blob(device.id.as_bytes()).blob(&next.0).int(NEXT_MAX as u64 - 1);
         sql::execute(work.connection().await?, FORGET_UNUSED, &mut values).await?;
-        Ok(Ok(Rotated::Next(device)))
+        const SEEN: &str = "UPDATE devices SET seen_at = ? WHERE id = ? AND ifnull(seen_at, 0) < ?";
+        let mut values = Values::new();
+        values.int(now.get()).blob(device.id.as_bytes()).int(now.get());
+        sql::execute(work.connection().await?, SEEN, &mut values).await?;
+        let seen_at = device.seen_at.max(Some(now));
+        Ok(Ok(Rotated::Next(Device { seen_at, ..device })))
     }
 }
 
@@ -204,12 +215,7 @@ async fn again(
     let mut values = Values::new();
     values.text(&new.name).optional_text(new.platform.as_deref()).blob(device.id.as_bytes());
     sql::execute(work.connection().await?, AGAIN, &mut values).await?;
-    FORGET_TOKENS
-        .execute(work.connection().await?, &[device.id], |values, device| {
-            values.blob(device.as_bytes());
-        })
-        .await?;
-    store_token(work, device.id, new.refresh, new.refresh_expires_at).await?;
+    replace_token(work, device.id, new.refresh, new.refresh_expires_at).await?;
     let value = Device {
         token_generation: TokenGeneration(device.token_generation.0 + 1),
         signed_out_at: None,
@@ -294,6 +300,21 @@ async fn store_password(work: &mut Work<'_>, user: &UserId, password: &PasswordH
     let mut values = Values::new();
     values.text(&password.0).text(user.as_str());
     sql::execute(work.connection().await?, STORE, &mut values).await.map(drop)
+}
+
+/// Stores a device's refresh token instead of all that it had.
+pub(super) async fn replace_token(
+    work: &mut Work<'_>,
+    device: DeviceId,
+    hash: RefreshHash,
+    expires_at: UnixMs,
+) -> Result<(), sqlx::Error> {
+    FORGET_TOKENS
+        .execute(work.connection().await?, &[device], |values, device| {
+            values.blob(device.as_bytes());
+        })
+        .await?;
+    store_token(work, device, hash, expires_at).await
 }
 
 async fn store_token(

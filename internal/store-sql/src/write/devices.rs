@@ -19,6 +19,15 @@ static FORGET_CURSORS: LazyLock<RowsSql> =
 pub(super) static FORGET_TOKENS: LazyLock<RowsSql> =
     LazyLock::new(|| RowsSql::new(1, "DELETE FROM refresh_tokens WHERE device IN (VALUES {rows})"));
 
+/// Devices, and until when they were there.
+static SEE: LazyLock<RowsSql> = LazyLock::new(|| {
+    RowsSql::new(
+        2,
+        "UPDATE devices SET seen_at = v.column2 FROM (VALUES {rows}) AS v \
+         WHERE id = v.column1 AND removed_at IS NULL AND ifnull(seen_at, 0) < v.column2",
+    )
+});
+
 /// [`create_device`](lockstep_ports::Directory::create_device).
 pub(crate) struct CreateDevice(pub(crate) NewDevice);
 
@@ -28,6 +37,9 @@ pub(crate) struct ConnectDevice {
     pub(crate) token_generation: TokenGeneration,
     pub(crate) now: UnixMs,
 }
+
+/// [`seen`](lockstep_ports::Teardowns::seen).
+pub(crate) struct SeeDevices(pub(crate) Vec<(DeviceId, UnixMs)>);
 
 /// [`fill_device`](lockstep_ports::Directory::fill_device).
 pub(crate) struct FillDevice(pub(crate) DeviceId);
@@ -103,6 +115,18 @@ impl Command for ConnectDevice {
             Some(device) if users::is_disabled(work, &device.user).await? => DirectoryRefusal::UserDisabled,
             Some(_) => DirectoryRefusal::OldGeneration,
         }))
+    }
+}
+
+impl Command for SeeDevices {
+    const OPERATION: &'static str = "seen";
+    type Output = ();
+
+    async fn run(&self, work: &mut Work<'_>) -> Result<(), sqlx::Error> {
+        let bind = |values: &mut Values, (device, until): &(DeviceId, UnixMs)| {
+            values.blob(device.as_bytes()).int(until.get());
+        };
+        SEE.execute(work.connection().await?, &self.0, bind).await.map(drop)
     }
 }
 

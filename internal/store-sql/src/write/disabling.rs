@@ -24,7 +24,9 @@ impl Command for DisableUser {
         let mut values = Values::new();
         values.int(self.now.get()).text(self.user.as_str());
         if sql::execute(work.connection().await?, DISABLE, &mut values).await? == 0 {
-            return Ok(is_there(work, &self.user).await?.then(Vec::new));
+            // Its answer may have been lost, and with it who was to be sent away.
+            let is_there = is_there(work, &self.user).await?;
+            return Ok(if is_there { Some(sign_outs::devices_of(work, &self.user).await?) } else { None });
         }
         sign_outs::tokens_of_all(work, &self.user, self.now).await.map(Some)
     }

@@ -131,11 +131,7 @@ impl Command for ClaimLink {
             "approved" => {}
             "waiting" => return Ok(Err(LinkRefusal::Waiting)),
             "refused" => return Ok(Err(LinkRefusal::Refused)),
-            // The command given again.
-            "claimed" if device == Some(claim.device) => {
-                let value = devices::find(work, claim.device).await?.ok_or(sqlx::Error::RowNotFound)?;
-                return Ok(Ok(Committed { value, entries: vec![] }));
-            }
+            "claimed" if device == Some(claim.device) => return claim_again(work, claim).await,
             _ => return Ok(Err(LinkRefusal::NoSuchLink)),
         }
         let (Some(user), Some(approver), Some(generation)) = (user, approver, approver_generation) else {
@@ -171,8 +167,29 @@ impl Command for ClaimLink {
     }
 }
 
+/// The command given again, or the answer to it was lost: then the device gets another refresh token, if it has used none.
+async fn claim_again(
+    work: &mut Work<'_>,
+    claim: &LinkClaim,
+) -> Result<Result<Committed<Device>, LinkRefusal>, sqlx::Error> {
+    let device = devices::find(work, claim.device).await?.ok_or(sqlx::Error::RowNotFound)?;
+    const IS_STORED: &str = "SELECT 1 FROM refresh_tokens WHERE hash = ? AND device = ?";
+    let mut values = Values::new();
+    values.blob(&claim.refresh.0).blob(device.id.as_bytes());
+    if sql::fetch(work.connection().await?, IS_STORED, &mut values).await?.is_empty() {
+        const IS_UNUSED: &str = "SELECT 1 FROM devices WHERE id = ? AND tokens_unused = 1 AND removed_at IS NULL \
+             AND signed_out_at IS NULL";
+        let mut values = Values::new();
+        if sql::fetch(work.connection().await?, IS_UNUSED, values.blob(device.id.as_bytes())).await?.is_empty() {
+            return Ok(Err(LinkRefusal::NoSuchLink));
+        }
+        accounts::replace_token(work, device.id, claim.refresh, claim.refresh_expires_at).await?;
+    }
+    Ok(Ok(Committed { value: device, entries: vec![] }))
+}
+
 /// Whether it is a main device of the user that is signed in and has this generation.
-async fn may_answer(
+pub(super) async fn may_answer(
     work: &mut Work<'_>,
     user: &UserId,
     device: DeviceId,

@@ -34,7 +34,7 @@ pub(crate) use aliases::{PutAlias, RemoveAlias};
 pub(crate) use append::{AppendRow, Appends};
 pub(crate) use conversations::CreateConversation;
 pub(crate) use cursors::{Cursors, LowerCursors};
-pub(crate) use devices::{ConnectDevice, CreateDevice, FillDevice, RenameDevice};
+pub(crate) use devices::{ConnectDevice, CreateDevice, FillDevice, RenameDevice, SeeDevices};
 pub(crate) use disabling::{DisableUser, EnableUser};
 pub(crate) use groups::{ChangeDetails, CreateGroup};
 pub(crate) use job::{Batch, Call, Command};

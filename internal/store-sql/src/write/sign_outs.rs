@@ -50,7 +50,9 @@ impl Command for SignOut {
         }
         let user = device.user.clone();
         let all = devices_of(work, &user).await?;
-        let is_last_main = all.iter().filter(|one| one.kind == DeviceKind::Main).all(|main| main.id == device.id);
+        let mut mains = all.iter().filter(|one| one.kind == DeviceKind::Main);
+        // One that is signed out itself can approve nobody.
+        let is_last_main = mains.all(|main| main.id == device.id || main.signed_out_at.is_some());
         let removed = !(device.kind == DeviceKind::Main && is_last_main);
         let mut ended = end(work, &user, vec![(device, removed)], TeardownReason::Itself, self.now).await?;
         let value = ended.value.pop().ok_or(sqlx::Error::RowNotFound)?;
@@ -145,7 +147,8 @@ fn ended(device: Device, removed: bool, now: UnixMs) -> Device {
     }
 }
 
-async fn devices_of(work: &mut Work<'_>, user: &UserId) -> Result<Vec<Device>, sqlx::Error> {
+/// The devices of a user, as they are.
+pub(super) async fn devices_of(work: &mut Work<'_>, user: &UserId) -> Result<Vec<Device>, sqlx::Error> {
     const LIST: &str = concat!("SELECT ", device_columns!(), " FROM devices WHERE user = ? AND removed_at IS NULL");
     let rows = sql::fetch(work.connection().await?, LIST, Values::new().text(user.as_str())).await?;
     rows.iter().map(|row| Columns::of(row).device()).collect()

@@ -89,14 +89,15 @@ async fn may_remove(
     })
 }
 
+/// Whether it is the last main device that is signed in; where none is, whether it is the last one.
 async fn is_last_main(work: &mut Work<'_>, device: &Device) -> Result<bool, sqlx::Error> {
     if device.kind != DeviceKind::Main {
         return Ok(false);
     }
-    const OTHERS: &str =
-        "SELECT EXISTS (SELECT 1 FROM devices WHERE user = ? AND removed_at IS NULL AND kind = 'main' AND id <> ?)";
+    const OTHERS: &str = "SELECT EXISTS (SELECT 1 FROM devices WHERE user = ? AND removed_at IS NULL \
+         AND kind = 'main' AND id <> ? AND (? OR signed_out_at IS NULL))";
     let mut values = Values::new();
-    values.text(device.user.as_str()).blob(device.id.as_bytes());
+    values.text(device.user.as_str()).blob(device.id.as_bytes()).int(device.signed_out_at.is_some().into());
     let rows = sql::fetch(work.connection().await?, OTHERS, &mut values).await?;
     Ok(!Columns::of(rows.first().ok_or(sqlx::Error::RowNotFound)?).flag()?)
 }
