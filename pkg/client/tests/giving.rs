@@ -262,7 +262,7 @@ fn what_cannot_be_read_now_is_not_refused_for_good() {
 }
 
 #[test]
-fn fillings_and_their_conversations_take_turns() {
+fn fillings_take_turns_and_each_has_its_first_conversation_whole_first() {
     let mut main = Main::new(&[talk(1, 30, 30_000), talk(2, 30, 30_000)].concat());
     main.take(ServerFrame::CaughtUp);
     for (bootstrap, n) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
@@ -271,8 +271,14 @@ fn fillings_and_their_conversations_take_turns() {
     }
     let written = main.drain();
     let turns: Vec<_> = chunks(&written).iter().map(|(_, it)| (it.bootstrap, it.conversation, it.number)).collect();
-    let expected = (1..=4).flat_map(|number| [(1, 1), (2, 1), (1, 2), (2, 2)].map(|(b, n)| (b, n, number)));
-    assert_eq!(turns, expected.map(|(b, n, number)| (id(b), conversation(n), number)).collect::<Vec<_>>());
+    let of = |bootstrap| turns.iter().filter(move |turn| turn.0 == id(bootstrap)).map(|turn| (turn.1, turn.2));
+    assert!(turns.chunks(2).all(|pair| pair[0].0 != pair[1].0), "one after the other: {turns:?}");
+    for bootstrap in [1, 2] {
+        assert_eq!(
+            of(bootstrap).collect::<Vec<_>>(),
+            (1..=8).map(|number| (conversation(1), number)).collect::<Vec<_>>()
+        );
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl House {
             ("accounts.password_memory_kib", "7168"),
             ("accounts.password_passes", "1"),
             ("accounts.address_attempts", "1000000"),
-            ("links.address_waiting_max", "100000"),
+            ("links.address_waiting_max", "10000"),
             ("links.address_attempts", "1000000"),
             // One that is left over keeps the next one out.
             ("bootstrap.fillings_max", "1"),

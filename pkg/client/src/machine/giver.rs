@@ -36,7 +36,7 @@ pub(super) struct Giver {
 #[derive(Debug)]
 pub(super) struct Given {
     pub(super) window: usize,
-    /// Those that wait longest come first.
+    /// In the order in which they were asked for.
     pub(super) jobs: VecDeque<Job>,
     /// Chunks without an acknowledgement.
     pub(super) passed: Vec<Passed>,
@@ -98,7 +98,8 @@ impl Giver {
         self.even = Some(self.even.map_or(now, |even| even.max(now)) + CHUNK_TIME);
     }
 
-    /// The next conversation that may go on. All fillings take turns, and in each all of its conversations.
+    /// The next conversation that may go on. All fillings take turns; in each, the conversations go in the order in which they
+    /// were asked for, so that the one that is wanted first is whole first.
     pub(super) fn next(&mut self, now: Instant) -> Option<(BootstrapId, &mut Job)> {
         if self.free_at().is_some_and(|at| at > now) {
             return None;
@@ -136,11 +137,7 @@ impl Given {
         self.jobs.iter_mut().find(|job| job.conversation == conversation)
     }
 
-    /// A chunk of this conversation goes: the others come first now.
     pub(super) fn pass(&mut self, passed: Passed) {
-        if let Some(index) = self.jobs.iter().position(|job| job.conversation == passed.conversation) {
-            self.jobs.make_contiguous()[index..].rotate_left(1);
-        }
         self.passed.push(passed);
     }
 
