@@ -347,7 +347,7 @@ mod tests {
         assert!(error.contains("stopped before it listened") && error.contains("the port is taken"), "{error}");
 
         // It waits for a line that never comes: a signal interrupts that, and no child process is left behind.
-        let script = format!("{LISTENS}\ntrap 'exit 7' TERM\nread -r line <> \"$0.fifo\"");
+        let script = format!("trap 'exit 7' TERM\n{LISTENS}\nread -r line <> \"$0.fifo\"");
         let binary = stand_in(folder.path(), "waits", &script);
         assert!(Command::new("mkfifo").arg(folder.path().join("waits.fifo")).status().unwrap().success());
         let mut server = ServerProcess::start(&binary).await.unwrap();
